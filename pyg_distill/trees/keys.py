@@ -1,0 +1,100 @@
+"""Node and edge features -> keys, and rounds of refinement -> tree keys."""
+
+from torch import Tensor
+
+from pyg_distill.trees.features import hash_features
+from pyg_distill.trees.hashing import chain, sum_groups
+
+_NODE, _CHILD, _EDGE = 1, 2, 3
+
+
+def edge_keys(
+    edge_attr: Tensor | None = None,
+    edge_weight: Tensor | None = None,
+) -> Tensor | None:
+    """Hashes what an edge carries.
+
+    Args:
+        edge_attr (torch.Tensor, optional): Edge features of shape :obj:`[E]`
+            or :obj:`[E, D]`. (default: :obj:`None`)
+        edge_weight (torch.Tensor, optional): Edge weights of shape :obj:`[E]`.
+            (default: :obj:`None`)
+
+    Returns:
+        torch.Tensor, optional: Keys of shape :obj:`[E, 2]`, or :obj:`None` if
+        edges carry nothing and are all alike.
+    """
+    keys = [
+        chain(seed, hash_features(value, name))
+        for seed, name, value in [
+            (1, 'edge_attr', edge_attr),
+            (2, 'edge_weight', edge_weight),
+        ]
+        if value is not None
+    ]
+    return chain(_EDGE, *keys) if keys else None
+
+
+def tree_keys(
+    edge_index: Tensor,
+    num_nodes: int,
+    num_layers: int,
+    x: Tensor | None = None,
+    edge_key: Tensor | None = None,
+) -> list[Tensor]:
+    r"""Computes the keys of all computation trees up to depth :math:`L`.
+
+    The depth-:math:`\ell` tree of a node is the node with, as children, the
+    depth-:math:`(\ell-1)` trees of the sources of its incoming edges (Mirage,
+    Definition 3; walking back along an edge counts). Its key is
+
+    .. math::
+        k_\ell(v) = h \big( x_v, \sum_{e = (u, v)}
+        g \big( k_{\ell - 1}(u), e \big) \big), \qquad k_0(v) = h(x_v, 0),
+
+    that is, :math:`L` rounds of Weisfeiler-Leman colour refinement in
+    :math:`\mathcal{O}(L \cdot |\mathcal{E}|)` steps, and no tree is unrolled.
+
+    Equal trees have equal keys, whatever the graph, data set, process or
+    machine, and whatever the depth at which they were found (the tree of a
+    node without incoming edges is the same at every depth). Unequal trees
+    collide with probability :math:`2^{-128}` a pair.
+
+    Args:
+        edge_index (torch.Tensor): Edges of shape :obj:`[2, E]`, of one graph
+            or of many that are numbered through.
+        num_nodes (int): The number of nodes :math:`N`.
+        num_layers (int): The depth :math:`L \geq 0`.
+        x (torch.Tensor, optional): Node features of shape :obj:`[N]` or
+            :obj:`[N, F]`; without, all nodes are alike.
+            (default: :obj:`None`)
+        edge_key (torch.Tensor, optional): What :meth:`edge_keys` returned, of
+            shape :obj:`[E, 2]`. (default: :obj:`None`)
+
+    Returns:
+        list: :math:`L + 1` tensors of shape :obj:`[N, 2]` (int64), the keys of
+        the trees of depth :math:`0, \ldots, L`.
+
+    Raises:
+        ValueError: If :obj:`num_layers` is negative or a feature is NaN.
+    """
+    if num_layers < 0:
+        raise ValueError(
+            f"'num_layers' is the depth of the trees and must be 0 or more "
+            f'(got {num_layers})'
+        )
+    if x is None:
+        own = edge_index.new_zeros(num_nodes, 2)
+    else:
+        own = chain(1, hash_features(x, 'x'))
+
+    source, target = edge_index
+    keys = [chain(_NODE, own, own.new_zeros(num_nodes, 2))]
+    for _ in range(num_layers):
+        if edge_key is None:
+            child = chain(_CHILD, keys[-1])[source]
+        else:
+            child = chain(_CHILD, keys[-1][source], edge_key)
+        children = sum_groups(child, target, num_nodes)
+        keys.append(chain(_NODE, own, children))
+    return keys
