@@ -1,12 +1,13 @@
 """Keys -> classes of equal keys, in an order that only the keys decide."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 
-class UniqueKeys(NamedTuple):
+@dataclass(frozen=True)
+class UniqueKeys:
     """The classes of equal keys.
 
     Shapes:

@@ -1,0 +1,65 @@
+"""How deep must trees be for a model to read them exactly?"""
+
+import torch
+from torch_geometric.nn import (
+    APPNP,
+    ARMAConv,
+    FAConv,
+    GCN2Conv,
+    GCNConv,
+    LGConv,
+    MessagePassing,
+    SGConv,
+    SSGConv,
+    TAGConv,
+)
+
+# Their normalisation reads the degrees of the neighbours, one hop further.
+_DEGREE_OF_NEIGHBORS = (
+    APPNP,
+    ARMAConv,
+    FAConv,
+    GCN2Conv,
+    GCNConv,
+    LGConv,
+    SGConv,
+    SSGConv,
+    TAGConv,
+)
+
+
+def num_hops(model: torch.nn.Module) -> int:
+    r"""Estimates the depth of the computation trees that a model reads.
+
+    Layers are assumed to follow each other, each a hop or, for
+    :class:`~torch_geometric.nn.conv.SGConv` and its like, :math:`K` hops. One
+    hop is added if any layer normalises by the degrees of the neighbours.
+
+    Args:
+        model (torch.nn.Module): A model, or the part of it that computes node
+            embeddings.
+
+    Returns:
+        int: The estimate, 0 if there is no message passing layer.
+    """
+    layers = [m for m in model.modules() if isinstance(m, MessagePassing)]
+    inner = {
+        id(child)
+        for layer in layers
+        for child in layer.modules()
+        if child is not layer
+    }
+    layers = [layer for layer in layers if id(layer) not in inner]
+    hops = sum(_hops(layer) for layer in layers)
+    extra = any(
+        isinstance(layer, _DEGREE_OF_NEIGHBORS)
+        and getattr(layer, 'normalize', True)
+        for layer in layers
+    )
+    return hops + int(extra)
+
+
+def _hops(layer: MessagePassing) -> int:
+    if isinstance(layer, ARMAConv):
+        return layer.num_layers
+    return int(getattr(layer, 'K', 1))

@@ -1,0 +1,130 @@
+"""Readout over the roots of tree sets, around any PyG aggregation."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import (
+    Aggregation,
+    MaxAggregation,
+    MeanAggregation,
+    MinAggregation,
+    SumAggregation,
+)
+from torch_geometric.nn.resolver import aggregation_resolver
+
+from pyg_distill.nn.pool import check_root_count, global_root_pool
+
+_WEIGHTED: dict[type, str] = {
+    SumAggregation: 'sum',
+    MeanAggregation: 'mean',
+    MaxAggregation: 'max',
+    MinAggregation: 'min',
+}
+
+
+class RootAggregation(Aggregation):
+    r"""Applies an aggregation to the roots of computation trees.
+
+    Sum and mean are weighted by :obj:`root_count`, maximum and minimum ignore
+    it, and every other aggregation gets each root as often as it counts,
+    which is exact for all that do not depend on the order of their input.
+    Without :obj:`root_index` it is the wrapped aggregation itself.
+
+    .. code-block:: python
+
+        readout = RootAggregation('median')
+        out = readout(
+            x,
+            data.batch,
+            root_index=data.get('root_index'),
+            root_count=data.get('root_count'),
+        )
+
+    Args:
+        aggr (Aggregation or str or list): The aggregation, as an object or as
+            PyG's resolver names it.
+        aggr_kwargs (dict, optional): Arguments of the aggregation if it is
+            given by name. (default: :obj:`None`)
+
+    Shapes:
+        - **input:** node embeddings :math:`(|\mathcal{V}|, F_{in})`,
+          graph of each node :math:`(|\mathcal{V}|)`,
+          roots and their counts :math:`(|\mathcal{R}|)`,
+        - **output:** graph embeddings :math:`(|\mathcal{G}|, F_{out})`
+    """
+
+    def __init__(
+        self,
+        aggr: Aggregation | str | list[str],
+        aggr_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.aggr = aggregation_resolver(aggr, **(aggr_kwargs or {}))
+
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters of the module."""
+        self.aggr.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+        root_index: Tensor | None = None,
+        root_count: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Forward pass.
+
+        Args:
+            x (torch.Tensor): Node embeddings of shape :obj:`[N, F]`.
+            index (torch.Tensor, optional): The graph of each node, of shape
+                :obj:`[N]`. (default: :obj:`None`)
+            ptr (torch.Tensor, optional): Where the nodes of each graph begin,
+                instead of :obj:`index`. (default: :obj:`None`)
+            dim_size (int, optional): The number of graphs.
+                (default: :obj:`None`)
+            dim (int, optional): The dimension of the nodes.
+                (default: :obj:`-2`)
+            root_index (torch.Tensor, optional): The nodes that are roots, of
+                shape :obj:`[R]`. (default: :obj:`None`)
+            root_count (torch.Tensor, optional): How many nodes each root
+                stands for, of shape :obj:`[R]`. (default: :obj:`None`)
+            **kwargs (optional): Arguments of the wrapped aggregation.
+        """
+        if root_index is None:
+            return self.aggr(x, index, ptr, dim_size, dim, **kwargs)
+        if x.dim() != 2 or dim not in (-2, 0):
+            raise ValueError(
+                f"'{self.__class__.__name__}' pools the rows of a matrix "
+                f'(got {x.dim()} dimensions and dim={dim})'
+            )
+        if index is None:
+            if ptr is None:
+                index = root_index.new_zeros(x.size(0))
+            else:
+                graph = torch.arange(ptr.numel() - 1, device=ptr.device)
+                index = graph.repeat_interleave(ptr.diff())
+        reduce = _WEIGHTED.get(type(self.aggr))
+        if reduce is not None:
+            return global_root_pool(
+                x, index, root_index, root_count, dim_size, reduce
+            )
+        if root_count is not None:
+            check_root_count(root_index, root_count)
+            root_index = root_index.repeat_interleave(root_count)
+        # Some aggregations need their input sorted by graph.
+        root_index = root_index[torch.argsort(index[root_index], stable=True)]
+        return self.aggr(
+            x[root_index],
+            index[root_index],
+            dim_size=dim_size,
+            dim=dim,
+            **kwargs,
+        )
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.aggr})'
