@@ -54,7 +54,7 @@ def num_hops(model: torch.nn.Module) -> int:
     extra = any(
         isinstance(layer, _DEGREE_OF_NEIGHBORS)
         and getattr(layer, 'normalize', True)
-        for layer in layers
+        for layer in model.modules()
     )
     return hops + int(extra)
 

@@ -23,12 +23,13 @@ from pyg_distill.trees import Forest, Graphs
 class ToComputationTrees(BaseTransform):
     r"""Turns a graph into the multiset of its computation trees.
 
-    (functional name: :obj:`to_computation_trees`). An :math:`L`-layer message passing network sees a graph as the multiset of
-    its nodes' computation trees (Gupta et al., `"Mirage: Model-Agnostic Graph
-    Distillation for Graph Classification"
+    An :math:`L`-layer message passing network sees a graph as the multiset of
+    its nodes' :math:`L`-hop computation trees (Gupta et al., `"Mirage:
+    Model-Agnostic Graph Distillation for Graph Classification"
     <https://arxiv.org/abs/2310.09486>`_, ICLR 2024, Section 3.1). Equal trees
     are stored once, with their number, so that the readout over the roots is
-    that over the nodes of the graph.
+    that over the nodes of the graph
+    (functional name: :obj:`to_computation_trees`).
 
     The result has the attributes
 
