@@ -86,7 +86,8 @@ class RootReadout(torch.nn.Module):
                 (default: :obj:`None`)
             **kwargs (optional): Further arguments of the model.
         """
-        data = next((arg for arg in args if isinstance(arg, Data)), None)
+        values = (*args, *kwargs.values())
+        data = next((v for v in values if isinstance(v, Data)), None)
         if data is not None and root_index is None:
             root_index = data.get('root_index')
             root_count = data.get('root_count')
@@ -103,6 +104,10 @@ class RootReadout(torch.nn.Module):
             data.batch = None if batch is None else batch[root_index]
             root_batch = data.batch
             args = tuple(data if isinstance(a, Data) else a for a in args)
+            kwargs = {
+                key: data if isinstance(value, Data) else value
+                for key, value in kwargs.items()
+            }
         else:
             bound = self._bind(args, kwargs)
             batch = bound.arguments.get(self.batch)

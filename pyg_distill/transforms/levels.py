@@ -17,7 +17,8 @@ def level_of(
     """Tells the level of an attribute from its number of rows in each graph.
 
     Where that leaves a doubt (every graph has one node, say), the name
-    decides, and graph-level is the answer if it says nothing.
+    decides, and graph-level is the answer if it says nothing. Names that PyG
+    increments in mini-batches hold nodes, which trees have not.
 
     Args:
         name (str): The name of the attribute.
@@ -28,6 +29,8 @@ def level_of(
     Returns:
         str: :obj:`"node"`, :obj:`"edge"` or :obj:`"graph"`.
     """
+    if 'index' in name or 'batch' in name or name == 'face':
+        return 'node'
     single = bool((size == 1).all())
     per_node = bool((size == num_nodes).all())
     per_edge = bool((size == num_edges).all())

@@ -16,7 +16,8 @@ def open_graph(data: Any, owner: str) -> Data:
     An adjacency :obj:`adj_t`, as made by
     :class:`~torch_geometric.transforms.ToSparseTensor`
     (:class:`torch_sparse.SparseTensor` or a sparse tensor), becomes
-    :obj:`edge_index` and, where it has values, :obj:`edge_weight`, or :obj:`edge_attr` if they are vectors.
+    :obj:`edge_index` and, where it has values, :obj:`edge_weight`, or
+    :obj:`edge_attr` if they are vectors.
 
     Args:
         data (torch_geometric.data.Data): The graph.

@@ -3,20 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_distill.transforms.levels import (
-    IDENTITY,
-    STRUCTURE,
-    level_of,
-    refuse_others,
-)
-from pyg_distill.transforms.opening import open_graph
+from pyg_distill.transforms.reading import read_graph
 from pyg_distill.transforms.tree_sets import tree_set_list
-from pyg_distill.trees import Forest, Graphs
+from pyg_distill.trees import Forest
 
 
 @functional_transform('to_computation_trees')
@@ -79,39 +72,17 @@ class ToComputationTrees(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Transforms one graph."""
-        data = open_graph(data, self.__class__.__name__)
-        num_nodes = torch.tensor([data.num_nodes])
-        num_edges = torch.tensor([data.edge_index.size(1)])
-        levels = {
-            key: level_of(key, _num_rows(data, key), num_nodes, num_edges)
-            for key in data.keys()
-            if isinstance(data[key], Tensor) and data[key].dim() > 0
-        }
-        refuse_others(levels, self.exclude_keys)
-
-        device = data.edge_index.device
-        identity = {
-            key: data.get(key)
-            for key in IDENTITY
-            if key not in self.exclude_keys
-        }
-        graphs = Graphs.from_local(
-            data.edge_index,
-            num_nodes.to(device),
-            num_edges.to(device),
-            **identity,
-        )
+        owner = self.__class__.__name__
+        graphs, carried = read_graph(data, self.exclude_keys, owner)
         forest = Forest(graphs, self.num_layers, self.verify)
         tree = forest.distinct()
         group = torch.zeros_like(tree.first)
         trees = forest.build(tree.first, group, 1, self.compact)
-        root_ptr = torch.tensor([0, group.numel()], device=device)
+        root_ptr = group.new_tensor([0, group.numel()])
         (out,) = tree_set_list(
             graphs, trees, tree.count, root_ptr, self.num_layers
         )
-        for key in data.keys():
-            if key not in (*IDENTITY, *STRUCTURE, *self.exclude_keys):
-                out[key] = data[key]
+        out.update(carried)
         return out
 
     def __repr__(self) -> str:
@@ -137,7 +108,3 @@ def check_num_layers(num_layers: int) -> None:
             f"'num_layers' must be 0 or more (got {num_layers}); give the "
             f'number of message passing layers of the model'
         )
-
-
-def _num_rows(data: Data, key: str) -> Tensor:
-    return torch.tensor([data[key].size(data.__cat_dim__(key, data[key]))])

@@ -1,0 +1,106 @@
+"""A cache that is whole or absent, even if several processes write it."""
+
+import json
+import os
+import os.path as osp
+import uuid
+from typing import Any
+
+import fsspec
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.io import fs
+
+
+def check_writable(folder: str) -> None:
+    """Refuses a folder that cannot be written, before any work is done.
+
+    Args:
+        folder (str): The folder, made if it is absent.
+
+    Raises:
+        ValueError: If files cannot be created there.
+    """
+    path = osp.join(folder, _temporary('probe'))
+    try:
+        fs.makedirs(folder, exist_ok=True)
+        with fsspec.open(path, 'wb') as file:
+            file.write(b'')
+        fs.rm(path)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to '{folder}' ({error.strerror or error}); give a "
+            f'root that can be written, or root=None to keep the data set in '
+            f'memory'
+        ) from error
+
+
+def store(
+    data: Data,
+    slices: dict[str, Tensor] | None,
+    report: dict[str, Any],
+    paths: list[str],
+) -> None:
+    """Writes the tensors and the report under temporary names, then renames.
+
+    Args:
+        data (torch_geometric.data.Data): The collated graphs.
+        slices (dict, optional): Where each graph begins.
+        report (dict): The report, ready for JSON.
+        paths (list): The paths of the tensors and of the report.
+    """
+    tensor_path, report_path = paths
+    folder = osp.dirname(tensor_path)
+    temporary = [osp.join(folder, _temporary(osp.basename(p))) for p in paths]
+    try:
+        # The format of `InMemoryDataset.save`, so that its `load` reads it.
+        fs.torch_save((data.to_dict(), slices, Data), temporary[0])
+        report = {**report, 'file_size': fs.get_fs(folder).size(temporary[0])}
+        with fsspec.open(temporary[1], 'w') as file:
+            json.dump(report, file, indent=2)
+        # The tensors last: where they are, the report is, too.
+        fs.mv(temporary[1], report_path)
+        fs.mv(temporary[0], tensor_path)
+    finally:
+        for path in temporary:
+            if fs.exists(path):
+                fs.rm(path)
+
+
+def restore(
+    paths: list[str],
+) -> tuple[Data, dict[str, Tensor] | None, dict[str, Any]]:
+    """Reads what :meth:`store` wrote.
+
+    Args:
+        paths (list): The paths of the tensors and of the report.
+
+    Returns:
+        tuple: The collated graphs, their slices and the report.
+
+    Raises:
+        ValueError: If a file is truncated or was not written by it.
+    """
+    path, report_path = paths
+    try:
+        with fsspec.open(path, 'rb') as file:
+            values, slices, _ = torch.load(file, weights_only=True)
+        data = Data.from_dict(values)
+        missing = {'root_index', 'root_count', 'support'} - set(data.keys())
+        if missing:
+            raise ValueError(f'no {", ".join(sorted(missing))}')
+        path = report_path
+        with fsspec.open(path, 'r') as file:
+            report = json.load(file)
+    except Exception as error:
+        reason = str(error).partition('\n')[0] or type(error).__name__
+        raise ValueError(
+            f"'{path}' is truncated or was not written by this class "
+            f'({reason}); delete it, or rebuild it with force_reload=True'
+        ) from error
+    return data, slices, report
+
+
+def _temporary(name: str) -> str:
+    return f'.{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp'

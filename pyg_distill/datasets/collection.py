@@ -1,0 +1,165 @@
+"""Any collection of graphs -> collated tensors and the rows to read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Subset
+from torch_geometric.data import Data, HeteroData, InMemoryDataset
+from torch_geometric.data.collate import collate
+from torch_geometric.data.dataset import Dataset
+from tqdm import tqdm
+
+from pyg_distill.transforms.opening import open_graph
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Collated graphs, of which some are selected.
+
+    Nothing of the others may be read: a slice of a data set carries all of
+    it, the test set included.
+    """
+
+    data: Data
+    slices: dict[str, Tensor]
+    selected: Tensor | None  # All of them if `None`.
+
+    @property
+    def num_graphs(self) -> int:
+        """The number of selected graphs."""
+        if self.selected is not None:
+            return self.selected.numel()
+        return next(iter(self.slices.values())).numel() - 1
+
+    def num_rows(self, key: str) -> Tensor:
+        """The rows of an attribute in each selected graph."""
+        start, end = self._bounds(key)
+        return end - start
+
+    def rows(self, key: str) -> Tensor:
+        """The rows of an attribute of all selected graphs in turn."""
+        value = self.data[key]
+        if self.selected is None:
+            return value
+        start, end = self._bounds(key)
+        size = end - start
+        shift = start - (size.cumsum(0) - size)
+        row = torch.arange(int(size.sum())) + shift.repeat_interleave(size)
+        dim = self.data.__cat_dim__(key, value)
+        return value.index_select(dim, row.to(value.device))
+
+    def num_nodes(self) -> Tensor:
+        """The nodes of each selected graph, of shape :obj:`[G]`."""
+        if 'x' in self.slices:
+            return self.num_rows('x')
+        num_nodes = torch.as_tensor(self.data._num_nodes)
+        return num_nodes if self.selected is None else num_nodes[self.selected]
+
+    def _bounds(self, key: str) -> tuple[Tensor, Tensor]:
+        ptr = self.slices[key].cpu()
+        if self.selected is None:
+            return ptr[:-1], ptr[1:]
+        return ptr[self.selected], ptr[self.selected + 1]
+
+
+def collect(source: Any, owner: str, log: bool) -> Collection:
+    """Opens a data set, a slice of one or a sequence of graphs.
+
+    Args:
+        source (Dataset or list): The graphs.
+        owner (str): The class named in error messages.
+        log (bool): Whether to show progress if it takes long.
+
+    Returns:
+        Collection: For an :class:`~torch_geometric.data.InMemoryDataset`
+        without :obj:`transform`, its own tensors; otherwise, the graphs are
+        read one by one.
+
+    Raises:
+        TypeError: If it is no collection of graphs.
+        ValueError: If it is empty, its graphs have different attributes, or
+            its :obj:`transform` is random.
+    """
+    while isinstance(source, Subset) and isinstance(source.dataset, Dataset):
+        source = source.dataset.index_select(list(source.indices))
+    if isinstance(source, Data | HeteroData):
+        raise TypeError(
+            f"'{owner}' expects a data set or a list of graphs (got one "
+            f"'{type(source).__name__}'); for one graph use "
+            f"'ToComputationTrees'"
+        )
+    if not (hasattr(source, '__len__') and hasattr(source, '__getitem__')):
+        raise TypeError(
+            f"'{owner}' expects a data set or a list of graphs (got "
+            f"'{type(source).__name__}')"
+        )
+    if len(source) == 0:
+        raise ValueError(
+            f"'{owner}' expects at least one graph (got an empty "
+            f"'{type(source).__name__}'); check the split"
+        )
+    if _is_collated(source):
+        indices = source._indices
+        selected = None if indices is None else torch.tensor(list(indices))
+        return Collection(source._data, source.slices, selected)
+    return _collate(_read(source, owner, log))
+
+
+def _is_collated(source: Any) -> bool:
+    return (
+        isinstance(source, InMemoryDataset)
+        and source.transform is None
+        and type(source).get is InMemoryDataset.get
+        and type(source._data) is Data
+        and source.slices is not None
+        and 'adj_t' not in source.slices
+        and 'root_index' not in source.slices
+        and ('x' in source.slices or hasattr(source._data, '_num_nodes'))
+    )
+
+
+def _read(source: Sequence[Any], owner: str, log: bool) -> list[Data]:
+    if getattr(source, 'transform', None) is not None:
+        _check_repeatable(source, owner)
+    bar = tqdm(
+        range(len(source)), desc='Reading graphs', disable=not log, delay=1
+    )
+    graphs = [open_graph(source[i], owner) for i in bar]
+    names = set(graphs[0].keys())
+    for i, data in enumerate(graphs):
+        if set(data.keys()) != names:
+            odd = sorted(names.symmetric_difference(data.keys()))
+            raise ValueError(
+                f"'{owner}' expects the same attributes in every graph (graph "
+                f'{i} differs from graph 0 in {", ".join(odd)}); fill in or '
+                f'delete what only some graphs have'
+            )
+    return graphs
+
+
+def _check_repeatable(source: Sequence[Any], owner: str) -> None:
+    # A heuristic: a transform that is random only now and then may pass.
+    for i in sorted({0, len(source) // 2, len(source) - 1}):
+        first, second = source[i].to_dict(), source[i].to_dict()
+        if not all(_same(first[key], second.get(key)) for key in first):
+            raise ValueError(
+                f"'{owner}' read graph {i} twice and got different values: "
+                f"the source's transform is random; distil without it "
+                f'(source.transform = None) and give it to the training loop'
+            )
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        return value.size() == other.size() and bool(
+            ((value == other) | ((value != value) & (other != other))).all()
+        )
+    return type(value) is type(other)
+
+
+def _collate(graphs: list[Data]) -> Collection:
+    data, slices, _ = collate(Data, graphs, increment=False, add_batch=False)
+    return Collection(data, slices, None)

@@ -1,0 +1,327 @@
+"""Data set -> distilled data set."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data.dataset import Dataset
+from torch_geometric.io import fs
+
+from pyg_distill.datasets.cache import check_writable, restore, store
+from pyg_distill.datasets.checks import check_repetition
+from pyg_distill.datasets.lossless import select_lossless
+from pyg_distill.datasets.patterns import (
+    PatternOptions,
+    Support,
+    select_patterns,
+)
+from pyg_distill.datasets.report import DistillationReport, Size
+from pyg_distill.datasets.selection import Selection
+from pyg_distill.datasets.source import Source, read_source
+from pyg_distill.datasets.weights import check_balance, sample_weights
+from pyg_distill.transforms.to_computation_trees import check_num_layers
+from pyg_distill.transforms.tree_sets import tree_set_list
+from pyg_distill.trees import Forest
+
+# Part of every digest: raise it when the same options give other tensors.
+_FORMAT = 1
+
+
+class MirageDataset(InMemoryDataset):
+    r"""A graph classification data set, distilled to computation trees.
+
+    Message passing networks see a graph as the multiset of its nodes'
+    :math:`L`-hop computation trees. Few of these trees are frequent, and
+    sets of trees that many graphs of a class hold stand for the class (Gupta
+    et al., `"Mirage: Model-Agnostic Graph Distillation for Graph
+    Classification" <https://arxiv.org/abs/2310.09486>`_, ICLR 2024). No model
+    is trained, and no label is read but to tell the classes apart.
+
+    Each graph of the result is a tree set in the form of
+    :class:`~pyg_distill.transforms.ToComputationTrees`, with, in addition,
+    :obj:`y` (the class, in the shape of the source), :obj:`support` of shape
+    :obj:`[1]` (the number of source graphs that hold the set) and
+    :obj:`weight` of shape :obj:`[1]` (the support, scaled to mean 1; see
+    :obj:`balance`). Pool it with :meth:`~pyg_distill.nn.global_root_pool`:
+
+    .. code-block:: python
+
+        train = MirageDataset(dataset[train_idx], num_layers=3)
+        print(train.report)
+        for data in DataLoader(train, batch_size=64, shuffle=True):
+            x = gnn(data.x, data.edge_index)
+            out = head(
+                global_root_pool(
+                    x, data.batch, data.root_index, data.root_count
+                )
+            )
+            loss = F.cross_entropy(out, data.y, reduction='none')
+            loss = (loss * data.weight).mean()
+
+    Args:
+        source (Dataset or list): The graphs to distil: a data set, a slice of
+            one (nothing outside of it is read), or a list of
+            :class:`~torch_geometric.data.Data`.
+        num_layers (int): The depth :math:`L` of the trees, the number of
+            message passing layers of the models that will be trained (one
+            more for :class:`~torch_geometric.nn.conv.GCNConv`).
+        min_support (float or int or dict, optional): How many graphs of a
+            class must hold a tree set: a share in :obj:`(0, 1]`, a count
+            (:obj:`1` is one graph, :obj:`1.0` is all), or a dictionary with
+            either for each class. (default: :obj:`0.1`)
+        selection (str, optional): What to keep: :obj:`"patterns"`, the
+            frequent tree sets of each class, as the paper does, or
+            :obj:`"lossless"`, all trees of all graphs with their number.
+            (default: :obj:`"patterns"`)
+        patterns (str, optional): Which frequent tree sets: :obj:`"closed"`
+            (those without a superset of the same support, which lose no
+            support), :obj:`"maximal"` (those without a frequent superset) or
+            :obj:`"all"` (the paper's). (default: :obj:`"closed"`)
+        shared (str, optional): Whether to :obj:`"keep"` or to :obj:`"drop"`
+            tree sets that are frequent in several classes.
+            (default: :obj:`"keep"`)
+        root_count (str, optional): How often each tree of a set counts:
+            :obj:`"mean"`, the rounded mean over the graphs that hold the set,
+            or :obj:`"one"` (the paper's). (default: :obj:`"mean"`)
+        max_patterns (int, optional): The number of tree sets of a class above
+            which an error names the support that would fit.
+            (default: :obj:`10_000`)
+        max_size (int, optional): If set, leaves out sets of more trees.
+            (default: :obj:`None`)
+        balance (str, optional): What the weights of a class sum to:
+            :obj:`"source"`, its share of the source graphs,
+            :obj:`"uniform"`, the same for all, or :obj:`"none"`, the sum of
+            its supports. (default: :obj:`"source"`)
+        compact (bool, optional): If set to :obj:`False`, trees are unrolled
+            instead of sharing equal subtrees. (default: :obj:`True`)
+        exclude_keys (list, optional): Names of attributes of the source that
+            are left out; those of nodes and edges other than :obj:`x`,
+            :obj:`edge_attr` and :obj:`edge_weight` must be.
+            (default: :obj:`None`)
+        verify (bool, optional): If set to :obj:`True`, compares trees exactly
+            and not only by their 128-bit keys. (default: :obj:`False`)
+        root (str, optional): The folder where the result is cached, under a
+            name that depends on every option and on the source's content.
+            Without, it is kept in memory. (default: :obj:`None`)
+        source_id (str, optional): A name for the content of the source, which
+            is then not read if there is a cache. (default: :obj:`None`)
+        transform (callable, optional): A transform of every access. It must
+            not change the edges or the number of nodes.
+            (default: :obj:`None`)
+        force_reload (bool, optional): Whether to distil even if there is a
+            cache. (default: :obj:`False`)
+        log (bool, optional): Whether to show progress if it takes long.
+            (default: :obj:`True`)
+
+    Raises:
+        TypeError: If :obj:`source` is no collection of homogeneous graphs.
+        ValueError: If the graphs, their labels or an option do not fit, a
+            class has no frequent tree set or too many, or :obj:`root` cannot
+            be written or holds a broken file.
+    """
+
+    _data: Data
+    slices: dict[str, Tensor] | None
+    #: What distilling did, in numbers.
+    report: DistillationReport
+
+    def __init__(
+        self,
+        source: Dataset | Sequence[Data],
+        num_layers: int,
+        min_support: Support = 0.1,
+        selection: str = 'patterns',
+        patterns: str = 'closed',
+        shared: str = 'keep',
+        root_count: str = 'mean',
+        max_patterns: int | None = 10_000,
+        max_size: int | None = None,
+        balance: str = 'source',
+        compact: bool = True,
+        exclude_keys: Sequence[str] | None = None,
+        verify: bool = False,
+        root: str | None = None,
+        source_id: str | None = None,
+        transform: Callable | None = None,
+        force_reload: bool = False,
+        log: bool = True,
+    ) -> None:
+        check_num_layers(num_layers)
+        check_balance(balance)
+        pattern_options = PatternOptions(
+            min_support, patterns, shared, root_count, max_patterns, max_size
+        )
+        self._options: dict[str, Any] = {
+            'num_layers': num_layers,
+            'selection': selection,
+        }
+        if selection == 'patterns':
+            self._options |= pattern_options.to_dict()
+        elif selection != 'lossless':
+            raise ValueError(
+                f"'selection' must be one of 'patterns', 'lossless' (got "
+                f'{selection!r})'
+            )
+        elif pattern_options != PatternOptions():
+            changed = ', '.join(pattern_options.changed())
+            raise ValueError(
+                f'{changed} can be given with '
+                f"selection='patterns' only (got selection={selection!r})"
+            )
+        self._options |= {
+            'balance': balance,
+            'compact': compact,
+            'exclude_keys': sorted(exclude_keys or []),
+            'verify': verify,
+        }
+        self._pattern_options = pattern_options
+        super().__init__(root, transform, log=log, force_reload=force_reload)
+
+        if root is None:
+            self._distill(self._read(source))
+            return
+        opened = self._read(source) if source_id is None else None
+        self._digest = self._digest_of(
+            opened.digest() if opened is not None else f'given {source_id}'
+        )
+        if force_reload or not all(map(fs.exists, self.processed_paths)):
+            check_writable(self.processed_dir)
+            self._distill(opened or self._read(source))
+            store(
+                self._data,
+                self.slices,
+                self.report.to_dict(),
+                self.processed_paths,
+            )
+        self._data, self.slices, report = restore(self.processed_paths)
+        self.report = DistillationReport.from_dict(report)
+
+    @property
+    def processed_file_names(self) -> list[str]:
+        """The names of the tensors and of the report."""
+        name = f'mirage_{self._digest}'
+        return [f'{name}.pt', f'{name}.json']
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes of the source."""
+        return self.report.num_classes
+
+    def __getitem__(self, idx: Any) -> Any:
+        out = super().__getitem__(idx)
+        if self.transform is not None and isinstance(out, Data):
+            _check_structure(self.get(self.indices()[idx]), out)
+        return out
+
+    def __repr__(self) -> str:
+        named = ', '.join(
+            f'{key}={value!r}' for key, value in self._options.items() if value
+        )
+        return f'{self.__class__.__name__}({len(self)}, {named})'
+
+    def _read(self, source: Any) -> Source:
+        return read_source(
+            source,
+            self._options['exclude_keys'],
+            self.__class__.__name__,
+            self.log,
+        )
+
+    def _digest_of(self, content: str) -> str:
+        named = {'format': _FORMAT, 'source': content, **self._options}
+        text = json.dumps(named, sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def _distill(self, source: Source) -> None:
+        start = perf_counter()
+        forest = Forest(
+            source.graphs, self._options['num_layers'], self._options['verify']
+        )
+        num_trees = forest.distinct().first.numel()
+        by_pattern = self._options['selection'] == 'patterns'
+        check_repetition(forest, num_trees, refuse=by_pattern)
+        if by_pattern:
+            chosen = select_patterns(source, forest, self._pattern_options)
+        else:
+            chosen = select_lossless(source, forest)
+        graphs = self._materialise(source, forest, chosen)
+        self._data, self.slices = self.collate(graphs)
+        self._data_list = None
+        self.report = DistillationReport(
+            options=self._options,
+            num_classes=source.num_classes,
+            num_trees=num_trees,
+            classes=chosen.classes,
+            source=Size(
+                source.graphs.num_graphs,
+                source.graphs.num_nodes,
+                source.graphs.num_edges,
+                source.num_bytes,
+            ),
+            distilled=_size(self._data, len(graphs)),
+            left_out=sorted(
+                {*source.left_out, *source.attributes} - {*chosen.attributes}
+            ),
+            seconds=perf_counter() - start,
+        )
+
+    def _materialise(
+        self, source: Source, forest: Forest, chosen: Selection
+    ) -> list[Data]:
+        trees = forest.build(
+            chosen.root,
+            chosen.set_of_root(),
+            chosen.num_sets,
+            self._options['compact'],
+        )
+        graphs = tree_set_list(
+            source.graphs,
+            trees,
+            chosen.root_count,
+            chosen.root_ptr,
+            forest.num_layers,
+        )
+        sizes = {c: kept.num_graphs for c, kept in chosen.classes.items()}
+        weight = sample_weights(
+            chosen.support, chosen.label, sizes, self._options['balance']
+        )
+        y = chosen.label.view(-1, *[1] * (source.y_dim - 1))
+        for i, data in enumerate(graphs):
+            data.y = y[i : i + 1]
+            data.support = chosen.support[i : i + 1]
+            data.weight = weight[i : i + 1]
+            for name, column in chosen.attributes.items():
+                data[name] = column[i]
+        return graphs
+
+
+def _size(data: Data, num_graphs: int) -> Size:
+    tensors = [
+        v for v in data.to_dict().values() if isinstance(v, torch.Tensor)
+    ]
+    return Size(
+        num_graphs,
+        int(data.num_nodes),
+        int(data.num_edges),
+        sum(t.numel() * t.element_size() for t in tensors),
+    )
+
+
+def _check_structure(before: Data, after: Data) -> None:
+    for key in ('edge_index', 'root_index'):
+        value = after.get(key)
+        if value is None or not torch.equal(value.cpu(), before[key].cpu()):
+            break
+    else:
+        if after.num_nodes == before.num_nodes:
+            return
+    raise ValueError(
+        f'a transform changed the edges or nodes of a tree set (got {after} '
+        f'from {before}), which ruins its trees; apply it to the source '
+        f'before distilling'
+    )

@@ -1,0 +1,107 @@
+"""What distilling did to a data set, in numbers."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from pyg_distill.datasets.selection import ClassSummary
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a data set.
+
+    Attributes:
+        num_graphs: The number of graphs.
+        num_nodes: The number of nodes.
+        num_edges: The number of edges.
+        num_bytes: The tensor payload, the number of elements times their size
+            of all that is stored.
+    """
+
+    num_graphs: int
+    num_nodes: int
+    num_edges: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class DistillationReport:
+    """What distilling did to a data set; prints as a table.
+
+    Attributes:
+        options: The options of the data set by name.
+        num_classes: The number of classes, with those not in the split.
+        num_trees: The distinct trees of the source.
+        classes: What was kept of each class.
+        source: The size of the given split.
+        distilled: The size of the result.
+        left_out: Names of the source's attributes that are not in the result.
+        seconds: The time that distilling took, without reading the source.
+        file_size: The size of the cache file in bytes, if there is one.
+    """
+
+    options: dict[str, Any]
+    num_classes: int
+    num_trees: int
+    classes: dict[int, ClassSummary]
+    source: Size
+    distilled: Size
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    file_size: int | None = None
+
+    @property
+    def ratio(self) -> float:
+        """The bytes of the result as a share of those of the source."""
+        return self.distilled.num_bytes / max(1, self.source.num_bytes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain dictionaries, ready for JSON."""
+        out = asdict(self)
+        out['classes'] = {str(c): v for c, v in out['classes'].items()}
+        return out
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> 'DistillationReport':
+        """The report that :meth:`to_dict` was called on."""
+        values = {f.name: values[f.name] for f in fields(cls)}
+        support = values['options'].get('min_support')
+        if isinstance(support, dict):
+            support = {int(c): v for c, v in support.items()}
+            values['options'] = values['options'] | {'min_support': support}
+        values['source'] = Size(**values['source'])
+        values['distilled'] = Size(**values['distilled'])
+        values['classes'] = {
+            int(c): ClassSummary(**v) for c, v in values['classes'].items()
+        }
+        return cls(**values)
+
+    def __str__(self) -> str:
+        lines = [
+            ', '.join(f'{k}={v!r}' for k, v in self.options.items() if v),
+            f'{"":10}{"source":>14}{"distilled":>14}{"share":>10}',
+        ]
+        for name in ('graphs', 'nodes', 'edges', 'bytes'):
+            before = getattr(self.source, f'num_{name}')
+            after = getattr(self.distilled, f'num_{name}')
+            share = f'{after / before:.2%}' if before else '-'
+            lines.append(f'{name:10}{before:>14,}{after:>14,}{share:>10}')
+        lines.append(
+            f'{"class":10}{"graphs":>8}{"trees":>8}{"sets":>8}'
+            f'{"graphs held":>14}{"nodes held":>14}'
+        )
+        for label, c in self.classes.items():
+            lines.append(
+                f'{label:<10}{c.num_graphs:>8,}{c.num_trees:>8,}'
+                f'{c.num_sets:>8,}{c.graph_coverage:>14.1%}'
+                f'{c.node_coverage:>14.1%}'
+            )
+        lines.append(
+            f'{self.num_trees:,} distinct trees in all; distilled in '
+            f'{self.seconds:.2f} s'
+        )
+        if self.file_size is not None:
+            lines.append(f'{self.file_size:,} bytes on disk')
+        if self.left_out:
+            lines.append(f'left out: {", ".join(self.left_out)}')
+        return '\n'.join(lines)

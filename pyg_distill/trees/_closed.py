@@ -1,0 +1,128 @@
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from operator import or_
+
+from pyg_distill.trees._all import Pattern, Tick
+
+
+def project(
+    tail: Iterable[Pattern], tids: int, min_support: int
+) -> tuple[int, list[Pattern]]:
+    r"""Restricts candidate items to the transactions of a prefix.
+
+    Args:
+        tail (iterable): The candidates as patterns.
+        tids (int): The transactions of the prefix.
+        min_support (int): The smallest support of a frequent set.
+
+    Returns:
+        The items that all transactions of the prefix hold, and the other
+        frequent candidates by ascending support, where items that the very
+        same transactions hold are one candidate.
+    """
+    frequent = [
+        (items, common)
+        for items, others in tail
+        if (common := others & tids).bit_count() >= min_support
+    ]
+    absorbed = 0
+    groups: dict[int, int] = {}
+    for items, common in frequent:
+        if common == tids:
+            absorbed |= items
+        else:
+            groups[common] = groups.get(common, 0) | items
+    return absorbed, [
+        (groups[common], common) for common in sorted(groups, key=int.bit_count)
+    ]
+
+
+class _Rows(dict[int, int]):
+    r"""The items of the transactions that were asked for."""
+
+    def __init__(self, columns: Iterable[Pattern]) -> None:
+        self.columns = dict(columns)
+
+    def __missing__(self, transaction: int) -> int:
+        bits = (
+            bit for bit, tids in self.columns.items() if tids >> transaction & 1
+        )
+        self[transaction] = items = sum(bits)
+        return items
+
+    def hold_any(self, items: int, tids: int) -> bool:
+        r"""Tells whether one of the items is in all of the transactions."""
+        # Two transactions rule out nearly every item at the cost of two
+        # look-ups, which leaves few columns to intersect.
+        items &= self[tids.bit_length() - 1]
+        if items:
+            items &= self[(tids & -tids).bit_length() - 1]
+        while items:
+            bit = items & -items
+            if self.columns[bit] & tids == tids:
+                return True
+            items ^= bit
+        return False
+
+
+def closed_sets(
+    columns: Sequence[Pattern],
+    num_transactions: int,
+    min_support: int,
+    max_size: int,
+    tick: Tick,
+) -> Iterator[Pattern]:
+    r"""Yields every closed frequent set, depth first.
+
+    This is the prefix-preserving closure extension from the `"LCM ver. 2:
+    Efficient Mining Algorithms for Frequent/Closed/Maximal Itemsets"
+    <https://ceur-ws.org/Vol-126/uno.pdf>`_ paper (Section 3): an extension
+    whose closure holds an item that was tried earlier is dropped, as its
+    closed set was found there, so no found set has to be kept. The order of
+    the items is chosen anew under each prefix, rarest first.
+
+    Args:
+        columns (list): The items as patterns.
+        num_transactions (int): The number of transactions.
+        min_support (int): The smallest support of a frequent set.
+        max_size (int): The largest size of a set.
+        tick (callable): Is told the number of intersections about to be made.
+
+    Yields:
+        The closed frequent sets as patterns.
+    """
+    everything = (1 << num_transactions) - 1
+    rows = _Rows(columns)
+    tick(len(columns))
+    head, tail = project(columns, everything, min_support)
+    if 0 < head.bit_count() <= max_size:
+        yield head, everything
+    if head.bit_count() >= max_size:
+        return
+    stack = [(head, tail, _from_last(tail, 0))]
+    while stack:
+        head, tail, rest = stack[-1]
+        for index, (items, tids), earlier in rest:
+            if rows.hold_any(earlier, tids):
+                continue
+            tick(len(tail) - index)
+            absorbed, below = project(tail[index:], tids, min_support)
+            closure = head | items | absorbed
+            size = closure.bit_count()
+            if size <= max_size:
+                yield closure, tids
+            if below and size < max_size:
+                stack.append((closure, below, _from_last(below, earlier)))
+                break
+        else:
+            stack.pop()
+
+
+def _from_last(
+    tail: list[Pattern], earlier: int
+) -> Iterator[tuple[int, Pattern, int]]:
+    # The last candidates have the fewest below them, so that a search that is
+    # stopped has not descended into a long tail first.
+    tried = list(accumulate((items for items, _ in tail), or_, initial=earlier))
+    for index in range(len(tail) - 1, -1, -1):
+        yield index + 1, tail[index], tried[index]
