@@ -41,7 +41,7 @@ class Exactness:
     @property
     def exact(self) -> bool:
         """Whether the deviation is of the size of rounding errors."""
-        return self.deviation <= _TOLERANCE * max(self.scale, 1.0)
+        return self.deviation <= _TOLERANCE * self.scale
 
     def __bool__(self) -> bool:
         return self.exact

@@ -52,11 +52,16 @@ class _Rows(dict[int, int]):
 
     def hold_any(self, items: int, tids: int) -> bool:
         r"""Tells whether one of the items is in all of the transactions."""
-        # Two transactions rule out nearly every item at the cost of two
-        # look-ups, which leaves few columns to intersect.
-        items &= self[tids.bit_length() - 1]
-        if items:
-            items &= self[(tids & -tids).bit_length() - 1]
+        # A few transactions rule out nearly every item at the cost of one
+        # look-up each, which leaves few columns to intersect.
+        left = tids
+        while items and left:
+            last = left.bit_length() - 1
+            kept = items & self[last]
+            if kept == items:
+                break
+            items = kept
+            left ^= 1 << last
         while items:
             bit = items & -items
             if self.columns[bit] & tids == tids:

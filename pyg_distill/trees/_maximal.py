@@ -39,7 +39,7 @@ def maximal_sets(
     node = (0, everything, columns, [])
     while node is not None:
         head, tids, candidates, known = node
-        tick(2 * len(candidates) + 3 * len(known))
+        tick(3 * len(candidates) + len(known))
         absorbed, tail = project(candidates, tids, min_support)
         head |= absorbed
         unions = list(

@@ -30,7 +30,7 @@ _ADVICE = {
 _SECONDS = 1.5
 # Intersections per allowed set, as a search for maximal sets may take any time
 # without finding one.
-_WORK = 100
+_WORK = 400
 
 
 class TooManySets(ValueError):  # noqa: N818 (named by what happened)
