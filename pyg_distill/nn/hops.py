@@ -4,11 +4,15 @@ import torch
 from torch_geometric.nn import (
     APPNP,
     ARMAConv,
+    DNAConv,
+    EGConv,
     FAConv,
     GCN2Conv,
     GCNConv,
     LGConv,
     MessagePassing,
+    MixHopConv,
+    PDNConv,
     SGConv,
     SSGConv,
     TAGConv,
@@ -18,14 +22,18 @@ from torch_geometric.nn import (
 _DEGREE_OF_NEIGHBORS = (
     APPNP,
     ARMAConv,
+    DNAConv,
     FAConv,
     GCN2Conv,
     GCNConv,
     LGConv,
+    MixHopConv,
+    PDNConv,
     SGConv,
     SSGConv,
     TAGConv,
 )
+_K_HOPS = (APPNP, SGConv, SSGConv, TAGConv)
 
 
 def num_hops(model: torch.nn.Module) -> int:
@@ -51,15 +59,21 @@ def num_hops(model: torch.nn.Module) -> int:
     }
     layers = [layer for layer in layers if id(layer) not in inner]
     hops = sum(_hops(layer) for layer in layers)
-    extra = any(
-        isinstance(layer, _DEGREE_OF_NEIGHBORS)
-        and getattr(layer, 'normalize', True)
-        for layer in model.modules()
-    )
+    extra = any(_reads_degree_of_neighbors(m) for m in model.modules())
     return hops + int(extra)
 
 
 def _hops(layer: MessagePassing) -> int:
     if isinstance(layer, ARMAConv):
         return layer.num_layers
-    return int(getattr(layer, 'K', 1))
+    if isinstance(layer, MixHopConv):
+        return max(layer.powers)
+    return layer.K if isinstance(layer, _K_HOPS) else 1
+
+
+def _reads_degree_of_neighbors(layer: torch.nn.Module) -> bool:
+    if isinstance(layer, EGConv):
+        return 'symnorm' in layer.aggregators
+    return isinstance(layer, _DEGREE_OF_NEIGHBORS) and getattr(
+        layer, 'normalize', True
+    )

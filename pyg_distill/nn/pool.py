@@ -77,9 +77,10 @@ def global_root_pool(
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
 
     x, batch = x[root_index], batch[root_index]
+    if root_count is not None:
+        check_root_count(root_index, root_count)
     if root_count is None or reduce in ('max', 'min'):
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
-    check_root_count(root_index, root_count)
     weight = root_count.to(x.dtype)
     out = scatter(x * _column(weight, x), batch, 0, size, reduce='sum')
     if reduce == 'mean':

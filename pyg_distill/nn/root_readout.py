@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_distill.nn.hops import num_hops
+from pyg_distill.nn.pool import check_root_count
 
 
 class RootReadout(torch.nn.Module):
@@ -97,24 +98,22 @@ class RootReadout(torch.nn.Module):
 
         self._check_depth(num_layers)
         if root_count is not None:
+            check_root_count(root_index, root_count)
             root_index = root_index.repeat_interleave(root_count)
         if data is not None:
             batch = data.get('batch')
-            data = copy.copy(data)
-            data.batch = None if batch is None else batch[root_index]
-            root_batch = data.batch
-            args = tuple(data if isinstance(a, Data) else a for a in args)
-            kwargs = {
-                key: data if isinstance(value, Data) else value
-                for key, value in kwargs.items()
-            }
+            root_data = copy.copy(data)
+            root_data.batch = None if batch is None else batch[root_index]
+            nodes = [(root_data, data), (root_data.batch, batch)]
+            args, kwargs = _replace(args, kwargs, [(data, root_data)])
         else:
             bound = self._bind(args, kwargs)
             batch = bound.arguments.get(self.batch)
             root_batch = None if batch is None else batch[root_index]
             bound.arguments[self.batch] = root_batch
+            nodes = [(root_batch, batch)]
             args, kwargs = bound.args, bound.kwargs
-        return self._call(args, kwargs, root_index, batch, root_batch)
+        return self._call(args, kwargs, root_index, batch, nodes)
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
         signature = inspect.signature(self.model.forward)
@@ -133,27 +132,21 @@ class RootReadout(torch.nn.Module):
         kwargs: Any,
         root_index: Tensor,
         batch: Tensor | None,
-        root_batch: Tensor | None,
+        nodes: list[tuple[Any, Any]],
     ) -> Any:
         called = False
 
         def give_nodes(
             module: torch.nn.Module, args: Any, kwargs: Any
         ) -> tuple[Any, Any]:
+            nonlocal called
+            called = True
             # The encoder still works on all nodes.
-            def swap(value: Any) -> Any:
-                return batch if value is root_batch else value
-
-            if root_batch is None:
-                return args, kwargs
-            kwargs = {key: swap(value) for key, value in kwargs.items()}
-            return tuple(swap(value) for value in args), kwargs
+            return _replace(args, kwargs, nodes)
 
         def gather_roots(
             module: torch.nn.Module, args: Any, out: Any
         ) -> Tensor:
-            nonlocal called
-            called = True
             if not isinstance(out, Tensor):
                 raise ValueError(
                     f"'{self.encoder}' must return a tensor of node "
@@ -173,8 +166,14 @@ class RootReadout(torch.nn.Module):
             encoder.register_forward_pre_hook(give_nodes, with_kwargs=True),
             encoder.register_forward_hook(gather_roots),
         ]
+        failure = out = None
         try:
             out = self.model(*args, **kwargs)
+        except (IndexError, RuntimeError) as error:
+            # Without the encoder, `batch` does not fit the embeddings.
+            if called:
+                raise
+            failure = error
         finally:
             for handle in handles:
                 handle.remove()
@@ -183,7 +182,7 @@ class RootReadout(torch.nn.Module):
                 f"'{self.encoder}' was not called by "
                 f"'{type(self.model).__name__}', so no roots were gathered; "
                 f'name the submodule that computes the node embeddings'
-            )
+            ) from failure
         return out
 
     def _check_depth(self, num_layers: Tensor | int | None) -> None:
@@ -205,3 +204,16 @@ class RootReadout(torch.nn.Module):
             f'{self.__class__.__name__}({type(self.model).__name__}, '
             f'encoder={self.encoder!r})'
         )
+
+
+def _replace(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    pairs: list[tuple[Any, Any]],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    # By identity, since tensors are compared element by element.
+    def replace(value: Any) -> Any:
+        return next((new for old, new in pairs if value is old), value)
+
+    kwargs = {key: replace(value) for key, value in kwargs.items()}
+    return tuple(replace(value) for value in args), kwargs

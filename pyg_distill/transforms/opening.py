@@ -58,7 +58,10 @@ def open_graph(data: Any, owner: str) -> Data:
     out = Data()
     for key, value in data.to_dict().items():
         if key == 'adj_t':
-            out.update(_open_adjacency(value))
+            # Beside an `edge_index` it says nothing new, but may be in an
+            # order that is not that of the edge attributes.
+            if 'edge_index' not in data:
+                out.update(_open_adjacency(value, data))
         elif key == 'edge_index' and isinstance(value, EdgeIndex):
             out.edge_index = value.as_tensor()
         elif key != 'num_nodes':
@@ -76,12 +79,18 @@ def open_graph(data: Any, owner: str) -> Data:
     return out
 
 
-def _open_adjacency(adj_t: Any) -> dict[str, Tensor]:
+def _open_adjacency(adj_t: Any, data: Data) -> dict[str, Tensor]:
     if isinstance(adj_t, SparseTensor):
         target, source, value = adj_t.coo()
     else:
         (target, source), value = to_edge_index(adj_t)
     out = {'edge_index': torch.stack([source, target])}
     if value is not None:
-        out['edge_weight' if value.dim() == 1 else 'edge_attr'] = value
+        key = 'edge_weight' if value.dim() == 1 else 'edge_attr'
+        if isinstance(data.get(key), Tensor) and not data[key].equal(value):
+            raise ValueError(
+                f"'adj_t' holds other values than '{key}'; give edges one of "
+                f"them, as by ToSparseTensor(attr='{key}')"
+            )
+        out[key] = value
     return out

@@ -38,10 +38,12 @@ def read_graph(
     data = open_graph(data, owner)
     num_nodes = torch.tensor([data.num_nodes])
     num_edges = torch.tensor([data.edge_index.size(-1)])
+    # Unlike `keys()`, in the order in which they were set.
+    attributes = data.to_dict()
     levels = {
         key: level_of(key, _num_rows(data, key), num_nodes, num_edges)
-        for key in data.keys()
-        if isinstance(data[key], Tensor) and data[key].dim() > 0
+        for key, value in attributes.items()
+        if isinstance(value, Tensor) and value.dim() > 0
     }
     refuse_others(levels, exclude_keys)
 
@@ -51,8 +53,8 @@ def read_graph(
         data.edge_index, num_nodes.to(device), num_edges.to(device), **identity
     )
     carried = {
-        key: data[key]
-        for key in data.keys()
+        key: value
+        for key, value in attributes.items()
         if key not in (*IDENTITY, *STRUCTURE, *exclude_keys)
     }
     return graphs, carried

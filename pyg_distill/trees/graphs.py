@@ -67,7 +67,7 @@ class Graphs:
         if bad.any():
             edge = int(bad.nonzero()[0])
             raise ValueError(
-                f"'edge_index' leads to node {edge_index[:, edge].tolist()} "
+                f"'edge_index' holds the edge {edge_index[:, edge].tolist()} "
                 f'in a graph of {int(size[edge])} nodes; every entry must be '
                 f"below the graph's num_nodes"
             )
@@ -76,11 +76,13 @@ class Graphs:
             ('edge_attr', edge_attr, edge_ptr[-1]),
             ('edge_weight', edge_weight, edge_ptr[-1]),
         ]:
-            if isinstance(value, Tensor) and value.size(0) != total:
+            if not isinstance(value, Tensor):
+                continue
+            if value.dim() == 0 or value.size(0) != total:
                 what = 'node' if name == 'x' else 'edge'
                 raise ValueError(
-                    f"'{name}' must have one row a {what} (got "
-                    f'{value.size(0)} rows for {int(total)} {what}s)'
+                    f"'{name}' must have one row per {what} (got shape "
+                    f'{list(value.size())} for {int(total)} {what}s)'
                 )
         edge_index = edge_index + node_ptr[:-1].repeat_interleave(num_edges)
         return cls(edge_index, node_ptr, edge_ptr, x, edge_attr, edge_weight)

@@ -1,8 +1,11 @@
+"""Closed frequent sets, by LCM."""
+
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import or_
 
-from pyg_distill.trees._all import Pattern, Tick
+from pyg_distill.trees.mining.bitsets import Pattern
+from pyg_distill.trees.mining.budget import Tick
 
 
 def project(
@@ -81,7 +84,7 @@ def closed_sets(
 
     This is the prefix-preserving closure extension from the `"LCM ver. 2:
     Efficient Mining Algorithms for Frequent/Closed/Maximal Itemsets"
-    <https://ceur-ws.org/Vol-126/uno.pdf>`_ paper (Section 3): an extension
+    <https://ceur-ws.org/Vol-126/uno.pdf>`_ paper: an extension
     whose closure holds an item that was tried earlier is dropped, as its
     closed set was found there, so no found set has to be kept. The order of
     the items is chosen anew under each prefix, rarest first.
@@ -91,7 +94,7 @@ def closed_sets(
         num_transactions (int): The number of transactions.
         min_support (int): The smallest support of a frequent set.
         max_size (int): The largest size of a set.
-        tick (callable): Is told the number of intersections about to be made.
+        tick (callable): Is told the amount of work about to be done.
 
     Yields:
         The closed frequent sets as patterns.

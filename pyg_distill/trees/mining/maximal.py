@@ -1,9 +1,12 @@
+"""Maximal frequent sets, by GenMax with the pruning of MAFIA."""
+
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from operator import or_
 
-from pyg_distill.trees._all import Pattern, Tick
-from pyg_distill.trees._closed import project
+from pyg_distill.trees.mining.bitsets import Pattern
+from pyg_distill.trees.mining.budget import Tick
+from pyg_distill.trees.mining.closed import project
 
 
 def maximal_sets(
@@ -16,19 +19,19 @@ def maximal_sets(
     r"""Yields every maximal frequent set, depth first.
 
     This is backtracking as in the `"Efficiently Mining Maximal Frequent
-    Itemsets" <https://doi.org/10.1109/ICDM.2001.989514>`_ paper (GenMax,
-    Section 3), whose found sets are narrowed down to those that hold the
-    prefix on the way (progressive focusing), with the pruning of parent
-    equivalents and of the union of head and tail from the `"MAFIA: A Maximal
-    Frequent Itemset Algorithm for Transactional Databases"
-    <https://doi.org/10.1109/ICDE.2001.914857>`_ paper (Section 3).
+    Itemsets" <https://doi.org/10.1109/ICDM.2001.989514>`_ paper (GenMax),
+    whose found sets are narrowed down to those that hold the prefix on the way
+    (progressive focusing), with the pruning of parent equivalents and of the
+    union of head and tail from the `"MAFIA: A Maximal Frequent Itemset
+    Algorithm for Transactional Databases"
+    <https://doi.org/10.1109/ICDE.2001.914857>`_ paper.
 
     Args:
         columns (list): The items as patterns.
         num_transactions (int): The number of transactions.
         min_support (int): The smallest support of a frequent set.
         max_size (int): The largest size of a set.
-        tick (callable): Is told the number of intersections about to be made.
+        tick (callable): Is told the amount of work about to be done.
 
     Yields:
         The maximal frequent sets as patterns.
@@ -55,9 +58,9 @@ def maximal_sets(
                 rest = enumerate(zip(tail, unions, strict=False), start=1)
                 stack.append((head, tail, rest, known))
             elif union.bit_count() <= max_size and not (
-                # Larger sets are not kept, so they cannot rule this one out.
+                # Larger sets are not kept, so they do not cover this one.
                 max_size < len(columns)
-                and _is_extensible(union, tids, columns, min_support)
+                and _is_extensible(union, tids, columns, min_support, tick)
             ):
                 for *_, above in stack:
                     above.append(union)
@@ -89,8 +92,13 @@ def _is_covered(items: int, known: list[int]) -> bool:
 
 
 def _is_extensible(
-    items: int, tids: int, columns: Sequence[Pattern], min_support: int
+    items: int,
+    tids: int,
+    columns: Sequence[Pattern],
+    min_support: int,
+    tick: Tick,
 ) -> bool:
+    tick(3 * len(columns))
     return any(
         (tids & others).bit_count() >= min_support
         for bit, others in columns

@@ -1,0 +1,45 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+from torch_geometric.datasets import TUDataset
+from torch_geometric.typing import WITH_TORCH_SPARSE
+
+# Graphs in tests are tiny: threads would cost more than they bring, and the
+# order of floating-point sums would depend on the machine.
+torch.set_num_threads(1)
+
+settings.register_profile('repeatable', deadline=None, derandomize=True)
+settings.load_profile('repeatable')
+
+with_torch_sparse = pytest.mark.skipif(
+    not WITH_TORCH_SPARSE, reason='needs torch-sparse'
+)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def real_dataset() -> Callable[..., TUDataset]:
+    """Loads a TUDataset by name from the folder $PYG_DISTILL_DATA.
+
+    Tests never download anything: they are skipped where the folder is not
+    given or does not hold the raw files.
+    """
+
+    def load(name: str, **kwargs: Any) -> TUDataset:
+        if 'PYG_DISTILL_DATA' not in os.environ:
+            pytest.skip('needs PYG_DISTILL_DATA')
+        root = Path(os.environ['PYG_DISTILL_DATA'], 'TUDataset')
+        if not (root / name / 'raw').is_dir():
+            pytest.skip(f'needs the raw files of {name}')
+        return TUDataset(str(root), name, **kwargs)
+
+    return load
