@@ -105,6 +105,9 @@ class RootReadout(torch.nn.Module):
             root_data = copy.copy(data)
             root_data.batch = None if batch is None else batch[root_index]
             nodes = [(root_data, data), (root_data.batch, batch)]
+            if 'ptr' in data:
+                root_data.ptr = _root_ptr(root_data.batch, data.ptr)
+                nodes.append((root_data.ptr, data.ptr))
             args, kwargs = _replace(args, kwargs, [(data, root_data)])
         else:
             bound = self._bind(args, kwargs)
@@ -112,6 +115,10 @@ class RootReadout(torch.nn.Module):
             root_batch = None if batch is None else batch[root_index]
             bound.arguments[self.batch] = root_batch
             nodes = [(root_batch, batch)]
+            ptr = bound.arguments.get('ptr')
+            if ptr is not None and root_batch is not None:
+                bound.arguments['ptr'] = _root_ptr(root_batch, ptr)
+                nodes.append((bound.arguments['ptr'], ptr))
             args, kwargs = bound.args, bound.kwargs
         return self._call(args, kwargs, root_index, batch, nodes)
 
@@ -204,6 +211,11 @@ class RootReadout(torch.nn.Module):
             f'{self.__class__.__name__}({type(self.model).__name__}, '
             f'encoder={self.encoder!r})'
         )
+
+
+def _root_ptr(root_batch: Tensor, ptr: Tensor) -> Tensor:
+    count = torch.bincount(root_batch, minlength=ptr.numel() - 1)
+    return torch.nn.functional.pad(count.cumsum(0), (1, 0))
 
 
 def _replace(

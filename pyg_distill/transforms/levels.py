@@ -1,6 +1,7 @@
 """Is an attribute node-, edge- or graph-level? And which decide identity?"""
 
 from collections.abc import Collection
+from typing import Any
 
 from torch import Tensor
 
@@ -74,4 +75,13 @@ def refuse_others(
             f"'x', 'edge_attr' and 'edge_weight' only (got also {names}); "
             f'join what the model reads to one of these, and leave out the '
             f'rest with exclude_keys={others}'
+        )
+
+
+def check_exclude_keys(exclude_keys: Any) -> None:
+    """Refuses one string, which would be taken for a list of letters."""
+    if isinstance(exclude_keys, str):
+        raise TypeError(
+            f"'exclude_keys' must be a list of names (got {exclude_keys!r}); "
+            f'pass [{exclude_keys!r}]'
         )

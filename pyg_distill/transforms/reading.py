@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -43,7 +44,7 @@ def read_graph(
     levels = {
         key: level_of(key, _num_rows(data, key), num_nodes, num_edges)
         for key, value in attributes.items()
-        if isinstance(value, Tensor) and value.dim() > 0
+        if _has_rows(value)
     }
     refuse_others(levels, exclude_keys)
 
@@ -60,5 +61,14 @@ def read_graph(
     return graphs, carried
 
 
+def _has_rows(value: Any) -> bool:
+    if isinstance(value, Tensor | np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, list | tuple)
+
+
 def _num_rows(data: Data, key: str) -> Tensor:
-    return torch.tensor([data[key].size(data.__cat_dim__(key, data[key]))])
+    value = data[key]
+    if isinstance(value, Tensor):
+        return torch.tensor([value.size(data.__cat_dim__(key, value))])
+    return torch.tensor([len(value)])

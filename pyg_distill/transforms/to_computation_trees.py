@@ -7,6 +7,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
+from pyg_distill.transforms.levels import check_exclude_keys
 from pyg_distill.transforms.reading import read_graph
 from pyg_distill.transforms.tree_sets import tree_set_list
 from pyg_distill.trees import Forest
@@ -65,6 +66,7 @@ class ToComputationTrees(BaseTransform):
         verify: bool = False,
     ) -> None:
         check_num_layers(num_layers)
+        check_exclude_keys(exclude_keys)
         self.num_layers = num_layers
         self.compact = compact
         self.exclude_keys = list(exclude_keys or [])

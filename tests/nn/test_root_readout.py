@@ -16,7 +16,7 @@ from torch_geometric.nn import (
     global_add_pool,
     global_mean_pool,
 )
-from torch_geometric.nn.aggr import MedianAggregation
+from torch_geometric.nn.aggr import MeanAggregation, MedianAggregation
 
 from pyg_distill.nn import RootReadout
 from pyg_distill.transforms import ToComputationTrees
@@ -406,3 +406,35 @@ def test_depth_of_data(tree):
     net.gnn = GCN(2, 8, 2)
     with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops"):
         RootReadout(net, encoder='gnn')(tree)
+
+
+class PtrNet(Net):
+    """Pools by `ptr`, with and without a `Data` object."""
+
+    def __init__(self):
+        super().__init__(MeanAggregation())
+
+    def forward(self, x, edge_index, batch, ptr):
+        x = self.gnn(x, edge_index)
+        return self.readout(x, ptr=ptr)
+
+
+class PtrDataNet(PtrNet):
+    def forward(self, data):
+        return super().forward(data.x, data.edge_index, data.batch, data.ptr)
+
+
+def test_root_readout_ptr(graph):
+    trees = [ToComputationTrees(2)(data) for data in graph.to_data_list()]
+    trees = Batch.from_data_list(trees)
+    roots = {key: trees[key] for key in ('root_index', 'root_count')}
+    net, data_net = PtrNet().eval(), PtrDataNet().eval()
+    data_net.load_state_dict(net.state_dict())
+    expected = data_net(graph)
+    for out in [
+        RootReadout(data_net, 'gnn')(trees),
+        RootReadout(net, 'gnn')(
+            trees.x, trees.edge_index, trees.batch, ptr=trees.ptr, **roots
+        ),
+    ]:
+        torch.testing.assert_close(out, expected)

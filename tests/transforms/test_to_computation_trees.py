@@ -1,6 +1,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torch_geometric.transforms as T
@@ -502,3 +503,19 @@ def test_verify(monkeypatch):
     assert ToComputationTrees(2)(path()).root_count.tolist() == [3]
     with pytest.raises(RuntimeError, match='two unequal'):
         ToComputationTrees(2, verify=True)(path())
+
+
+def test_names_must_be_a_list():
+    with pytest.raises(TypeError, match=r"pass \['pos'\]"):
+        ToComputationTrees(1, exclude_keys='pos')
+
+
+@pytest.mark.parametrize('name', [['a', 'b', 'c'], np.arange(3)])
+def test_node_level_lists_are_refused(name):
+    edge_index = torch.tensor([[0, 1], [1, 0]])
+    data = Data(edge_index=edge_index, num_nodes=3, atom=name)
+    with pytest.raises(ValueError, match=r"exclude_keys=\['atom'\]"):
+        ToComputationTrees(1)(data)
+    assert 'atom' not in ToComputationTrees(1, exclude_keys=['atom'])(data)
+    data.atom = 'ethanol'
+    assert ToComputationTrees(1)(data).atom == 'ethanol'
