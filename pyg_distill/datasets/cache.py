@@ -4,13 +4,15 @@ import json
 import os
 import os.path as osp
 import uuid
-from typing import Any
+from dataclasses import replace
 
 import fsspec
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.io import fs
+
+from pyg_distill.datasets.report import DistillationReport
 
 
 def check_writable(folder: str) -> None:
@@ -39,7 +41,7 @@ def check_writable(folder: str) -> None:
 def store(
     data: Data,
     slices: dict[str, Tensor] | None,
-    report: dict[str, Any],
+    report: DistillationReport,
     paths: list[str],
 ) -> None:
     """Writes the tensors and the report under temporary names, then renames.
@@ -47,7 +49,7 @@ def store(
     Args:
         data (torch_geometric.data.Data): The collated graphs.
         slices (dict, optional): Where each graph begins.
-        report (dict): The report, ready for JSON.
+        report (DistillationReport): The report.
         paths (list): The paths of the tensors and of the report.
     """
     tensor_path, report_path = paths
@@ -56,9 +58,9 @@ def store(
     try:
         # The format of `InMemoryDataset.save`, so that its `load` reads it.
         fs.torch_save((data.to_dict(), slices, Data), temporary[0])
-        report = {**report, 'file_size': fs.get_fs(folder).size(temporary[0])}
+        size = fs.get_fs(folder).size(temporary[0])
         with fsspec.open(temporary[1], 'w') as file:
-            json.dump(report, file, indent=2)
+            json.dump(replace(report, file_size=size).to_dict(), file, indent=2)
         # The tensors last: where they are, the report is, too.
         fs.mv(temporary[1], report_path)
         fs.mv(temporary[0], tensor_path)
@@ -70,7 +72,7 @@ def store(
 
 def restore(
     paths: list[str],
-) -> tuple[Data, dict[str, Tensor] | None, dict[str, Any]]:
+) -> tuple[Data, dict[str, Tensor] | None, DistillationReport]:
     """Reads what :meth:`store` wrote.
 
     Args:
@@ -92,7 +94,7 @@ def restore(
             raise ValueError(f'no {", ".join(sorted(missing))}')
         path = report_path
         with fsspec.open(path, 'r') as file:
-            report = json.load(file)
+            report = DistillationReport.from_dict(json.load(file))
     except Exception as error:
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise ValueError(

@@ -1,5 +1,6 @@
 """Any collection of graphs -> collated tensors and the rows to read."""
 
+from collections.abc import Collection as Names
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import Subset
-from torch_geometric.data import Data, HeteroData, InMemoryDataset
+from torch_geometric.data import Batch, Data, HeteroData, InMemoryDataset
 from torch_geometric.data.collate import collate
 from torch_geometric.data.dataset import Dataset
 from tqdm import tqdm
 
+from pyg_distill.transforms.levels import IDENTITY, STRUCTURE
 from pyg_distill.transforms.opening import open_graph
 
 
@@ -26,6 +28,7 @@ class Collection:
     data: Data
     slices: dict[str, Tensor]
     selected: Tensor | None  # All of them if `None`.
+    names: list[str]  # Of all attributes, with those left out.
 
     @property
     def num_graphs(self) -> int:
@@ -41,7 +44,7 @@ class Collection:
 
     def rows(self, key: str) -> Tensor:
         """The rows of an attribute of all selected graphs in turn."""
-        value = self.data[key]
+        value = self.data[key].detach()
         if self.selected is None:
             return value
         start, end = self._bounds(key)
@@ -65,11 +68,31 @@ class Collection:
         return ptr[self.selected], ptr[self.selected + 1]
 
 
-def collect(source: Any, owner: str, log: bool) -> Collection:
+def as_slice(source: Any) -> Any:
+    """Turns what :meth:`~torch.utils.data.random_split` returns into a slice.
+
+    Args:
+        source (Dataset or list): The graphs.
+
+    Returns:
+        A slice if it is a subset of a data set of PyG, else what was given.
+    """
+    if not isinstance(source, Subset):
+        return source
+    whole = as_slice(source.dataset)
+    if not isinstance(whole, Dataset):
+        return source
+    return whole.index_select(list(source.indices))
+
+
+def collect(
+    source: Any, exclude_keys: Names[str], owner: str, log: bool
+) -> Collection:
     """Opens a data set, a slice of one or a sequence of graphs.
 
     Args:
         source (Dataset or list): The graphs.
+        exclude_keys (list): Names of attributes that need not fit.
         owner (str): The class named in error messages.
         log (bool): Whether to show progress if it takes long.
 
@@ -83,18 +106,18 @@ def collect(source: Any, owner: str, log: bool) -> Collection:
         ValueError: If it is empty, its graphs have different attributes, or
             its :obj:`transform` is random.
     """
-    while isinstance(source, Subset) and isinstance(source.dataset, Dataset):
-        source = source.dataset.index_select(list(source.indices))
     if isinstance(source, Data | HeteroData):
+        remedy = "for one graph use 'ToComputationTrees'"
+        if isinstance(source, Batch):
+            remedy = 'use data.to_data_list()'
         raise TypeError(
             f"'{owner}' expects a data set or a list of graphs (got one "
-            f"'{type(source).__name__}'); for one graph use "
-            f"'ToComputationTrees'"
+            f"'{type(source).__name__}'); {remedy}"
         )
     if not (hasattr(source, '__len__') and hasattr(source, '__getitem__')):
         raise TypeError(
             f"'{owner}' expects a data set or a list of graphs (got "
-            f"'{type(source).__name__}')"
+            f"'{type(source).__name__}'); use list(...) on an iterator"
         )
     if len(source) == 0:
         raise ValueError(
@@ -104,8 +127,9 @@ def collect(source: Any, owner: str, log: bool) -> Collection:
     if _is_collated(source):
         indices = source._indices
         selected = None if indices is None else torch.tensor(list(indices))
-        return Collection(source._data, source.slices, selected)
-    return _collate(_read(source, owner, log))
+        names = list(source.slices)
+        return Collection(source._data, source.slices, selected, names)
+    return _collate(_read(source, owner, log), exclude_keys, owner)
 
 
 def _is_collated(source: Any) -> bool:
@@ -113,9 +137,15 @@ def _is_collated(source: Any) -> bool:
         isinstance(source, InMemoryDataset)
         and source.transform is None
         and type(source).get is InMemoryDataset.get
+        and type(source).__getitem__ is InMemoryDataset.__getitem__
         and type(source._data) is Data
         and source.slices is not None
-        and 'adj_t' not in source.slices
+        and 'edge_index' in source.slices
+        and all(
+            isinstance(source._data[key], Tensor)
+            for key in ('edge_index', *IDENTITY)
+            if key in source.slices
+        )
         and 'root_index' not in source.slices
         and ('x' in source.slices or hasattr(source._data, '_num_nodes'))
     )
@@ -127,23 +157,15 @@ def _read(source: Sequence[Any], owner: str, log: bool) -> list[Data]:
     bar = tqdm(
         range(len(source)), desc='Reading graphs', disable=not log, delay=1
     )
-    graphs = [open_graph(source[i], owner) for i in bar]
-    names = set(graphs[0].keys())
-    for i, data in enumerate(graphs):
-        if set(data.keys()) != names:
-            odd = sorted(names.symmetric_difference(data.keys()))
-            raise ValueError(
-                f"'{owner}' expects the same attributes in every graph (graph "
-                f'{i} differs from graph 0 in {", ".join(odd)}); fill in or '
-                f'delete what only some graphs have'
-            )
-    return graphs
+    return [open_graph(source[i], owner) for i in bar]
 
 
 def _check_repeatable(source: Sequence[Any], owner: str) -> None:
     # A heuristic: a transform that is random only now and then may pass.
     for i in sorted({0, len(source) // 2, len(source) - 1}):
-        first, second = source[i].to_dict(), source[i].to_dict()
+        first, second = (
+            open_graph(source[i], owner).to_dict() for _ in range(2)
+        )
         if not all(_same(first[key], second.get(key)) for key in first):
             raise ValueError(
                 f"'{owner}' read graph {i} twice and got different values: "
@@ -160,6 +182,43 @@ def _same(value: Any, other: Any) -> bool:
     return type(value) is type(other)
 
 
-def _collate(graphs: list[Data]) -> Collection:
+def _collate(
+    graphs: list[Data], exclude_keys: Names[str], owner: str
+) -> Collection:
+    names = sorted({key for data in graphs for key in data.keys()})
+    left_out = {*exclude_keys} - {*STRUCTURE}
+    for data in graphs:
+        for key in left_out & {*data.keys()}:
+            del data[key]
+    first = {key: _row(graphs[0], key) for key in graphs[0].keys()}
+    for i, data in enumerate(graphs):
+        here = {key: _row(data, key) for key in data.keys()}
+        odd = sorted(
+            key
+            for key in {*first, *here}
+            if key not in first or key not in here or first[key] != here[key]
+        )
+        if odd:
+            remedy = 'fill in what only some graphs have'
+            if not {'y', *STRUCTURE}.intersection(odd):
+                remedy += f', or leave it out with exclude_keys={odd}'
+            raise ValueError(
+                f"'{owner}' expects the same attributes of the same shape in "
+                f'every graph (graph {i} differs from graph 0 in '
+                f'{", ".join(odd)}); {remedy}'
+            )
     data, slices, _ = collate(Data, graphs, increment=False, add_batch=False)
-    return Collection(data, slices, None)
+    names = [key for key in names if key != 'num_nodes']
+    return Collection(data, slices, None, names)
+
+
+def _row(data: Data, key: str) -> Any:
+    """What must be the same in all graphs to collate an attribute."""
+    value = data[key]
+    if not isinstance(value, Tensor):
+        return type(value)
+    size = list(value.size())
+    dim = data.__cat_dim__(key, value)
+    if size and dim is not None:
+        del size[dim]
+    return value.dim(), size

@@ -1,14 +1,16 @@
 """One class label a graph, as long."""
 
+from math import prod
+
 from torch import Tensor
 
 
-def class_labels(y: Tensor, num_graphs: int) -> Tensor:
+def class_labels(y: Tensor, num_rows: Tensor) -> Tensor:
     """Checks the labels of a graph classification task.
 
     Args:
         y (torch.Tensor): The labels of all graphs in turn.
-        num_graphs (int): The number of graphs :math:`G`.
+        num_rows (torch.Tensor): The rows of each graph, of shape :obj:`[G]`.
 
     Returns:
         torch.Tensor: The labels of shape :obj:`[G]`, as long.
@@ -17,10 +19,12 @@ def class_labels(y: Tensor, num_graphs: int) -> Tensor:
         ValueError: If there is not one label a graph, or they are not whole
             numbers from 0.
     """
-    if y.numel() != num_graphs:
+    size = num_rows * prod(y.size()[1:])
+    if bool((size != 1).any()):
+        graph = int((size != 1).nonzero()[0])
         raise ValueError(
-            f"'y' must hold one class label a graph (got {y.numel()} values "
-            f'for {num_graphs} graphs: a multi-label or node-level task?); '
+            f"'y' must hold one class label a graph (got {int(size[graph])} "
+            f'values for graph {graph}: a multi-label or node-level task?); '
             f'distil one task at a time, with y of shape [1]'
         )
     y = y.reshape(-1)

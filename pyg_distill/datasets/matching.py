@@ -41,8 +41,8 @@ def mean_counts(
         num_graphs (int): The number of graphs.
 
     Returns:
-        torch.Tensor: The rounded means, at least 1, one for each entry of
-        :obj:`sets.item`.
+        torch.Tensor: The rounded means, one for each entry of
+        :obj:`sets.item`; at least 1, as these graphs hold all the trees.
     """
     out = torch.empty_like(sets.item)
     for holds, number, column, count in _blocks(sets, occurrences, num_graphs):
@@ -50,7 +50,7 @@ def mean_counts(
         start, end = int(sets.ptr[number[0]]), int(sets.ptr[number[-1] + 1])
         row = (number - number[0]).repeat_interleave(sets.ptr.diff()[number])
         mean = total[row, column] / sets.support[number][row]
-        out[start:end] = (mean + 0.5).floor().clamp(min=1).long()
+        out[start:end] = (mean + 0.5).floor().long()
     return out
 
 

@@ -3,30 +3,23 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from time import perf_counter
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.data.dataset import Dataset
 from torch_geometric.io import fs
 
 from pyg_distill.datasets.cache import check_writable, restore, store
-from pyg_distill.datasets.checks import check_repetition
-from pyg_distill.datasets.lossless import select_lossless
-from pyg_distill.datasets.patterns import (
+from pyg_distill.datasets.distilling import distil
+from pyg_distill.datasets.options import (
+    MirageOptions,
     PatternOptions,
     Support,
-    select_patterns,
 )
-from pyg_distill.datasets.report import DistillationReport, Size
-from pyg_distill.datasets.selection import Selection
+from pyg_distill.datasets.report import DistillationReport, format_options
 from pyg_distill.datasets.source import Source, read_source
-from pyg_distill.datasets.weights import check_balance, sample_weights
-from pyg_distill.transforms.to_computation_trees import check_num_layers
-from pyg_distill.transforms.tree_sets import tree_set_list
-from pyg_distill.trees import Forest
+from pyg_distill.datasets.structure import check_structure
 
 # Part of every digest: raise it when the same options give other tensors.
 _FORMAT = 1
@@ -151,39 +144,31 @@ class MirageDataset(InMemoryDataset):
         force_reload: bool = False,
         log: bool = True,
     ) -> None:
-        check_num_layers(num_layers)
-        check_balance(balance)
-        pattern_options = PatternOptions(
-            min_support, patterns, shared, root_count, max_patterns, max_size
+        self._options = MirageOptions(
+            num_layers,
+            selection,
+            PatternOptions(
+                min_support,
+                patterns,
+                shared,
+                root_count,
+                max_patterns,
+                max_size,
+            ),
+            balance,
+            compact,
+            exclude_keys,
+            verify,
         )
-        self._options: dict[str, Any] = {
-            'num_layers': num_layers,
-            'selection': selection,
-        }
-        if selection == 'patterns':
-            self._options |= pattern_options.to_dict()
-        elif selection != 'lossless':
+        if source_id is not None and root is None:
             raise ValueError(
-                f"'selection' must be one of 'patterns', 'lossless' (got "
-                f'{selection!r})'
+                f"'source_id' names the source of a cache, which needs a root "
+                f'(got source_id={source_id!r} and root=None)'
             )
-        elif pattern_options != PatternOptions():
-            changed = ', '.join(pattern_options.changed())
-            raise ValueError(
-                f'{changed} can be given with '
-                f"selection='patterns' only (got selection={selection!r})"
-            )
-        self._options |= {
-            'balance': balance,
-            'compact': compact,
-            'exclude_keys': sorted(exclude_keys or []),
-            'verify': verify,
-        }
-        self._pattern_options = pattern_options
         super().__init__(root, transform, log=log, force_reload=force_reload)
 
         if root is None:
-            self._distill(self._read(source))
+            self._distil(self._read(source))
             return
         opened = self._read(source) if source_id is None else None
         self._digest = self._digest_of(
@@ -191,15 +176,9 @@ class MirageDataset(InMemoryDataset):
         )
         if force_reload or not all(map(fs.exists, self.processed_paths)):
             check_writable(self.processed_dir)
-            self._distill(opened or self._read(source))
-            store(
-                self._data,
-                self.slices,
-                self.report.to_dict(),
-                self.processed_paths,
-            )
-        self._data, self.slices, report = restore(self.processed_paths)
-        self.report = DistillationReport.from_dict(report)
+            self._distil(opened or self._read(source))
+            store(self._data, self.slices, self.report, self.processed_paths)
+        self._data, self.slices, self.report = restore(self.processed_paths)
 
     @property
     def processed_file_names(self) -> list[str]:
@@ -214,114 +193,34 @@ class MirageDataset(InMemoryDataset):
 
     def __getitem__(self, idx: Any) -> Any:
         out = super().__getitem__(idx)
-        if self.transform is not None and isinstance(out, Data):
-            _check_structure(self.get(self.indices()[idx]), out)
+        if self.transform is not None and not isinstance(out, Dataset):
+            before = self.get(self.indices()[idx])
+            for view in out if isinstance(out, tuple | list) else (out,):
+                check_structure(before, view)
         return out
 
     def __repr__(self) -> str:
-        named = ', '.join(
-            f'{key}={value!r}' for key, value in self._options.items() if value
-        )
-        return f'{self.__class__.__name__}({len(self)}, {named})'
+        options = format_options(self._options.to_dict())
+        return f'{self.__class__.__name__}({len(self)}, {options})'
 
     def _read(self, source: Any) -> Source:
         return read_source(
             source,
-            self._options['exclude_keys'],
+            self._options.exclude_keys or [],
             self.__class__.__name__,
             self.log,
         )
 
     def _digest_of(self, content: str) -> str:
-        named = {'format': _FORMAT, 'source': content, **self._options}
-        text = json.dumps(named, sort_keys=True, default=str)
+        named = {
+            'format': _FORMAT,
+            'source': content,
+            **self._options.to_dict(),
+        }
+        text = json.dumps(named, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def _distill(self, source: Source) -> None:
-        start = perf_counter()
-        forest = Forest(
-            source.graphs, self._options['num_layers'], self._options['verify']
-        )
-        num_trees = forest.distinct().first.numel()
-        by_pattern = self._options['selection'] == 'patterns'
-        check_repetition(forest, num_trees, refuse=by_pattern)
-        if by_pattern:
-            chosen = select_patterns(source, forest, self._pattern_options)
-        else:
-            chosen = select_lossless(source, forest)
-        graphs = self._materialise(source, forest, chosen)
+    def _distil(self, source: Source) -> None:
+        graphs, self.report = distil(source, self._options, self.log)
         self._data, self.slices = self.collate(graphs)
         self._data_list = None
-        self.report = DistillationReport(
-            options=self._options,
-            num_classes=source.num_classes,
-            num_trees=num_trees,
-            classes=chosen.classes,
-            source=Size(
-                source.graphs.num_graphs,
-                source.graphs.num_nodes,
-                source.graphs.num_edges,
-                source.num_bytes,
-            ),
-            distilled=_size(self._data, len(graphs)),
-            left_out=sorted(
-                {*source.left_out, *source.attributes} - {*chosen.attributes}
-            ),
-            seconds=perf_counter() - start,
-        )
-
-    def _materialise(
-        self, source: Source, forest: Forest, chosen: Selection
-    ) -> list[Data]:
-        trees = forest.build(
-            chosen.root,
-            chosen.set_of_root(),
-            chosen.num_sets,
-            self._options['compact'],
-        )
-        graphs = tree_set_list(
-            source.graphs,
-            trees,
-            chosen.root_count,
-            chosen.root_ptr,
-            forest.num_layers,
-        )
-        sizes = {c: kept.num_graphs for c, kept in chosen.classes.items()}
-        weight = sample_weights(
-            chosen.support, chosen.label, sizes, self._options['balance']
-        )
-        y = chosen.label.view(-1, *[1] * (source.y_dim - 1))
-        for i, data in enumerate(graphs):
-            data.y = y[i : i + 1]
-            data.support = chosen.support[i : i + 1]
-            data.weight = weight[i : i + 1]
-            for name, column in chosen.attributes.items():
-                data[name] = column[i]
-        return graphs
-
-
-def _size(data: Data, num_graphs: int) -> Size:
-    tensors = [
-        v for v in data.to_dict().values() if isinstance(v, torch.Tensor)
-    ]
-    return Size(
-        num_graphs,
-        int(data.num_nodes),
-        int(data.num_edges),
-        sum(t.numel() * t.element_size() for t in tensors),
-    )
-
-
-def _check_structure(before: Data, after: Data) -> None:
-    for key in ('edge_index', 'root_index'):
-        value = after.get(key)
-        if value is None or not torch.equal(value.cpu(), before[key].cpu()):
-            break
-    else:
-        if after.num_nodes == before.num_nodes:
-            return
-    raise ValueError(
-        f'a transform changed the edges or nodes of a tree set (got {after} '
-        f'from {before}), which ruins its trees; apply it to the source '
-        f'before distilling'
-    )

@@ -1,16 +1,16 @@
 """The paper's selection: per class, the tree sets that many graphs hold."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from pyg_distill.datasets.matching import mean_counts, num_holders
+from pyg_distill.datasets.options import PatternOptions, Support
 from pyg_distill.datasets.selection import (
     ClassSummary,
     Occurrences,
@@ -25,41 +25,15 @@ from pyg_distill.trees.mining import (
     support_count,
 )
 
-Support = int | float | Mapping[int, int | float]
-
-
-@dataclass(frozen=True)
-class PatternOptions:
-    """The options of :obj:`selection="patterns"`; see `MirageDataset`."""
-
-    min_support: Support = 0.1
-    patterns: str = 'closed'
-    shared: str = 'keep'
-    root_count: str = 'mean'
-    max_patterns: int | None = 10_000
-    max_size: int | None = None
-
-    def __post_init__(self) -> None:
-        _one_of('patterns', self.patterns, ('closed', 'maximal', 'all'))
-        _one_of('shared', self.shared, ('keep', 'drop'))
-        _one_of('root_count', self.root_count, ('mean', 'one'))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The options by name, in an order that does not matter."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
-        if isinstance(self.min_support, Mapping):
-            out['min_support'] = dict(sorted(self.min_support.items()))
-        return out
-
-    def changed(self) -> list[str]:
-        """The names of the options that differ from their default."""
-        return [
-            f.name for f in fields(self) if getattr(self, f.name) != f.default
-        ]
+_FEWER = {
+    'all': "patterns='closed', a max_size, or a larger max_patterns",
+    'closed': "patterns='maximal', a max_size, or a larger max_patterns",
+    'maximal': 'a max_size, or a larger max_patterns',
+}
 
 
 def select_patterns(
-    source: Source, forest: Forest, options: PatternOptions
+    source: Source, forest: Forest, options: PatternOptions, log: bool
 ) -> Selection:
     """Selects the frequent tree sets of each class (Mirage, Section 3.2).
 
@@ -67,6 +41,7 @@ def select_patterns(
         source (Source): The graphs.
         forest (Forest): Their trees.
         options (PatternOptions): What is frequent, and which sets to keep.
+        log (bool): Whether to show progress if it takes long.
 
     Returns:
         Selection: The tree sets, class by class, by descending support.
@@ -82,10 +57,13 @@ def select_patterns(
         label: _Class.of(label, source.label == label, occurrences)
         for label in source.label.unique().tolist()
     }
-    least = _support_counts(options.min_support, classes)
+    given = _by_class(options.min_support, classes)
+    least = _support_counts(given, classes)
+    _check_reached(given, least, classes)
+    bar = tqdm(classes.items(), desc='Mining classes', disable=not log, delay=1)
     mined = {
-        label: member.mine(least[label], options)
-        for label, member in classes.items()
+        label: member.mine(least[label], options, given)
+        for label, member in bar
     }
     if options.shared == 'drop':
         mined = {
@@ -129,7 +107,12 @@ class _Class:
     ) -> '_Class':
         return cls(label, int(members.sum()), occurrences.of_graphs(members))
 
-    def mine(self, least: int, options: PatternOptions) -> FrequentSets:
+    def mine(
+        self,
+        least: int,
+        options: PatternOptions,
+        given: dict[int, int | float],
+    ) -> FrequentSets:
         try:
             sets = frequent_sets(
                 self.occurrences.tree,
@@ -141,27 +124,31 @@ class _Class:
                 options.max_size,
             )
         except TooManySets as error:
-            raise ValueError(f'class {self.label}: {error}') from None
+            remedy = _FEWER[options.patterns]
+            if error.suggestion is not None:
+                fits = given | {self.label: error.suggestion}
+                remedy = f'min_support={fits}, {remedy}'
+            raise ValueError(
+                f'class {self.label} has too many {options.patterns} tree sets '
+                f'for max_patterns={options.max_patterns} at a support of '
+                f'{least} of its {self.size} graphs; try {remedy}'
+            ) from None
         if len(sets) == 0:
-            self._raise_empty(least)
+            raise ValueError(
+                f'all {options.patterns} tree sets of class {self.label} have '
+                f'more than max_size={options.max_size} trees; raise max_size, '
+                f"or pass patterns='all'"
+            )
         return sets
 
-    def _raise_empty(self, least: int) -> None:
+    def best_support(self) -> int:
         tree = self.occurrences.tree
-        best = int(tree.unique(return_counts=True)[1].max()) if len(tree) else 0
-        if best == 0:
+        if tree.numel() == 0:
             raise ValueError(
                 f'no tree set of class {self.label} is frequent, as its '
                 f'{self.size} graphs have no nodes; leave the class out'
             )
-        # Rounded down, so that it works as it is printed.
-        share = math.floor(best / self.size * 1e4) / 1e4 or best
-        raise ValueError(
-            f'no tree set of class {self.label} reaches the min_support of '
-            f'{least} of its {self.size} graphs (the highest support there is '
-            f'{best}); try min_support={share} or less, or a smaller '
-            f'num_layers'
-        )
+        return int(tree.unique(return_counts=True)[1].max())
 
     def summarise(self, sets: FrequentSets) -> ClassSummary:
         found = self.occurrences
@@ -172,26 +159,57 @@ class _Class:
             num_trees=found.tree.unique().numel(),
             num_sets=len(sets),
             graph_coverage=held.bit_count() / self.size,
-            node_coverage=float(found.count[kept].sum() / found.count.sum()),
+            node_coverage=int(found.count[kept].sum()) / int(found.count.sum()),
         )
 
 
-def _support_counts(
+def _by_class(
     min_support: Support, classes: dict[int, _Class]
+) -> dict[int, int | float]:
+    if not isinstance(min_support, Mapping):
+        return dict.fromkeys(classes, min_support)
+    if set(min_support) != set(classes):
+        raise ValueError(
+            f"'min_support' must name the classes of the source, which are "
+            f'{sorted(classes)} (got {sorted(min_support)})'
+        )
+    return dict(min_support)
+
+
+def _support_counts(
+    given: dict[int, int | float], classes: dict[int, _Class]
 ) -> dict[int, int]:
-    if isinstance(min_support, Mapping):
-        if set(min_support) != set(classes):
+    for label, member in classes.items():
+        value = given[label]
+        if isinstance(value, int) and value > member.size:
             raise ValueError(
-                f"'min_support' must name the classes of the source, which "
-                f'are {sorted(classes)} (got {sorted(min_support)})'
+                f"'min_support' is a count of {value} graphs, but class "
+                f'{label} has {member.size}; give a smaller count, a share '
+                f'(1.0 is all graphs), or a dictionary with either for each '
+                f'class'
             )
-        given = dict(min_support)
-    else:
-        given = dict.fromkeys(classes, min_support)
     return {
         label: support_count(given[label], member.size)
         for label, member in classes.items()
     }
+
+
+def _check_reached(
+    given: dict[int, int | float],
+    least: dict[int, int],
+    classes: dict[int, _Class],
+) -> None:
+    best = {label: member.best_support() for label, member in classes.items()}
+    short = {label: best[label] for label in best if best[label] < least[label]}
+    if not short:
+        return
+    label = min(short)
+    raise ValueError(
+        f'no tree set of class {label} reaches the min_support of '
+        f'{least[label]} of its {classes[label].size} graphs (the highest '
+        f'support there is {best[label]}); try min_support={given | short}, '
+        f'or a smaller num_layers'
+    )
 
 
 def _drop_shared(
@@ -212,11 +230,3 @@ def _drop_shared(
             f'of the other classes'
         )
     return sets.select(kept)
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(
-            f"'{name}' must be one of {', '.join(map(repr, allowed))} (got "
-            f'{value!r})'
-        )

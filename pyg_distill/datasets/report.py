@@ -78,7 +78,7 @@ class DistillationReport:
 
     def __str__(self) -> str:
         lines = [
-            ', '.join(f'{k}={v!r}' for k, v in self.options.items() if v),
+            format_options(self.options),
             f'{"":10}{"source":>14}{"distilled":>14}{"share":>10}',
         ]
         for name in ('graphs', 'nodes', 'edges', 'bytes'):
@@ -100,8 +100,21 @@ class DistillationReport:
             f'{self.num_trees:,} distinct trees in all; distilled in '
             f'{self.seconds:.2f} s'
         )
+        if self.ratio > 1:
+            lines.append(
+                'larger than the source: keep less, or train on the source'
+            )
         if self.file_size is not None:
             lines.append(f'{self.file_size:,} bytes on disk')
         if self.left_out:
             lines.append(f'left out: {", ".join(self.left_out)}')
         return '\n'.join(lines)
+
+
+def format_options(options: dict[str, Any]) -> str:
+    """Options as they are passed, without those that are empty."""
+    return ', '.join(
+        f'{name}={value!r}'
+        for name, value in options.items()
+        if value is not None and value != []
+    )

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import InMemoryDataset
 from torch_geometric.data.dataset import Dataset
 
-from pyg_distill.datasets.collection import collect
+from pyg_distill.datasets.collection import as_slice, collect
 from pyg_distill.datasets.labels import class_labels
 from pyg_distill.transforms.levels import (
     IDENTITY,
@@ -53,8 +54,9 @@ class Source:
         )
 
     def digest(self) -> str:
-        """A hash of all that is read, in its order."""
-        state = hashlib.blake2b(digest_size=16)
+        """A hash of all that is read, in its order, and of what is not."""
+        left_out = ' '.join(sorted(self.left_out))
+        state = hashlib.blake2b(left_out.encode(), digest_size=16)
         graphs = self.graphs
         named = {
             'label': self.label,
@@ -94,7 +96,8 @@ def read_source(
         TypeError: If :obj:`source` is no collection of homogeneous graphs.
         ValueError: If the graphs or their labels do not fit.
     """
-    collection = collect(source, owner, log)
+    source = as_slice(source)
+    collection = collect(source, exclude_keys, owner, log)
     num_nodes = collection.num_nodes()
     num_edges = collection.num_rows('edge_index')
     tensors = {
@@ -104,17 +107,31 @@ def read_source(
         and key not in exclude_keys
         and key not in STRUCTURE
     }
+    for key in IDENTITY:
+        if key in collection.slices and key not in {*tensors, *exclude_keys}:
+            got = collection.data[key][0]
+            got = getattr(got, 'layout', type(got).__name__)
+            raise TypeError(
+                f"'{key}' must be a dense tensor to be compared (got {got}); "
+                f"convert it, or leave it out with exclude_keys=['{key}']"
+            )
+    if 'y' not in tensors:
+        names = [key for key in collection.slices if key not in exclude_keys]
+        raise ValueError(
+            f"'{owner}' needs class labels 'y' (got graphs with "
+            f'{", ".join(names)}); for graphs of one kind set '
+            f'data.y = torch.tensor([0])'
+        )
+    y = collection.rows('y')
+    label = class_labels(y, tensors['y'])
     levels = {
         key: level_of(key, size, num_nodes, num_edges)
         for key, size in tensors.items()
+        if key != 'y'
     }
-    if 'y' not in tensors:
-        raise ValueError(
-            f"'{owner}' needs class labels 'y' (got graphs with "
-            f'{", ".join(collection.slices)}); for graphs of one kind set '
-            f'data.y = torch.tensor([0])'
-        )
     refuse_others(levels, exclude_keys)
+    for key in ('edge_attr', 'edge_weight'):
+        _check_rows(key, tensors.get(key, num_edges), num_edges)
 
     identity = {key: collection.rows(key) for key in IDENTITY if key in tensors}
     edge_index = collection.rows('edge_index')
@@ -122,25 +139,43 @@ def read_source(
     graphs = Graphs.from_local(
         edge_index, num_nodes.to(device), num_edges.to(device), **identity
     )
-    y = collection.rows('y')
-    label = class_labels(y, collection.num_graphs).to(device)
     attributes = {
         key: list(collection.rows(key).split(size.tolist()))
         for key, size in tensors.items()
-        if levels[key] == 'graph' and key not in ('y', *IDENTITY)
+        if key not in ('y', *IDENTITY) and levels[key] == 'graph'
     }
     read = {'y', *STRUCTURE, *identity, *attributes}
     return Source(
         graphs=graphs,
-        label=label,
+        label=label.to(device),
         y_dim=y.dim(),
         num_classes=_num_classes(source, label),
         attributes=attributes,
-        left_out=[key for key in collection.slices if key not in read],
+        left_out=[key for key in collection.names if key not in read],
     )
+
+
+def _check_rows(key: str, size: Tensor, num_edges: Tensor) -> None:
+    # In sum they may fit, although they belong to other edges.
+    if bool((size != num_edges).any()):
+        graph = int((size != num_edges).nonzero()[0])
+        raise ValueError(
+            f"'{key}' must have one row an edge (got {int(size[graph])} rows "
+            f'for the {int(num_edges[graph])} edges of graph {graph}); fill '
+            f"it in, or leave it out with exclude_keys=['{key}']"
+        )
 
 
 def _num_classes(source: Any, label: Tensor) -> int:
     # The head of a model is as wide as the data set says, whatever the split.
-    known = source.num_classes if isinstance(source, Dataset) else 0
-    return max(int(known), int(label.max()) + 1)
+    least = int(label.max()) + 1
+    if not isinstance(source, Dataset):
+        return least
+    own = type(source).num_classes
+    if own is InMemoryDataset.num_classes and source.transform is None:
+        # PyG counts the distinct values of labels that are floats.
+        y = source._data.y
+        return max(least, int(y[y.isfinite()].max()) + 1)
+    if own in (InMemoryDataset.num_classes, Dataset.num_classes):
+        return least  # They look at the same labels again.
+    return max(least, int(source.num_classes))

@@ -34,12 +34,3 @@ def sample_weights(
         mine = label == c
         out[mine] = weight[mine] / weight[mine].sum() * share
     return (out * support.numel()).float()
-
-
-def check_balance(balance: str) -> None:
-    """Refuses unknown ways to balance classes."""
-    if balance not in ('source', 'uniform', 'none'):
-        raise ValueError(
-            f"'balance' must be one of 'source', 'uniform', 'none' (got "
-            f'{balance!r})'
-        )

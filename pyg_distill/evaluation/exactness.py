@@ -97,8 +97,15 @@ def check_exact(
         Exactness: The deviation; it is true if the model is exact.
 
     Raises:
-        ValueError: If the model's outputs cannot be compared.
+        TypeError: If :obj:`source` is one graph.
+        ValueError: If the model cannot be called or its outputs cannot be
+            compared.
     """
+    if isinstance(source, Data):
+        raise TypeError(
+            f"'check_exact' expects a data set or a list of graphs (got one "
+            f"'{type(source).__name__}'); pass [data]"
+        )
     to_trees = ToComputationTrees(num_layers, exclude_keys=exclude_keys)
     graphs = [source[i] for i in range(min(len(source), max_graphs))]
     if not graphs:
@@ -113,6 +120,12 @@ def check_exact(
     tree_model = model if encoder is None else RootReadout(model, encoder)
     with torch.no_grad():
         expected = run(model, graph_batch)
+        if not isinstance(expected, Tensor) or expected.dim() == 0:
+            raise ValueError(
+                f"'{type(model).__name__}' must return a tensor of one row a "
+                f"node or a graph (got '{type(expected).__name__}'); pick one "
+                f'with forward=...'
+            )
         if expected.size(0) == graph_batch.num_nodes:
             level = 'node'
             out = run(model, tree_batch)
@@ -151,6 +164,9 @@ def call_by_name(model: torch.nn.Module, data: Data) -> Any:
         model (torch.nn.Module): The model.
         data (torch_geometric.data.Data): A graph or mini-batch; an argument
             named :obj:`data` gets all of it.
+
+    Raises:
+        ValueError: If an argument is not there.
     """
     inner = model.model if isinstance(model, RootReadout) else model
     parameters = inspect.signature(inner.forward).parameters.values()
@@ -160,6 +176,15 @@ def call_by_name(model: torch.nn.Module, data: Data) -> Any:
             kwargs['data'] = data
         elif parameter.name in data:
             kwargs[parameter.name] = data[parameter.name]
+        elif parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        ):
+            raise ValueError(
+                f"'{type(inner).__name__}' has an argument "
+                f'{parameter.name!r} that the graphs do not have (got '
+                f'{data}); say how to call it with forward=...'
+            )
     if isinstance(model, RootReadout) and 'data' not in kwargs:
         for name in ('root_index', 'root_count'):
             kwargs[name] = data.get(name)

@@ -1,0 +1,1 @@
+"""The grammar that toy molecules grow by."""
