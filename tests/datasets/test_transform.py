@@ -43,7 +43,6 @@ def to_hetero(data: Data) -> HeteroData:
         T.RemoveIsolatedNodes(),
         T.ToSparseTensor(layout=torch.sparse_csr),
         T.TwoHop(),
-        T.LargestConnectedComponents(),
         T.ToDense(9),
         drop_roots,
         turn_roots,
