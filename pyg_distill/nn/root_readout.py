@@ -203,7 +203,7 @@ class RootReadout(torch.nn.Module):
                 f"'{self.encoder}' reads {needed} hops, but the computation "
                 f'trees are {depth} deep, so their readout is not that of '
                 f'the graphs; build them with num_layers={needed}',
-                stacklevel=3,
+                stacklevel=5,
             )
 
     def __repr__(self) -> str:

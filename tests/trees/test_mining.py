@@ -18,6 +18,8 @@ from pyg_distill.trees.mining import (
     frequent_sets,
     support_count,
 )
+from pyg_distill.trees.mining.bitsets import to_columns
+from pyg_distill.trees.mining.limit import surely_more
 
 MODES = ['all', 'closed', 'maximal']
 
@@ -219,8 +221,31 @@ def test_frequent_sets_depth(monkeypatch):
 
     # The first maximal set is found more than a thousand items deep.
     monkeypatch.setattr(frequent, '_SECONDS', -1e6)
+    monkeypatch.setattr(frequent, '_WORK', 1000)
     with pytest.raises(TooManySets, match='more than'):
         mine(diagonal(1040), 10, 'maximal', max_sets=3)
+
+
+@pytest.mark.parametrize('mode', ['all', 'closed'])
+def test_glance_is_never_wrong(mode):
+    told = 0
+    for seed in range(20):
+        rows = random_rows(seed, num_rows=30, num_items=8)
+        for count in (2, 8, 15):
+            total = len(brute_force(rows, count, mode))
+            _, columns = to_columns(*to_incidences(rows), count)
+            for max_sets in range(1, total + 5):
+                is_more = surely_more(columns, count, mode, max_sets)
+                assert not is_more or total > max_sets
+                told += is_more
+    assert told > 100
+
+
+def test_glance_is_enough():
+    # Ten thousand closed sets would take half a minute to find.
+    for mode in ('all', 'closed'):
+        with pytest.raises(TooManySets):
+            mine(diagonal(2000), 500, mode)
 
 
 @pytest.mark.parametrize('mode', MODES)
@@ -281,6 +306,7 @@ def test_held_patterns(mode, monkeypatch):
             del tracked
 
     miner = frequent._MINERS[mode]
+    monkeypatch.setattr(frequent, 'surely_more', lambda *args: False)
     monkeypatch.setitem(
         frequent._MINERS, mode, lambda *args: track(miner(*args))
     )

@@ -13,7 +13,12 @@ from pyg_distill.trees.mining.bitsets import Pattern, to_columns, to_tensors
 from pyg_distill.trees.mining.budget import OutOfWork, budget
 from pyg_distill.trees.mining.closed import closed_sets
 from pyg_distill.trees.mining.every import all_sets
-from pyg_distill.trees.mining.limit import TooManySets, advice, smallest_fit
+from pyg_distill.trees.mining.limit import (
+    TooManySets,
+    advice,
+    smallest_fit,
+    surely_more,
+)
 from pyg_distill.trees.mining.maximal import maximal_sets
 from pyg_distill.trees.mining.sets import FrequentSets
 from pyg_distill.trees.mining.support import support_count
@@ -24,7 +29,7 @@ _MINERS = {'all': all_sets, 'closed': closed_sets, 'maximal': maximal_sets}
 _SECONDS = 1.5
 # Intersections per allowed set, as a search for maximal sets may take any time
 # without finding one.
-_WORK = 250
+_WORK = 125
 
 
 def frequent_sets(
@@ -87,20 +92,37 @@ def frequent_sets(
             None if max_sets is None else max_sets + 1,
         )
 
+    def is_hopeless(count: int) -> bool:
+        return (
+            max_sets is not None
+            and max_size is None
+            and mode != 'maximal'
+            and surely_more(columns, count, mode, max_sets)
+        )
+
     found: list[Pattern] = []
     stopped = False
+    hopeless = is_hopeless(min_support)
     try:
-        found.extend(search(min_support))
+        if not hopeless:
+            found.extend(search(min_support))
     except OutOfWork:
         stopped = True
-    if max_sets is not None and (stopped or len(found) > max_sets):
+    if max_sets is not None and (hopeless or stopped or len(found) > max_sets):
         found.clear()
+        limit = max_sets
         deadline = max(start + _SECONDS, perf_counter() + _SECONDS / 4)
+
+        def num_sets(count: int) -> int:
+            if is_hopeless(count):
+                return limit + 1
+            return sum(1 for _ in search(count, deadline))
+
         fit, is_done = smallest_fit(
-            lambda count: search(count, deadline),
+            num_sets,
             min_support,
             max(tids.bit_count() for _, tids in columns) + 1,
-            max_sets,
+            limit,
         )
         reason = (
             f'found more than max_sets={max_sets} {mode} sets'

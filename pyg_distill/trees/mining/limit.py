@@ -1,6 +1,7 @@
 """Too many sets: which support would fit?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from itertools import chain, combinations, islice
 
 from pyg_distill.trees.mining.bitsets import Pattern
 from pyg_distill.trees.mining.budget import OutOfTime, OutOfWork
@@ -32,16 +33,48 @@ class TooManySets(ValueError):  # noqa: N818 (named by what happened)
         self.suggestion = suggestion
 
 
+def surely_more(
+    columns: Sequence[Pattern], min_support: int, mode: str, max_sets: int
+) -> bool:
+    """Tells at a glance, where that is possible, that a limit is exceeded.
+
+    Items and pairs of items are looked at in turn. In mode :obj:`"all"` each
+    frequent one is a set of its own; in mode :obj:`"closed"` each set of
+    transactions that supports one is that of a closed set.
+
+    Args:
+        columns (list): The items as patterns.
+        min_support (int): The smallest support of a frequent set.
+        mode (str): :obj:`"all"` or :obj:`"closed"`.
+        max_sets (int): The number of sets allowed.
+
+    Returns:
+        bool: :obj:`False` also says that a closer look is needed.
+    """
+    pairs = combinations((tids for _, tids in columns), 2)
+    common = (first & second for first, second in pairs)
+    candidates = chain((tids for _, tids in columns), common)
+    number, seen = 0, set()
+    for tids in islice(candidates, 4 * max_sets):
+        if tids.bit_count() < min_support:
+            continue
+        number += 1
+        if mode == 'closed':
+            seen.add(tids)
+            number = len(seen)
+        if number > max_sets:
+            return True
+    return False
+
+
 def smallest_fit(
-    search: Callable[[int], Iterator[Pattern]],
-    low: int,
-    high: int,
-    max_sets: int,
+    num_sets: Callable[[int], int], low: int, high: int, max_sets: int
 ) -> tuple[int | None, bool]:
     """Finds the smallest support with no more sets than allowed.
 
     Args:
-        search (callable): Yields the sets of a support.
+        num_sets (callable): Counts the sets of a support, at most one more
+            than allowed.
         low (int): A support that has too many sets.
         high (int): A support that has none.
         max_sets (int): The number of sets allowed.
@@ -57,7 +90,7 @@ def smallest_fit(
     while high - low > 1:
         middle = max((low + high) // 2, high - step)
         try:
-            count = sum(1 for _ in search(middle))
+            count = num_sets(middle)
         except OutOfWork:
             count = max_sets + 1
         except OutOfTime:
