@@ -1,3 +1,7 @@
+from importlib import import_module
+
+from jinja2 import Template
+
 import pyg_distill
 
 project = 'pyg_distill'
@@ -8,7 +12,6 @@ version = release = pyg_distill.__version__
 extensions = [
     'myst_parser',
     'sphinx.ext.autodoc',
-    'sphinx.ext.autosummary',
     'sphinx.ext.mathjax',
     'sphinx.ext.napoleon',
     'sphinx_copybutton',
@@ -18,22 +21,23 @@ html_title = 'pyg_distill'
 exclude_patterns = ['_build']
 
 autodoc_typehints = 'none'
-autodoc_member_order = 'bysource'
-autosummary_generate = True
-napoleon_custom_sections = [('Shapes', 'params_style')]
-templates_path = ['_templates']
+autodoc_default_options = {'members': True, 'member-order': 'bysource'}
+napoleon_custom_sections = ['Shapes']
 
 
-# The package reference lists names from the `__init__` of each group, so that
-# a new class documents itself.
-def render_lists(app, docname, source):
+# The package reference documents the names in the `__init__` of each group, so
+# that a new class documents itself.
+def render_names(app, docname, source):
     if docname.startswith('modules/'):
-        from importlib import import_module
-
         package = import_module(f'pyg_distill.{docname.split("/")[1]}')
-        template = app.builder.templates.environment.from_string(source[0])
-        source[0] = template.render(package=package)
+
+        def kind(name):
+            is_class = isinstance(getattr(package, name), type)
+            return 'class' if is_class else 'function'
+
+        template = Template(source[0])
+        source[0] = template.render(names=package.__all__, kind=kind)
 
 
 def setup(app):
-    app.connect('source-read', render_lists)
+    app.connect('source-read', render_names)
