@@ -1,5 +1,6 @@
 """A cache that is whole or absent, even if several processes write it."""
 
+import copy
 import json
 import os
 import os.path as osp
@@ -57,7 +58,8 @@ def store(
     temporary = [osp.join(folder, _temporary(osp.basename(p))) for p in paths]
     try:
         # The format of `InMemoryDataset.save`, so that its `load` reads it.
-        fs.torch_save((data.to_dict(), slices, Data), temporary[0])
+        values = copy.copy(data).cpu().to_dict()
+        fs.torch_save((values, slices, Data), temporary[0])
         size = fs.get_fs(folder).size(temporary[0])
         with fsspec.open(temporary[1], 'w') as file:
             json.dump(replace(report, file_size=size).to_dict(), file, indent=2)
@@ -87,7 +89,9 @@ def restore(
     path, report_path = paths
     try:
         with fsspec.open(path, 'rb') as file:
-            values, slices, _ = torch.load(file, weights_only=True)
+            values, slices, _ = torch.load(
+                file, map_location='cpu', weights_only=True
+            )
         data = Data.from_dict(values)
         missing = {'root_index', 'root_count', 'support'} - set(data.keys())
         if missing:
@@ -95,6 +99,13 @@ def restore(
         path = report_path
         with fsspec.open(path, 'r') as file:
             report = DistillationReport.from_dict(json.load(file))
+    except MemoryError:
+        raise
+    except PermissionError as error:
+        raise ValueError(
+            f"cannot read '{path}' ({error.strerror}); give another root, "
+            f'or root=None to keep the data set in memory'
+        ) from error
     except Exception as error:
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise ValueError(

@@ -1,14 +1,14 @@
 """Which graphs hold a tree set, and how often its trees occur there."""
 
-from collections.abc import Iterator
+from functools import reduce
+from operator import and_
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pyg_distill.datasets.selection import Occurrences
 from pyg_distill.trees.mining import FrequentSets
-
-_CELLS = 1 << 22
 
 
 def num_holders(
@@ -24,10 +24,17 @@ def num_holders(
     Returns:
         torch.Tensor: The numbers of shape :obj:`[P]`.
     """
-    out = torch.zeros_like(sets.support)
-    for holds, number, _, _ in _blocks(sets, occurrences, num_graphs):
-        out[number] = holds.sum(dim=0)
-    return out
+    holders = dict.fromkeys(sets.item.tolist(), 0)
+    for tree, (graph, _) in _by_tree(occurrences, sets).items():
+        row = np.zeros(num_graphs, dtype=np.uint8)
+        row[graph] = 1
+        packed = np.packbits(row, bitorder='little').tobytes()
+        holders[tree] = int.from_bytes(packed, 'little')
+    number = [
+        reduce(and_, (holders[tree] for tree in trees.tolist())).bit_count()
+        for trees in sets.item.split(sets.ptr.diff().tolist())
+    ]
+    return sets.support.new_tensor(number)
 
 
 def mean_counts(
@@ -41,40 +48,41 @@ def mean_counts(
         num_graphs (int): The number of graphs.
 
     Returns:
-        torch.Tensor: The rounded means, one for each entry of
+        torch.Tensor: The means, rounded half up, one for each entry of
         :obj:`sets.item`; at least 1, as these graphs hold all the trees.
     """
-    out = torch.empty_like(sets.item)
-    for holds, number, column, count in _blocks(sets, occurrences, num_graphs):
-        total = holds.t().to(count.dtype) @ count
-        start, end = int(sets.ptr[number[0]]), int(sets.ptr[number[-1] + 1])
-        row = (number - number[0]).repeat_interleave(sets.ptr.diff()[number])
-        mean = total[row, column] / sets.support[number][row]
-        out[start:end] = (mean + 0.5).floor().long()
-    return out
+    by_tree = _by_tree(occurrences, sets)
+    held = np.zeros(num_graphs, dtype=bool)
+    out = []
+    trees = sets.item.split(sets.ptr.diff().tolist())
+    for p, support in enumerate(sets.support.tolist()):
+        graphs = sets.transactions(p).cpu().numpy()
+        held[graphs] = True
+        for tree in trees[p].tolist():
+            graph, count = by_tree[tree]
+            total = int(count[held[graph]].sum())
+            out.append((2 * total + support) // (2 * support))
+        held[graphs] = False
+    return sets.item.new_tensor(out)
 
 
-def _blocks(
-    sets: FrequentSets, occurrences: Occurrences, num_graphs: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    # Dense matrices of graphs x trees and of graphs x some sets: as few
-    # trees are frequent, both are small, and a product decides all pairs.
-    tree = sets.item.unique()
-    kept = torch.isin(occurrences.tree, tree)
-    row = occurrences.graph[kept]
-    column = torch.searchsorted(tree, occurrences.tree[kept])
-    count = tree.new_zeros(num_graphs, tree.numel(), dtype=torch.double)
-    count[row, column] = occurrences.count[kept].double()
-    present = (count > 0).float()
-
-    member = torch.searchsorted(tree, sets.item)
-    size = sets.ptr.diff()
-    width = max(1, _CELLS // max(1, num_graphs + tree.numel()))
-    for number in torch.arange(len(sets), device=tree.device).split(width):
-        start, end = int(sets.ptr[number[0]]), int(sets.ptr[number[-1] + 1])
-        column = member[start:end]
-        belongs = present.new_zeros(number.numel(), tree.numel())
-        row = (number - number[0]).repeat_interleave(size[number])
-        belongs[row, column] = 1.0
-        holds = (present @ belongs.t()) == size[number].float()
-        yield holds, number, column, count
+def _by_tree(
+    occurrences: Occurrences, sets: FrequentSets
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    kept = torch.isin(occurrences.tree, sets.item)
+    tree, graph, count = (
+        column[kept].cpu().numpy()
+        for column in (occurrences.tree, occurrences.graph, occurrences.count)
+    )
+    order = np.argsort(tree, kind='stable')
+    tree, graph, count = tree[order], graph[order], count[order]
+    value, start = np.unique(tree, return_index=True)
+    return {
+        int(v): (g, c)
+        for v, g, c in zip(
+            value,
+            np.split(graph, start[1:]),
+            np.split(count, start[1:]),
+            strict=False,  # If there are none, they split into one.
+        )
+    }

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +20,7 @@ from pyg_distill.datasets.options import (
 )
 from pyg_distill.datasets.report import DistillationReport, format_options
 from pyg_distill.datasets.source import Source, read_source
-from pyg_distill.datasets.structure import check_structure
+from pyg_distill.datasets.structure import check_structure, check_transform
 
 # Part of every digest: raise it when the same options give other tensors.
 _FORMAT = 1
@@ -104,8 +105,8 @@ class MirageDataset(InMemoryDataset):
         source_id (str, optional): A name for the content of the source, which
             is then not read if there is a cache. (default: :obj:`None`)
         transform (callable, optional): A transform of every access. It must
-            not change the edges or the number of nodes.
-            (default: :obj:`None`)
+            not change edges or the number of nodes, which is checked every
+            time, nor compute with edges. (default: :obj:`None`)
         force_reload (bool, optional): Whether to distil even if there is a
             cache. (default: :obj:`False`)
         log (bool, optional): Whether to show progress if it takes long.
@@ -144,6 +145,11 @@ class MirageDataset(InMemoryDataset):
         force_reload: bool = False,
         log: bool = True,
     ) -> None:
+        if isinstance(source, str | PathLike):
+            raise TypeError(
+                f"'{self.__class__.__name__}' expects the source first (got "
+                f"'{type(source).__name__}'); pass the folder as root=..."
+            )
         self._options = MirageOptions(
             num_layers,
             selection,
@@ -165,6 +171,7 @@ class MirageDataset(InMemoryDataset):
                 f"'source_id' names the source of a cache, which needs a root "
                 f'(got source_id={source_id!r} and root=None)'
             )
+        check_transform(transform)
         super().__init__(root, transform, log=log, force_reload=force_reload)
 
         if root is None:
@@ -194,6 +201,7 @@ class MirageDataset(InMemoryDataset):
     def __getitem__(self, idx: Any) -> Any:
         out = super().__getitem__(idx)
         if self.transform is not None and not isinstance(out, Dataset):
+            check_transform(self.transform)
             before = self.get(self.indices()[idx])
             for view in out if isinstance(out, tuple | list) else (out,):
                 check_structure(before, view)

@@ -32,7 +32,7 @@ class PatternOptions:
             _at_least_one(name, getattr(self, name))
 
     def to_dict(self) -> dict[str, Any]:
-        """The options by name, in an order that does not matter."""
+        """The options by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def changed(self) -> list[str]:
@@ -55,7 +55,8 @@ class MirageOptions:
     verify: bool
 
     def __post_init__(self) -> None:
-        check_num_layers(self.num_layers)
+        num_layers = check_num_layers(self.num_layers)
+        object.__setattr__(self, 'num_layers', num_layers)
         check_exclude_keys(self.exclude_keys)
         names = sorted(self.exclude_keys or [])
         object.__setattr__(self, 'exclude_keys', names)

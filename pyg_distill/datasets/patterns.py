@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -61,10 +62,14 @@ def select_patterns(
     least = _support_counts(given, classes)
     _check_reached(given, least, classes)
     bar = tqdm(classes.items(), desc='Mining classes', disable=not log, delay=1)
-    mined = {
-        label: member.mine(least[label], options, given)
-        for label, member in bar
-    }
+    mined, fits = {}, {}
+    for label, member in bar:
+        try:
+            mined[label] = member.mine(least[label], options)
+        except TooManySets as error:
+            fits[label] = error.suggestion
+    if fits:
+        _raise_too_many(fits, given, least, classes, options)
     if options.shared == 'drop':
         mined = {
             label: _drop_shared(label, sets, classes, least)
@@ -107,32 +112,16 @@ class _Class:
     ) -> '_Class':
         return cls(label, int(members.sum()), occurrences.of_graphs(members))
 
-    def mine(
-        self,
-        least: int,
-        options: PatternOptions,
-        given: dict[int, int | float],
-    ) -> FrequentSets:
-        try:
-            sets = frequent_sets(
-                self.occurrences.tree,
-                self.occurrences.graph,
-                self.size,
-                least,
-                options.patterns,
-                options.max_patterns,
-                options.max_size,
-            )
-        except TooManySets as error:
-            remedy = _FEWER[options.patterns]
-            if error.suggestion is not None:
-                fits = given | {self.label: error.suggestion}
-                remedy = f'min_support={fits}, {remedy}'
-            raise ValueError(
-                f'class {self.label} has too many {options.patterns} tree sets '
-                f'for max_patterns={options.max_patterns} at a support of '
-                f'{least} of its {self.size} graphs; try {remedy}'
-            ) from None
+    def mine(self, least: int, options: PatternOptions) -> FrequentSets:
+        sets = frequent_sets(
+            self.occurrences.tree,
+            self.occurrences.graph,
+            self.size,
+            least,
+            options.patterns,
+            options.max_patterns,
+            options.max_size,
+        )
         if len(sets) == 0:
             raise ValueError(
                 f'all {options.patterns} tree sets of class {self.label} have '
@@ -209,6 +198,25 @@ def _check_reached(
         f'{least[label]} of its {classes[label].size} graphs (the highest '
         f'support there is {best[label]}); try min_support={given | short}, '
         f'or a smaller num_layers'
+    )
+
+
+def _raise_too_many(
+    fits: dict[int, int | None],
+    given: dict[int, int | float],
+    least: dict[int, int],
+    classes: dict[int, _Class],
+    options: PatternOptions,
+) -> NoReturn:
+    label = min(fits)
+    remedy = _FEWER[options.patterns]
+    known = {c: count for c, count in fits.items() if count is not None}
+    if len(known) == len(fits):
+        remedy = f'min_support={given | known}, {remedy}'
+    raise ValueError(
+        f'class {label} has too many {options.patterns} tree sets for '
+        f'max_patterns={options.max_patterns} at a support of {least[label]} '
+        f'of its {classes[label].size} graphs; try {remedy}'
     )
 
 

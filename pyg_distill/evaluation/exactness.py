@@ -114,8 +114,12 @@ def check_exact(
         )
     graph_batch = Batch.from_data_list(graphs)
     tree_batch = Batch.from_data_list([to_trees(data) for data in graphs])
+    for parameter in model.parameters():
+        graph_batch = graph_batch.to(parameter.device)
+        tree_batch = tree_batch.to(parameter.device)
+        break
 
-    run = forward or call_by_name
+    run = forward or _call_by_name
     model = copy.deepcopy(model).eval()
     tree_model = model if encoder is None else RootReadout(model, encoder)
     with torch.no_grad():
@@ -130,16 +134,10 @@ def check_exact(
             level = 'node'
             out = run(model, tree_batch)
             roots = tree_batch.root_index
-            out = out[roots][_roots(graphs, num_layers, to_trees.exclude_keys)]
+            root = _roots(graphs, num_layers, to_trees.exclude_keys)
+            out = out[roots][root.to(out.device)]
         else:
             level = 'graph'
-            if encoder is None and not _reads_roots(model):
-                raise ValueError(
-                    f"'{type(model).__name__}' pools nodes without reading "
-                    f"'root_index'; name the submodule that returns node "
-                    f'embeddings with encoder=..., or pool with '
-                    f"'global_root_pool'"
-                )
             out = run(tree_model, tree_batch)
     if out.size() != expected.size():
         raise ValueError(
@@ -148,16 +146,24 @@ def check_exact(
             f'row a node or a graph'
         )
     deviation = (out - expected).abs()
-    return Exactness(
+    result = Exactness(
         deviation=float(deviation.max()) if deviation.numel() else 0.0,
         scale=float(expected.abs().max()) if expected.numel() else 0.0,
         num_layers=num_layers,
         num_graphs=len(graphs),
         level=level,
     )
+    by_name = encoder is None and forward is None and level == 'graph'
+    if by_name and not result and _ignores_roots(model, tree_batch, out):
+        raise ValueError(
+            f"'{type(model).__name__}' pools nodes without reading "
+            f"'root_index'; name the submodule that returns node embeddings "
+            f"with encoder=..., or pool with 'global_root_pool'"
+        )
+    return result
 
 
-def call_by_name(model: torch.nn.Module, data: Data) -> Any:
+def _call_by_name(model: torch.nn.Module, data: Data) -> Any:
     """Calls a model with the attributes that its arguments are named after.
 
     Args:
@@ -191,11 +197,16 @@ def call_by_name(model: torch.nn.Module, data: Data) -> Any:
     return model(**kwargs)
 
 
-def _reads_roots(model: torch.nn.Module) -> bool:
-    if isinstance(model, RootReadout):
-        return True
-    names = inspect.signature(model.forward).parameters
-    return 'root_index' in names or 'data' in names
+def _ignores_roots(model: torch.nn.Module, data: Data, out: Tensor) -> bool:
+    if data.root_index.numel() == data.num_nodes:
+        return False
+    data = copy.copy(data)
+    del data.root_index, data.root_count
+    try:
+        with torch.no_grad():
+            return torch.equal(_call_by_name(model, data), out)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _roots(

@@ -3,10 +3,12 @@
 import torch
 from torch_geometric.nn import (
     APPNP,
+    AntiSymmetricConv,
     ARMAConv,
     DNAConv,
     EGConv,
     FAConv,
+    GatedGraphConv,
     GCN2Conv,
     GCNConv,
     LGConv,
@@ -39,9 +41,12 @@ _K_HOPS = (APPNP, SGConv, SSGConv, TAGConv)
 def num_hops(model: torch.nn.Module) -> int:
     r"""Estimates the depth of the computation trees that a model reads.
 
-    Layers are assumed to follow each other, each a hop or, for
-    :class:`~torch_geometric.nn.conv.SGConv` and its like, :math:`K` hops. One
-    hop is added if any layer normalises by the degrees of the neighbours.
+    Layers are assumed to follow each other, each a hop or as many as it counts
+    (:class:`~torch_geometric.nn.conv.SGConv`,
+    :class:`~torch_geometric.nn.conv.GatedGraphConv` and their like). One hop
+    is added if any layer normalises by the degrees of the neighbours. Layers
+    that are exact at no depth count as one hop, so try
+    :meth:`~pyg_distill.evaluation.check_exact` on a new architecture.
 
     Args:
         model (torch.nn.Module): A model, or the part of it that computes node
@@ -50,7 +55,11 @@ def num_hops(model: torch.nn.Module) -> int:
     Returns:
         int: The estimate, 0 if there is no message passing layer.
     """
-    layers = [m for m in model.modules() if isinstance(m, MessagePassing)]
+    layers = [
+        module
+        for module in model.modules()
+        if isinstance(module, MessagePassing | AntiSymmetricConv)
+    ]
     inner = {
         id(child)
         for layer in layers
@@ -63,9 +72,11 @@ def num_hops(model: torch.nn.Module) -> int:
     return hops + int(extra)
 
 
-def _hops(layer: MessagePassing) -> int:
-    if isinstance(layer, ARMAConv):
+def _hops(layer: torch.nn.Module) -> int:
+    if isinstance(layer, ARMAConv | GatedGraphConv):
         return layer.num_layers
+    if isinstance(layer, AntiSymmetricConv):
+        return layer.num_iters
     if isinstance(layer, MixHopConv):
         return max(layer.powers)
     return layer.K if isinstance(layer, _K_HOPS) else 1

@@ -81,12 +81,14 @@ def global_root_pool(
         check_root_count(root_index, root_count)
     if root_count is None or reduce in ('max', 'min'):
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
-    weight = root_count.to(x.dtype)
-    out = scatter(x * _column(weight, x), batch, 0, size, reduce='sum')
+    # Sums of many halves would pass their range before they are divided.
+    wide = x.float() if x.dtype in (torch.half, torch.bfloat16) else x
+    weight = root_count.to(wide.dtype)
+    out = scatter(wide * _column(weight, wide), batch, 0, size, reduce='sum')
     if reduce == 'mean':
         total = scatter(weight, batch, 0, size, reduce='sum')
         out = out / _column(total.clamp(min=1), out)
-    return out
+    return out.to(x.dtype)
 
 
 def check_root_count(root_index: Tensor, root_count: Tensor) -> None:
@@ -94,7 +96,13 @@ def check_root_count(root_index: Tensor, root_count: Tensor) -> None:
     if root_count.size() != root_index.size():
         raise ValueError(
             f"'root_count' must have one entry a root (got "
-            f'{list(root_count.size())} for {root_index.numel()} roots)'
+            f'{list(root_count.size())} for {root_index.numel()} roots); pass '
+            f'data.root_count with data.root_index'
+        )
+    if root_count.is_floating_point():
+        raise ValueError(
+            f"'root_count' must hold whole numbers (got {root_count.dtype}); "
+            f'pass root_count.long()'
         )
 
 

@@ -100,7 +100,8 @@ class RootAggregation(Aggregation):
         if x.dim() != 2 or dim not in (-2, 0):
             raise ValueError(
                 f"'{self.__class__.__name__}' pools the rows of a matrix "
-                f'(got {x.dim()} dimensions and dim={dim})'
+                f'(got {x.dim()} dimensions and dim={dim}); flatten x to '
+                f'[num_nodes, num_features] and leave dim out'
             )
         if index is None:
             if ptr is None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
 
 from pyg_distill.nn.hops import num_hops
 from pyg_distill.nn.pool import check_root_count
@@ -21,7 +22,8 @@ class RootReadout(torch.nn.Module):
     only the embeddings of the roots, each as often as it counts, and the
     model is called with the roots' :obj:`batch`. What follows the encoder,
     any readout, norm or head, thus sees what it would see of the graphs
-    themselves. Without roots, the model is called as it is.
+    themselves. Without roots, the model is called as it is. It remains
+    available, with its own names of parameters, as :obj:`model.model`.
 
     .. code-block:: python
 
@@ -32,6 +34,7 @@ class RootReadout(torch.nn.Module):
             data.batch,
             root_index=data.get('root_index'),
             root_count=data.get('root_count'),
+            num_layers=data.get('num_layers'),
         )
         out = model(data)  # If `Net` takes a `Data` object.
 
@@ -54,10 +57,11 @@ class RootReadout(torch.nn.Module):
         super().__init__()
         names = [name for name, _ in model.named_modules() if name]
         if encoder not in names:
+            top = ', '.join(name for name in names if name.count('.') < 2)
             raise ValueError(
                 f"'encoder' must name a submodule of "
                 f"'{type(model).__name__}' (got {encoder!r}); there are "
-                f'{", ".join(names) or "none"}'
+                f'{top or "none"}'
             )
         self.model = model
         self.encoder = encoder
@@ -168,10 +172,26 @@ class RootReadout(torch.nn.Module):
                 )
             return out[root_index]
 
+        def refuse(module: torch.nn.Module, args: Any) -> None:
+            # Roots have lost their edges, and nothing need fail because of it.
+            if called:
+                raise ValueError(
+                    f"'{type(module).__name__}' passes messages after "
+                    f"'{self.encoder}', of which only roots are left; name "
+                    f'the submodule that ends with the last such layer with '
+                    f'encoder=...'
+                )
+
         encoder = self.model.get_submodule(self.encoder)
+        inside = set(encoder.modules())
         handles = [
             encoder.register_forward_pre_hook(give_nodes, with_kwargs=True),
             encoder.register_forward_hook(gather_roots),
+            *(
+                module.register_forward_pre_hook(refuse)
+                for module in self.model.modules()
+                if isinstance(module, MessagePassing) and module not in inside
+            ),
         ]
         failure = out = None
         try:

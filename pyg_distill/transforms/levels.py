@@ -79,9 +79,15 @@ def refuse_others(
 
 
 def check_exclude_keys(exclude_keys: Any) -> None:
-    """Refuses one string, which would be taken for a list of letters."""
+    """Refuses one string, taken for letters, and what cannot be left out."""
     if isinstance(exclude_keys, str):
         raise TypeError(
             f"'exclude_keys' must be a list of names (got {exclude_keys!r}); "
             f'pass [{exclude_keys!r}]'
+        )
+    needed = sorted({*STRUCTURE} & {*(exclude_keys or [])})
+    if needed:
+        raise ValueError(
+            f"'exclude_keys' must not name what trees are made of (got "
+            f'{needed}); it is for features and other attributes'
         )

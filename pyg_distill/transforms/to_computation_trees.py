@@ -1,6 +1,8 @@
 """Graph -> the set of its distinct computation trees."""
 
 from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch_geometric.data import Data
@@ -65,9 +67,8 @@ class ToComputationTrees(BaseTransform):
         exclude_keys: Sequence[str] | None = None,
         verify: bool = False,
     ) -> None:
-        check_num_layers(num_layers)
         check_exclude_keys(exclude_keys)
-        self.num_layers = num_layers
+        self.num_layers = check_num_layers(num_layers)
         self.compact = compact
         self.exclude_keys = list(exclude_keys or [])
         self.verify = verify
@@ -98,15 +99,17 @@ class ToComputationTrees(BaseTransform):
         return f'{self.__class__.__name__}({options})'
 
 
-def check_num_layers(num_layers: int) -> None:
+def check_num_layers(num_layers: Any) -> int:
     """Refuses depths that are no whole number of hops."""
-    if isinstance(num_layers, bool) or not isinstance(num_layers, int):
+    if isinstance(num_layers, bool) or not isinstance(num_layers, Integral):
+        got = f'{num_layers!r:.40}'
         raise TypeError(
-            f"'num_layers' must be an integer (got {num_layers!r}); give the "
-            f'number of message passing layers of the model'
+            f"'num_layers' must be an integer (got {got}); give the number of "
+            f'message passing layers of the model'
         )
     if num_layers < 0:
         raise ValueError(
             f"'num_layers' must be 0 or more (got {num_layers}); give the "
             f'number of message passing layers of the model'
         )
+    return int(num_layers)

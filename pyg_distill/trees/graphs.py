@@ -60,6 +60,14 @@ class Graphs:
                 f'{list(edge_index.size())}); call .t().contiguous() on a '
                 f'list of pairs'
             )
+        is_integer = not edge_index.is_floating_point()
+        if edge_index.numel() > 0 and not (
+            is_integer and edge_index.dtype != torch.bool
+        ):
+            raise TypeError(
+                f"'edge_index' must hold integers (got {edge_index.dtype}); "
+                f'pass edge_index.long() if that is what it means'
+            )
         edge_index = edge_index.long()
         node_ptr, edge_ptr = _pointer(num_nodes), _pointer(num_edges)
         size = num_nodes.repeat_interleave(num_edges)

@@ -4,6 +4,7 @@ import re
 from ast import literal_eval
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -207,3 +208,28 @@ def test_unrolling_too_much_says_so() -> None:
     text = message(ValueError, [star], 8, compact=False)
     assert 'compact=True' in text
     assert len(MirageDataset([star], 8)) == 1
+
+
+def test_too_many_sets_of_two_classes_name_supports_that_work() -> None:
+    graphs = exploding_graphs()
+    graphs += [data.clone() for data in graphs if int(data.y) == 1]
+    for data in graphs[-12:]:
+        data.y = torch.tensor([2])
+    text = message(ValueError, graphs, 0, 2, max_patterns=70)
+    dataset = MirageDataset(graphs, 0, suggestion(text), max_patterns=70)
+    assert dataset.y.unique().tolist() == [0, 1, 2]
+
+
+def test_the_folder_is_not_the_source() -> None:
+    with pytest.raises(TypeError, match='root='):
+        MirageDataset('folder', [path(1, 2)], 2)
+
+
+def test_structure_cannot_be_left_out() -> None:
+    with pytest.raises(ValueError, match='edge_index'):
+        MirageDataset([path(1, 2)], 2, exclude_keys=['edge_index'])
+
+
+def test_numpy_integers_are_integers() -> None:
+    dataset = MirageDataset([path(1, 2)], np.int64(2))
+    assert dataset.report.options['num_layers'] == 2

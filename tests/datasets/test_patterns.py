@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from pyg_distill.datasets import MirageDataset, matching
+from pyg_distill.datasets import MirageDataset
 from tests.datasets.brute_force import distil
 from tests.datasets.sources import Graphs, path, random_graphs
 from tests.oracles import tree_set
@@ -197,17 +197,6 @@ def test_numpy_numbers_are_numbers(tmp_path: Any) -> None:
         dataset = MirageDataset(graphs, 1, given_value, root=str(tmp_path))
         assert dataset.report.options['min_support'] == plain
         assert summary(dataset) == summary(MirageDataset(graphs, 1, plain))
-
-
-def test_large_results_are_matched_in_blocks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    graphs = random_graphs(20)
-    options = {'patterns': 'all', 'shared': 'drop'}
-    expected = summary(MirageDataset(graphs, 1, **options))
-    for cells in (1, 100, 300):
-        monkeypatch.setattr(matching, '_CELLS', cells)
-        assert summary(MirageDataset(graphs, 1, **options)) == expected
 
 
 @pytest.mark.parametrize('verify', [True, False])

@@ -37,7 +37,6 @@ def to_hetero(data: Data) -> HeteroData:
         T.AddSelfLoops(),
         T.AddRemainingSelfLoops(),
         T.ToUndirected(),
-        T.GCNNorm(),
         T.VirtualNode(),
         T.LineGraph(),
         T.RemoveIsolatedNodes(),
@@ -67,9 +66,7 @@ def test_structural_transforms_are_refused(transform: Callable) -> None:
     [
         T.NormalizeFeatures(),
         T.Constant(),
-        T.OneHotDegree(10, cat=False),
         T.Compose([T.Constant(cat=False), T.NormalizeFeatures()]),
-        T.LocalDegreeProfile(),
         lambda data: data.update({'x': data.x + 1}),
         lambda data: data.clone(),
     ],
@@ -90,6 +87,44 @@ def test_feature_transforms_are_applied(
     # What is stored is not changed.
     dataset.transform = None
     assert dataset[0].x.equal(plain[0].x)
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [
+        T.GCNNorm(),
+        T.GCNNorm(add_self_loops=False),
+        T.OneHotDegree(10),
+        T.LocalDegreeProfile(),
+        T.AddRandomWalkPE(3),
+        T.Compose([T.Constant(), T.OneHotDegree(10)]),
+    ],
+    ids=str,
+)
+def test_transforms_that_read_edges_are_refused(transform: Callable) -> None:
+    with pytest.raises(ValueError, match='apply it to the source'):
+        MirageDataset(GRAPHS, 2, transform=transform)
+    dataset = MirageDataset(GRAPHS, 2)
+    dataset.transform = transform
+    with pytest.raises(ValueError, match='apply it to the source'):
+        dataset[0]
+
+
+def weigh(data: Data) -> Data:
+    data.edge_weight = torch.ones(data.num_edges)
+    return data
+
+
+def recount(data: Data) -> Data:
+    data.root_count = data.root_count[:1].repeat(9)
+    return data
+
+
+@pytest.mark.parametrize('transform', [weigh, recount])
+def test_weights_and_counts_are_kept(transform: Callable) -> None:
+    dataset = MirageDataset(GRAPHS, 2, transform=transform)
+    with pytest.raises(ValueError, match='ruins its trees'):
+        dataset[0]
 
 
 def test_two_views_are_two_graphs() -> None:

@@ -307,3 +307,12 @@ def test_outputs_that_cannot_be_compared() -> None:
 
     text = error(ValueError, Scalar(), SOURCE, 2)
     assert 'one row a node or a graph' in text
+
+
+def test_a_model_that_takes_data_but_ignores_roots_is_told_so() -> None:
+    class Blind(torch.nn.Module):
+        def forward(self, data: Data) -> Tensor:
+            return global_add_pool(data.x, data.batch)
+
+    with pytest.raises(ValueError, match='encoder='):
+        check_exact(Blind(), [random_graph(seed=s) for s in range(4)], 1)

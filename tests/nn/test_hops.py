@@ -5,10 +5,12 @@ from torch_geometric.nn import (
     GAT,
     GCN,
     GIN,
+    AntiSymmetricConv,
     ARMAConv,
     DNAConv,
     EGConv,
     GATConv,
+    GatedGraphConv,
     GCNConv,
     GINConv,
     GINEConv,
@@ -16,6 +18,7 @@ from torch_geometric.nn import (
     MessagePassing,
     MixHopConv,
     PDNConv,
+    SAGEConv,
     Sequential,
     SGConv,
     SSGConv,
@@ -78,3 +81,10 @@ def test_num_hops_of_a_sequence():
     )
     # The degrees of neighbours cost one hop, however often they are read.
     assert num_hops(model) == 5
+
+
+def test_layers_that_repeat_themselves():
+    assert num_hops(GatedGraphConv(8, 3)) == 3
+    assert num_hops(AntiSymmetricConv(8, num_iters=3)) == 4
+    sage = SAGEConv(8, 8)
+    assert num_hops(AntiSymmetricConv(8, sage, num_iters=2)) == 2

@@ -146,3 +146,19 @@ def test_wrong_root_count(reduce):
         global_root_pool(
             torch.ones(7, 1), BATCH, ROOT, COUNT[:3], reduce=reduce
         )
+
+
+@pytest.mark.parametrize('dtype', [torch.half, torch.bfloat16])
+def test_many_halves(dtype):
+    # Their sum, and even their number, is beyond the range of a half.
+    x = torch.full((2, 3), 2.0, dtype=dtype)
+    index, count = torch.tensor([0, 1]), torch.tensor([70_000, 70_000])
+    out = global_root_pool(x, None, index, count, reduce='mean')
+    assert out.dtype == dtype
+    assert out.tolist() == [[2.0, 2.0, 2.0]]
+
+
+def test_counts_are_whole():
+    x, index = torch.ones(2, 3), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match=r'root_count.long\(\)'):
+        global_root_pool(x, None, index, torch.tensor([1.0, 2.0]))

@@ -438,3 +438,24 @@ def test_root_readout_ptr(graph):
         ),
     ]:
         torch.testing.assert_close(out, expected)
+
+
+def test_messages_after_the_encoder_are_refused(graph):
+    trees = [ToComputationTrees(2)(data) for data in graph.to_data_list()]
+    trees = Batch.from_data_list(trees)
+
+    class Stacked(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = GIN(2, 8, 1), GIN(8, 8, 1)
+
+        def forward(self, x, edge_index, batch):
+            x = self.second(self.first(x, edge_index), edge_index)
+            return global_add_pool(x, batch)
+
+    model = RootReadout(Stacked(), 'first')
+    args = (trees.x, trees.edge_index, trees.batch)
+    with pytest.raises(ValueError, match=r"after 'first'.* encoder=") as info:
+        model(*args, root_index=trees.root_index, root_count=trees.root_count)
+    assert '\n' not in str(info.value)
+    model(*args)

@@ -73,3 +73,10 @@ def test_number_of_rows(name, message):
 def test_scalars(name):
     with pytest.raises(ValueError, match=f"'{name}' must have one row"):
         graphs(**{name: torch.tensor(1.0)})
+
+
+def test_edges_are_integers():
+    size = torch.tensor([2]), torch.tensor([1])
+    for dtype in (torch.float, torch.bool):
+        with pytest.raises(TypeError, match='must hold integers'):
+            Graphs.from_local(torch.tensor([[0], [1]]).to(dtype), *size)

@@ -18,7 +18,7 @@ from pyg_distill.trees.mining import (
     frequent_sets,
     support_count,
 )
-from pyg_distill.trees.mining.bitsets import to_columns
+from pyg_distill.trees.mining.bitsets import Rows, to_columns
 from pyg_distill.trees.mining.limit import surely_more
 
 MODES = ['all', 'closed', 'maximal']
@@ -246,6 +246,69 @@ def test_glance_is_enough():
     for mode in ('all', 'closed'):
         with pytest.raises(TooManySets):
             mine(diagonal(2000), 500, mode)
+
+
+def test_glance_sees_past_rare_items():
+    # Those numbered first are in one transaction, and no pair of them counts.
+    rare = list(range(20_000))
+    common = [[20_000 + i for i in row] for row in diagonal(200)]
+    incidences = to_incidences([rare, *common])
+    for mode in ('all', 'closed'):
+        _, columns = to_columns(*incidences, 1)
+        assert surely_more(columns, 2, mode, 10_000)
+        # There are 200 items and 19,900 pairs of them.
+        assert not surely_more(columns, 198, mode, 200 + 19_900)
+        assert not surely_more(columns, 199, mode, 200)
+        assert surely_more(columns, 199, mode, 199)
+
+
+@pytest.mark.parametrize('num_transactions', [1, 8, 61])
+@pytest.mark.parametrize('num_items', [1, 16, 23, 300])
+def test_rows(num_items, num_transactions):
+    rng = np.random.default_rng(num_items)
+    held = rng.random((num_items, num_transactions)) < 0.4
+    columns = [
+        (1 << i, sum(1 << int(t) for t in row.nonzero()[0]))
+        for i, row in enumerate(held)
+    ]
+    rng.shuffle(columns)
+    for part in (columns, columns[: num_items // 3]):
+        rows = Rows(part, num_transactions, lambda amount: None)
+        for t in range(num_transactions):
+            assert rows[t] == sum(bit for bit, tids in part if tids >> t & 1)
+
+
+def test_closed_sets_of_many_items():
+    # Every transaction shares one item with the next.
+    size = 20
+    rows = [list(range(t * size, t * size + size + 1)) for t in range(1000)]
+    expected = [((t * size,), 2) for t in range(1, 1000)]
+    expected += [(tuple(row), 1) for row in rows]
+    assert to_list(mine(rows, 1, 'closed')) == expected
+
+
+def test_many_items_stop_at_the_cap(monkeypatch):
+    # As trees of molecules: a few are common, and most are in one only.
+    rng = np.random.default_rng(0)
+    common = [np.flatnonzero(r) for r in rng.random((4000, 200)) < 0.1]
+    rows = [
+        [*row.tolist(), *range(200 + 6 * t, 206 + 6 * t)]
+        for t, row in enumerate(common)
+    ]
+    monkeypatch.setattr(frequent, 'surely_more', lambda *args: False)
+    with pytest.raises(TooManySets, match='more than') as info:
+        mine(rows, 1, 'closed')
+    assert info.value.suggestion is not None
+
+
+def test_suggestion_after_a_long_search(monkeypatch):
+    # The search itself takes all of the time meant for both.
+    clock = iter([0.0] + [1e6] * 9)
+    monkeypatch.setattr(frequent, 'perf_counter', lambda: next(clock))
+    path = 'pyg_distill.trees.mining.budget.perf_counter'
+    monkeypatch.setattr(path, lambda: 1e6)
+    with pytest.raises(TooManySets, match='the smallest that fits'):
+        mine(random_rows(0), 3, 'closed', max_sets=50)
 
 
 @pytest.mark.parametrize('mode', MODES)

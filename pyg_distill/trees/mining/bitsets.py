@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_distill.trees.mining.budget import Tick
+
 # Both sides of a pattern are bit sets held in one Python integer each: the
 # items it is made of, and the transactions that hold all of them.
 Pattern = tuple[int, int]
@@ -81,3 +83,61 @@ def to_tensors(
         torch.tensor([0, *accumulate(size)]),
         torch.tensor(support, dtype=torch.long),
     )
+
+
+class Rows(dict[int, int]):
+    r"""One bit set of items per transaction, made when it is asked for.
+
+    Args:
+        columns (list): The items as patterns of one item each.
+        num_transactions (int): The number of transactions.
+        tick (callable): Is told the amount of work about to be done.
+    """
+
+    def __init__(
+        self, columns: Sequence[Pattern], num_transactions: int, tick: Tick
+    ) -> None:
+        place = [bit.bit_length() - 1 for bit, _ in columns]
+        # Eight items that share a byte of the rows. Few items leave few of
+        # them, however large their bit sets are.
+        octet = np.array([p // 8 for p in place], dtype=int)
+        self.octet, index = np.unique(octet, return_inverse=True)
+        self.num_octets = int(octet.max(initial=-1)) + 1
+        width = (num_transactions + 7) // 8
+        packed = np.zeros((len(self.octet), 8, width), dtype=np.uint8)
+        for i, p, (_, tids) in zip(index, place, columns, strict=True):
+            packed[i, p % 8] = np.frombuffer(
+                tids.to_bytes(width, 'little'), dtype=np.uint8
+            )
+        held = np.zeros((8 * width, len(self.octet)), dtype=np.uint8)
+        # Unpacked bits would take eight times the memory, and more time.
+        for begin in range(0, len(self.octet), 32):
+            block = packed[begin : begin + 32]
+            tick(8 * len(block))
+            words = np.ascontiguousarray(block.transpose(0, 2, 1)).view('<u8')
+            octets = (
+                _transpose_octets(words)
+                .astype('<u8', copy=False)
+                .view(np.uint8)
+            )
+            held[:, begin : begin + 32] = octets.reshape(len(block), -1).T
+        self.held = held
+
+    def __missing__(self, transaction: int) -> int:
+        row = np.zeros(self.num_octets, dtype=np.uint8)
+        row[self.octet] = self.held[transaction]
+        self[transaction] = items = int.from_bytes(row.tobytes(), 'little')
+        return items
+
+
+def _transpose_octets(words: np.ndarray) -> np.ndarray:
+    # Each word is an 8 x 8 matrix of bits, whose off-diagonal blocks of 1, 2
+    # and 4 bits are swapped in turn.
+    for shift, mask in [
+        (7, 0x00AA00AA00AA00AA),
+        (14, 0x0000CCCC0000CCCC),
+        (28, 0x00000000F0F0F0F0),
+    ]:
+        swapped = (words ^ (words >> np.uint64(shift))) & np.uint64(mask)
+        words = words ^ swapped ^ (swapped << np.uint64(shift))
+    return words

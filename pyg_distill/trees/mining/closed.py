@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import or_
 
-from pyg_distill.trees.mining.bitsets import Pattern
+from pyg_distill.trees.mining.bitsets import Pattern, Rows
 from pyg_distill.trees.mining.budget import Tick
 
 
@@ -40,27 +40,26 @@ def project(
     ]
 
 
-class _Rows(dict[int, int]):
-    r"""The items of the transactions that were asked for."""
+class _Candidates:
+    r"""The candidates of the empty prefix, by item and by transaction."""
 
-    def __init__(self, columns: Iterable[Pattern]) -> None:
-        self.columns = dict(columns)
-
-    def __missing__(self, transaction: int) -> int:
-        bits = (
-            bit for bit, tids in self.columns.items() if tids >> transaction & 1
-        )
-        self[transaction] = items = sum(bits)
-        return items
+    def __init__(
+        self, tail: Sequence[Pattern], num_transactions: int, tick: Tick
+    ) -> None:
+        # Items that the same transactions hold are told by any one of them.
+        self.columns = {items & -items: tids for items, tids in tail}
+        self.rows = Rows(list(self.columns.items()), num_transactions, tick)
+        self.all_items = sum(self.columns)
 
     def hold_any(self, items: int, tids: int) -> bool:
         r"""Tells whether one of the items is in all of the transactions."""
         # A few transactions rule out nearly every item at the cost of one
         # look-up each, which leaves few columns to intersect.
+        items &= self.all_items
         left = tids
         while items and left:
             last = left.bit_length() - 1
-            kept = items & self[last]
+            kept = items & self.rows[last]
             if kept == items:
                 break
             items = kept
@@ -100,18 +99,18 @@ def closed_sets(
         The closed frequent sets as patterns.
     """
     everything = (1 << num_transactions) - 1
-    rows = _Rows(columns)
     tick(len(columns))
     head, tail = project(columns, everything, min_support)
     if 0 < head.bit_count() <= max_size:
         yield head, everything
     if head.bit_count() >= max_size:
         return
+    candidates = _Candidates(tail, num_transactions, tick)
     stack = [(head, tail, _from_last(tail, 0))]
     while stack:
         head, tail, rest = stack[-1]
         for index, (items, tids), earlier in rest:
-            if rows.hold_any(earlier, tids):
+            if candidates.hold_any(earlier, tids):
                 continue
             tick(len(tail) - index)
             absorbed, below = project(tail[index:], tids, min_support)

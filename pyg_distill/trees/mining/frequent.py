@@ -111,7 +111,7 @@ def frequent_sets(
     if max_sets is not None and (hopeless or stopped or len(found) > max_sets):
         found.clear()
         limit = max_sets
-        deadline = max(start + _SECONDS, perf_counter() + _SECONDS / 4)
+        deadline = max(start + _SECONDS, perf_counter() + _SECONDS / 3)
 
         def num_sets(count: int) -> int:
             if is_hopeless(count):

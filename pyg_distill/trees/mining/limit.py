@@ -1,7 +1,7 @@
 """Too many sets: which support would fit?"""
 
 from collections.abc import Callable, Sequence
-from itertools import chain, combinations, islice
+from itertools import islice
 
 from pyg_distill.trees.mining.bitsets import Pattern
 from pyg_distill.trees.mining.budget import OutOfTime, OutOfWork
@@ -20,9 +20,9 @@ class TooManySets(ValueError):  # noqa: N818 (named by what happened)
     Args:
         message (str): What happened and what to try.
         limit (int, optional): The number of sets allowed for.
-            (default: :obj:0)
+            (default: :obj:`0`)
         suggestion (int, optional): The smallest support count that was
-            verified to fit the limit, if any. (default: :obj:None)
+            verified to fit the limit, if any. (default: :obj:`None`)
     """
 
     def __init__(
@@ -38,9 +38,10 @@ def surely_more(
 ) -> bool:
     """Tells at a glance, where that is possible, that a limit is exceeded.
 
-    Items and pairs of items are looked at in turn. In mode :obj:`"all"` each
-    frequent one is a set of its own; in mode :obj:`"closed"` each set of
-    transactions that supports one is that of a closed set.
+    All items are looked at, then some pairs of items, the most frequent ones
+    first. In mode :obj:`"all"` each frequent one is a set of its own; in mode
+    :obj:`"closed"` each set of transactions that supports one is that of a
+    closed set.
 
     Args:
         columns (list): The items as patterns.
@@ -51,11 +52,21 @@ def surely_more(
     Returns:
         bool: :obj:`False` also says that a closer look is needed.
     """
-    pairs = combinations((tids for _, tids in columns), 2)
-    common = (first & second for first, second in pairs)
-    candidates = chain((tids for _, tids in columns), common)
-    number, seen = 0, set()
-    for tids in islice(candidates, 4 * max_sets):
+    frequent = [tids for _, tids in columns if tids.bit_count() >= min_support]
+    if mode == 'closed':
+        frequent = list(dict.fromkeys(frequent))
+    if len(frequent) > max_sets:
+        return True
+    # Frequent items share the most transactions, and every two neighbors in
+    # this order are tried before a far-off pair is.
+    frequent.sort(key=int.bit_count, reverse=True)
+    pairs = (
+        first & second
+        for index, second in enumerate(frequent)
+        for first in islice(frequent, index)
+    )
+    number, seen = len(frequent), set(frequent)
+    for tids in islice(pairs, 4 * max_sets):
         if tids.bit_count() < min_support:
             continue
         number += 1
