@@ -1,7 +1,7 @@
 """Any collection of graphs -> collated tensors and the rows to read."""
 
 from collections.abc import Collection as Names
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,10 +114,13 @@ def collect(
             f"'{owner}' expects a data set or a list of graphs (got one "
             f"'{type(source).__name__}'); {remedy}"
         )
-    if not (hasattr(source, '__len__') and hasattr(source, '__getitem__')):
+    if isinstance(source, Mapping) or not (
+        hasattr(source, '__len__') and hasattr(source, '__getitem__')
+    ):
         raise TypeError(
             f"'{owner}' expects a data set or a list of graphs (got "
-            f"'{type(source).__name__}'); use list(...) on an iterator"
+            f"'{type(source).__name__}'); use list(...) on an iterator, or "
+            f'list(graphs.values()) on a dictionary'
         )
     if len(source) == 0:
         raise ValueError(
@@ -152,7 +155,7 @@ def _is_collated(source: Any) -> bool:
 
 
 def _read(source: Sequence[Any], owner: str, log: bool) -> list[Data]:
-    if getattr(source, 'transform', None) is not None:
+    if not isinstance(source, list | tuple):
         _check_repeatable(source, owner)
     bar = tqdm(
         range(len(source)), desc='Reading graphs', disable=not log, delay=1
@@ -169,13 +172,14 @@ def _check_repeatable(source: Sequence[Any], owner: str) -> None:
         if not all(_same(first[key], second.get(key)) for key in first):
             raise ValueError(
                 f"'{owner}' read graph {i} twice and got different values: "
-                f"the source's transform is random; distil without it "
+                f'the source or its transform is random; distil without it '
                 f'(source.transform = None) and give it to the training loop'
             )
 
 
 def _same(value: Any, other: Any) -> bool:
-    if isinstance(value, Tensor) and isinstance(other, Tensor):
+    tensors = isinstance(value, Tensor) and isinstance(other, Tensor)
+    if tensors and value.layout == other.layout == torch.strided:
         return value.size() == other.size() and bool(
             ((value == other) | ((value != value) & (other != other))).all()
         )

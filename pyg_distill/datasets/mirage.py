@@ -175,6 +175,7 @@ class MirageDataset(InMemoryDataset):
         super().__init__(root, transform, log=log, force_reload=force_reload)
 
         if root is None:
+            self._digest = self._digest_of('in memory')
             self._distil(self._read(source))
             return
         opened = self._read(source) if source_id is None else None

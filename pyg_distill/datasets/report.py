@@ -14,8 +14,9 @@ class Size:
         num_graphs: The number of graphs.
         num_nodes: The number of nodes.
         num_edges: The number of edges.
-        num_bytes: The tensor payload, the number of elements times their size
-            of all that is stored.
+        num_bytes: The tensor payload, the number of elements times their
+            size: of all that is stored in a distilled data set, and of all
+            that is read of a source (not of what is left out).
     """
 
     num_graphs: int

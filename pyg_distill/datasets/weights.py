@@ -22,7 +22,6 @@ def sample_weights(
 
     Returns:
         torch.Tensor: The weights of shape :obj:`[P]` (float).
-
     """
     weight = support.double()
     if balance == 'none':

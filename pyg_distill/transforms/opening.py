@@ -29,7 +29,8 @@ def open_graph(data: Any, owner: str) -> Data:
 
     Raises:
         TypeError: If it is no homogeneous graph.
-        ValueError: If it is a batch, has no edges' attribute, or is in
+        ValueError: If it is a batch, has neither :obj:`edge_index` nor
+            :obj:`adj_t`, or is in
             tree-set form already.
     """
     if isinstance(data, HeteroData):

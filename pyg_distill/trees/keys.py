@@ -58,7 +58,8 @@ def tree_keys(
     Equal trees have equal keys, whatever the graph, data set, process or
     machine, and whatever the depth at which they were found (the tree of a
     node without incoming edges is the same at every depth). Unequal trees
-    collide with probability :math:`2^{-128}` a pair.
+    collide with a probability of about :math:`2^{-128}` a pair, as far as the
+    mixing behaves like a random function.
 
     Args:
         edge_index (torch.Tensor): Edges of shape :obj:`[2, E]`, of one graph

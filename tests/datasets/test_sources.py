@@ -285,7 +285,8 @@ def test_no_graph_is_read_twice_without_need() -> None:
 
     source = Counting(random_graphs(10))
     MirageDataset(source, 1)
-    assert source.reads == 10
+    # Three graphs are read twice before, to see whether they are random.
+    assert source.reads == 10 + 6
 
 
 def test_iterators_are_refused() -> None:
@@ -302,3 +303,27 @@ def test_infinite_features_are_values() -> None:
         data.x = torch.where(data.x == 2, math.inf, data.x)
     dataset = MirageDataset(graphs, 1)
     assert sorted(dataset[0].x.view(-1).unique().tolist()) == [1, math.inf]
+
+
+class Augmented(torch.utils.data.Dataset):
+    """A data set of PyTorch's own that adds noise on every access."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, idx: int) -> Data:
+        return Data(
+            x=torch.rand(2, 1).round(decimals=3),
+            edge_index=torch.tensor([[0, 1], [1, 0]]),
+            y=torch.tensor([0]),
+        )
+
+
+def test_sources_that_are_random_by_themselves_are_refused() -> None:
+    with pytest.raises(ValueError, match='random'):
+        MirageDataset(Augmented(), 1)
+
+
+def test_a_dictionary_is_no_list() -> None:
+    with pytest.raises(TypeError, match=r'graphs.values\(\)'):
+        MirageDataset({0: path(1, 2)}, 1)

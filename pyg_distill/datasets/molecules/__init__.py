@@ -1,1 +1,1 @@
-"""The grammar that toy molecules grow by."""
+"""The grammar that toy molecules grow by; see `ToyMolecules`."""
