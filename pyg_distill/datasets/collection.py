@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pyg_distill.transforms.levels import IDENTITY, STRUCTURE
 from pyg_distill.transforms.opening import open_graph
+from pyg_distill.trees.csr import ragged_range
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,8 @@ class Collection:
         if self.selected is None:
             return value
         start, end = self._bounds(key)
-        size = end - start
-        shift = start - (size.cumsum(0) - size)
-        row = torch.arange(int(size.sum())) + shift.repeat_interleave(size)
+        graph, offset = ragged_range(end - start)
+        row = start[graph] + offset
         dim = self.data.__cat_dim__(key, value)
         return value.index_select(dim, row.to(value.device))
 

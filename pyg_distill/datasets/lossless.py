@@ -5,6 +5,7 @@ import torch
 from pyg_distill.datasets.selection import ClassSummary, Selection
 from pyg_distill.datasets.source import Source
 from pyg_distill.trees import Forest
+from pyg_distill.trees.csr import pointer
 
 
 def select_lossless(source: Source, forest: Forest) -> Selection:
@@ -33,7 +34,7 @@ def select_lossless(source: Source, forest: Forest) -> Selection:
     return Selection(
         root=tree.first,
         root_count=tree.count,
-        root_ptr=torch.nn.functional.pad(num_roots.cumsum(0), (1, 0)),
+        root_ptr=pointer(num_roots),
         label=source.label,
         support=torch.ones_like(source.label),
         classes=classes,

@@ -19,6 +19,7 @@ from pyg_distill.datasets.selection import (
 )
 from pyg_distill.datasets.source import Source
 from pyg_distill.trees import Forest
+from pyg_distill.trees.csr import pointer
 from pyg_distill.trees.mining import (
     FrequentSets,
     TooManySets,
@@ -93,7 +94,7 @@ def select_patterns(
     return Selection(
         root=torch.cat(roots),
         root_count=torch.cat(counts),
-        root_ptr=torch.nn.functional.pad(torch.cat(sizes).cumsum(0), (1, 0)),
+        root_ptr=pointer(torch.cat(sizes)),
         label=torch.cat(labels),
         support=torch.cat(supports),
         classes=summaries,

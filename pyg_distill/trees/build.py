@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_distill.trees.compact import share_subtrees
-from pyg_distill.trees.csr import IncomingEdges
+from pyg_distill.trees.csr import IncomingEdges, pointer
 from pyg_distill.trees.unroll import unroll, unrolled_size
 
 MAX_NODES = 10_000_000
@@ -92,16 +92,14 @@ def build_trees(
     incoming = IncomingEdges.of(edge_index, num_nodes)
     build = share_subtrees if compact else unroll
     trees = build(keys, edge_index, incoming, root, group, edge_key)
+    node_count = torch.bincount(trees.group, minlength=num_groups)
+    edge_group = trees.group[trees.parent]
+    edge_count = torch.bincount(edge_group, minlength=num_groups)
     return BuiltTrees(
         node=trees.node,
         edge=trees.edge,
         edge_index=torch.stack([trees.child, trees.parent]),
         root_index=trees.root,
-        node_ptr=_pointer(trees.group, num_groups),
-        edge_ptr=_pointer(trees.group[trees.parent], num_groups),
+        node_ptr=pointer(node_count),
+        edge_ptr=pointer(edge_count),
     )
-
-
-def _pointer(group: Tensor, num_groups: int) -> Tensor:
-    count = torch.bincount(group, minlength=num_groups)
-    return torch.nn.functional.pad(count.cumsum(0), (1, 0))

@@ -23,8 +23,8 @@ class IncomingEdges:
     def of(cls, edge_index: Tensor, num_nodes: int) -> 'IncomingEdges':
         """Sorts the edges of shape :obj:`[2, E]` by their target."""
         degree = torch.bincount(edge_index[1], minlength=num_nodes)
-        ptr = torch.nn.functional.pad(degree.cumsum(0), (1, 0))
-        return cls(torch.argsort(edge_index[1], stable=True), ptr)
+        order = torch.argsort(edge_index[1], stable=True)
+        return cls(order, pointer(degree))
 
     def expand(self, node: Tensor) -> tuple[Tensor, Tensor]:
         """Lists the incoming edges of some nodes, which may repeat.
@@ -55,3 +55,16 @@ def ragged_range(size: Tensor) -> tuple[Tensor, Tensor]:
     start = size.cumsum(0) - size
     element = torch.arange(group.numel(), device=size.device)
     return group, element - start[group]
+
+
+def pointer(size: Tensor) -> Tensor:
+    """Tells where each of many groups begins.
+
+    Args:
+        size (torch.Tensor): The sizes of the groups, of shape :obj:`[G]`.
+
+    Returns:
+        torch.Tensor: The positions of shape :obj:`[G + 1]`, the last one the
+        end of all.
+    """
+    return torch.nn.functional.pad(size.cumsum(0), (1, 0))

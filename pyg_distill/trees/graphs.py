@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyg_distill.trees.csr import pointer
+
 
 @dataclass(frozen=True)
 class Graphs:
@@ -69,7 +71,7 @@ class Graphs:
                 f'pass edge_index.long() if that is what it means'
             )
         edge_index = edge_index.long()
-        node_ptr, edge_ptr = _pointer(num_nodes), _pointer(num_edges)
+        node_ptr, edge_ptr = pointer(num_nodes), pointer(num_edges)
         size = num_nodes.repeat_interleave(num_edges)
         bad = ((edge_index < 0) | (edge_index >= size)).any(dim=0)
         if bad.any():
@@ -114,7 +116,3 @@ class Graphs:
         """The graph of each node, of shape :obj:`[num_nodes]`."""
         graph = torch.arange(self.num_graphs, device=self.node_ptr.device)
         return graph.repeat_interleave(self.node_ptr.diff())
-
-
-def _pointer(count: Tensor) -> Tensor:
-    return torch.nn.functional.pad(count.cumsum(0), (1, 0))

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_distill.trees.csr import pointer
+
 
 @dataclass(frozen=True, eq=False)
 class FrequentSets:
@@ -48,7 +50,7 @@ class FrequentSets:
         size = self.ptr.diff()
         return FrequentSets(
             item=self.item[mask.repeat_interleave(size)],
-            ptr=torch.nn.functional.pad(size[mask].cumsum(0), (1, 0)),
+            ptr=pointer(size[mask]),
             support=self.support[mask],
             tids=tuple(compress(self.tids, mask.tolist())),
         )
