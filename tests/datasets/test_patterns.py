@@ -204,3 +204,24 @@ def test_verify_changes_nothing(verify: bool) -> None:
     graphs = random_graphs(10, edge_attr=True)
     found = MirageDataset(graphs, 2, verify=verify)
     assert summary(found) == summary(MirageDataset(graphs, 2))
+
+
+def test_the_paper_keeps_all_sets_once() -> None:
+    graphs = random_graphs(12)
+    found = MirageDataset.paper(graphs, 2, 2)
+    check(
+        graphs,
+        2,
+        min_support=2,
+        patterns='all',
+        root_count='one',
+        balance='none',
+        compact=False,
+    )
+    expected = {'patterns': 'all', 'root_count': 'one', 'balance': 'none'}
+    assert expected.items() <= found.report.options.items()
+    assert not found.report.options['compact']
+    assert bool((found.root_count == 1).all())
+    assert set(found.weight.tolist()) == set(
+        (found.support / found.support.float().mean()).tolist()
+    )
