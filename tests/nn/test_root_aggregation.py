@@ -37,6 +37,8 @@ COUNT = torch.tensor([5, 1, 2, 3])
 NODE = torch.tensor([0, 2, 2, 2, 6, 6, 6, 6, 6, 4, 4])
 NODE_BATCH = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
 
+# Not all weights are drawn anew by `reset_parameters`.
+torch.manual_seed(0)
 AGGREGATIONS = [
     SumAggregation(),
     MeanAggregation(),
