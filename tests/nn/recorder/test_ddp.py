@@ -1,0 +1,44 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pyg_distill.nn.recorder import LayerRecorder
+
+
+@pytest.mark.skipif(
+    not torch.distributed.is_available() or sys.platform != 'linux',
+    reason='needs torch.distributed and fork',
+)
+def test_two_processes_get_the_same_gradients(tmp_path):
+    result = subprocess.run(
+        [sys.executable, '-m', 'tests.nn.recorder.ddp', tmp_path / 'store'],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert sorted(result.stdout.split('\n'))[1:] == [
+        'rank 0 done',
+        'rank 1 done',
+    ]
+
+
+def test_the_module_inside_is_recorded(monkeypatch, tmp_path):
+    path = (tmp_path / 'store').as_uri()
+    torch.distributed.init_process_group(
+        'gloo', init_method=path, rank=0, world_size=1
+    )
+    try:
+        net = torch.nn.Sequential(torch.nn.Linear(4, 4))
+        model = torch.nn.parallel.DistributedDataParallel(net)
+        recorder = LayerRecorder(model, '0')
+        assert recorder.model is net
+        assert recorder.names == ['0']
+        x = torch.randn(3, 4)
+        torch.testing.assert_close(recorder.model(x), model(x))
+        assert recorder.channels == [4]
+    finally:
+        torch.distributed.destroy_process_group()
