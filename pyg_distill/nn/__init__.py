@@ -1,11 +1,27 @@
-r"""Readout over the roots of computation trees."""
+r"""Losses that compress models, and readout over the roots of trees."""
 
 from pyg_distill.nn.hops import num_hops
+from pyg_distill.nn.losses import (
+    ABKDLoss,
+    KDLoss,
+    LayerComparison,
+    StrideLoss,
+    TeacherTarget,
+)
 from pyg_distill.nn.pool import global_root_pool
+from pyg_distill.nn.recorder import LayerRecorder
 from pyg_distill.nn.root_aggregation import RootAggregation
 from pyg_distill.nn.root_readout import RootReadout
 
+distillation = ['LayerRecorder']
+distillation_losses = [
+    'ABKDLoss',
+    'StrideLoss',
+    'KDLoss',
+    'LayerComparison',
+    'TeacherTarget',
+]
 readouts = ['global_root_pool', 'RootAggregation', 'RootReadout']
 tools = ['num_hops']
 
-__all__ = readouts + tools
+__all__ = distillation + distillation_losses + readouts + tools

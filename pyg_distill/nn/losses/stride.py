@@ -1,0 +1,210 @@
+"""ABKD per node, with a contrastive term for structure."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from pyg_distill.nn.losses.abkd import ABKDLoss
+from pyg_distill.nn.losses.attention import LearnedAttention
+from pyg_distill.nn.losses.matching import LayerMatching
+from pyg_distill.nn.losses.node_types import Channels
+from pyg_distill.nn.losses.options import check_count, check_positive
+from pyg_distill.nn.losses.projection import LayerProjection
+from pyg_distill.nn.losses.rows import normalize_rows
+from pyg_distill.nn.losses.target import TeacherTarget
+
+Self = TypeVar('Self', bound='StrideLoss')
+
+
+class StrideLoss(ABKDLoss):
+    r"""Matches layers node by node, with a contrastive term for structure.
+
+    This is the loss of the `"STRIDE: Structure and Embedding Distillation with
+    Attention for Graph Neural Networks" <https://arxiv.org/abs/2310.15938v2>`_
+    paper, as far as it could be reconstructed:
+
+    .. math::
+        D_{ij} = \frac{1}{N} \sum_v \left\| \nu(\mathbf{T}_i \mathbf{V}_i
+        \mathbf{P})_v - \nu(\mathbf{S}_j \mathbf{V}'_j \mathbf{P})_v
+        \right\|_2^2 - \frac{\lambda}{N} \sum_v \log
+        \frac{\exp(\mathbf{g}_v^{\top} \mathbf{f}_v / \tau)}
+        {\sum_u \exp(\mathbf{g}_u^{\top} \mathbf{f}_v / \tau)}
+
+    with learned attention over student layers. The first term is that of
+    :meth:`ABKDLoss.paper` for each node instead of their mean. The second is
+    the contrastive loss of `"On Representation Knowledge Distillation for
+    Graph Neural Networks" <https://arxiv.org/abs/2111.04964>`_ between
+    projected rows :math:`\mathbf{f}_v` of the student and
+    :math:`\mathbf{g}_v` of the teacher, on up to :obj:`num_samples` nodes that
+    are drawn anew in each call. That both terms use projections of their own
+    is reported; the weight :math:`\lambda` is not.
+
+    .. warning::
+        Projections on the teacher's side are learned, too, so that much of
+        this loss can be met without teaching the student: see
+        :meth:`~pyg_distill.evaluation.collapse_report`.
+
+    Args:
+        teacher_channels (list[int] or list[dict[str, int]]): See
+            :class:`ABKDLoss`.
+        student_channels (list[int] or list[dict[str, int]]): See
+            :class:`ABKDLoss`.
+        structure_weight (float, optional): The weight :math:`\lambda` of the
+            second term. (default: :obj:`1.0`)
+        structure_temperature (float, optional): The temperature :math:`\tau`
+            of the second term. (default: :obj:`0.075`)
+        num_samples (int, optional): The number of nodes of the second term,
+            whose cost grows with its square and the number of pairs.
+            (default: :obj:`128`)
+        **kwargs (optional): Other options of :class:`ABKDLoss`, whose defaults
+            here are those of the paper.
+
+    Raises:
+        ValueError: If an option is unknown or does not go with another, see
+            :class:`ABKDLoss`.
+    """
+
+    def __init__(
+        self,
+        teacher_channels: Channels,
+        student_channels: Channels,
+        structure_weight: float = 1.0,
+        structure_temperature: float = 0.075,
+        num_samples: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        check_positive('structure_temperature', structure_temperature)
+        check_count('num_samples', num_samples)
+        if structure_weight < 0:
+            raise ValueError(
+                f"'structure_weight' must be at least 0 (got "
+                f'{structure_weight})'
+            )
+        self.structure = (structure_weight, structure_temperature, num_samples)
+        options: dict[str, Any] = {
+            'attention': 'learned',
+            'granularity': 'node',
+            'projection': 'both',
+            'center': False,
+            'subspace': True,
+        }
+        options |= kwargs
+        if options['projection'] != 'both':
+            raise ValueError(
+                f"'StrideLoss' projects both sides (got projection="
+                f'{options["projection"]!r}); use ABKDLoss for the first term '
+                f'alone'
+            )
+        super().__init__(teacher_channels, student_channels, **options)
+
+    @classmethod
+    def paper(
+        cls: type[Self],
+        teacher_channels: Channels,
+        student_channels: Channels,
+        **kwargs: Any,
+    ) -> Self:
+        """The form of the paper, which is the default here.
+
+        Args:
+            teacher_channels (list[int]): See :class:`ABKDLoss`.
+            student_channels (list[int]): See :class:`ABKDLoss`.
+            **kwargs (optional): Any other option.
+        """
+        return cls(teacher_channels, student_channels, **kwargs)
+
+    def extra_repr(self) -> str:
+        """The options that change the result."""
+        names = ('structure_weight', 'structure_temperature', 'num_samples')
+        own = ', '.join(
+            f'{name}={value!r}'
+            for name, value in zip(names, self.structure, strict=True)
+        )
+        return f'{own}, {super().extra_repr()}'
+
+    def _matching(
+        self,
+        teacher_channels: list[int],
+        student_channels: list[int],
+        attention: Tensor | LearnedAttention,
+    ) -> LayerMatching:
+        return StructureMatching(
+            teacher_channels,
+            student_channels,
+            attention,
+            *self.structure,
+            granularity=self.granularity,
+            projection=self.projection,
+            normalize=self.normalize,
+            reduction=self.reduction,
+            center=self.center,
+            subspace=self.subspace,
+            hidden_channels=self.hidden_channels,
+            num_groups=self.num_groups,
+        )
+
+
+class StructureMatching(LayerMatching):
+    """Adds the contrastive term to the distance of each pair."""
+
+    def __init__(
+        self,
+        teacher_channels: Sequence[int],
+        student_channels: Sequence[int],
+        attention: Tensor | LearnedAttention,
+        structure_weight: float,
+        structure_temperature: float,
+        num_samples: int,
+        hidden_channels: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            teacher_channels,
+            student_channels,
+            attention,
+            hidden_channels=hidden_channels,
+            **kwargs,
+        )
+        self.structure_weight = structure_weight
+        self.structure_temperature = structure_temperature
+        self.num_samples = num_samples
+        self.teacher_structure = LayerProjection(
+            teacher_channels, hidden_channels
+        )
+        self.student_structure = LayerProjection(
+            student_channels, hidden_channels
+        )
+
+    def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
+        """The distances of all pairs, :obj:`[T, S]`."""
+        distance = super().distances(target, rows)
+        if self.structure_weight == 0:
+            return distance
+        num_rows = target.num_rows
+        if num_rows > self.num_samples:
+            index = torch.randperm(num_rows, device=rows[0].device)
+            index = index[: self.num_samples]
+            target = target.select(index)
+            rows = [x[index] for x in rows]
+        teacher = self._unit(
+            self.teacher_structure, [x.squeeze(0) for x in target.layers]
+        )
+        student = self._unit(self.student_structure, rows)
+        # One row of pairs at a time, of which each takes [N, N].
+        structure = torch.stack([_contrast(t, student) for t in teacher])
+        return distance + self.structure_weight * structure
+
+    def _unit(
+        self, projection: LayerProjection, layers: list[Tensor]
+    ) -> Tensor:
+        x = normalize_rows(torch.stack(projection(layers)), False, True)
+        return x / self.structure_temperature**0.5
+
+
+def _contrast(teacher: Tensor, student: Tensor) -> Tensor:
+    """Cross-entropy of each student node against all teacher nodes."""
+    score = student @ teacher.t()
+    diagonal = score.diagonal(dim1=-2, dim2=-1)
+    return (score.logsumexp(dim=-1) - diagonal).mean(dim=-1)

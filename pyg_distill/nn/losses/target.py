@@ -1,0 +1,53 @@
+"""What a frozen teacher tells, worked out as far as it can be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class TeacherTarget:
+    r"""The teacher's side of a loss, which no parameter changes.
+
+    With fixed attention all teacher layers are folded into one target for
+    each student layer. It is made by :meth:`ABKDLoss.prepare`, can be passed
+    in place of the teacher's layers in every step, and selected from by row.
+
+    Args:
+        layers (list[torch.Tensor]): Stacked layers of shape
+            :obj:`[K, N, C]`, one for each width.
+        means (list[torch.Tensor]): The mean of each teacher layer over its
+            nodes, which learned attention reads, each of shape :obj:`[1, C]`.
+        spread (torch.Tensor, optional): What folding leaves of the distance
+            of each row, of shape :obj:`[N]`. (default: :obj:`None`)
+    """
+
+    layers: list[Tensor]
+    means: list[Tensor]
+    spread: Tensor | None = None
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        return self.layers[0].size(1)
+
+    def select(self, index: Tensor | slice) -> 'TeacherTarget':
+        """The target of some rows, such as the seed nodes of a mini-batch."""
+        spread = self.spread
+        return TeacherTarget(
+            layers=[x[:, index] for x in self.layers],
+            means=self.means,
+            spread=None if spread is None else spread[index],
+        )
+
+    def move(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Replaces each tensor by what a function makes of it.
+
+        Args:
+            fn (Callable): The function, such as one that moves to a device.
+        """
+        self.layers = [fn(x) for x in self.layers]
+        self.means = [fn(x) for x in self.means]
+        if self.spread is not None:
+            self.spread = fn(self.spread)

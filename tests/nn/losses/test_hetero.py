@@ -1,0 +1,212 @@
+"""Layers that are dictionaries by node type."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from pyg_distill.nn import ABKDLoss, LayerComparison, StrideLoss
+
+TEACHER = [{'a': 4, 'b': 3}, {'a': 3, 'b': 3, 'only_teacher': 5}, {'a': 4}]
+STUDENT = [{'a': 2, 'b': 2, 'only_student': 2}, {'a': 2, 'b': 3}]
+NUM_NODES = {'a': 6, 'b': 4, 'only_teacher': 3, 'only_student': 3}
+
+
+def features(
+    channels: list[dict[str, int]], without: tuple[str, ...] = ()
+) -> list[dict[str, Tensor]]:
+    return [
+        {
+            t: torch.randn(NUM_NODES[t], width)
+            for t, width in layer.items()
+            if t not in without
+        }
+        for layer in channels
+    ]
+
+
+def of_type(layers: list[dict], node_type: str) -> list:
+    return [layer[node_type] for layer in layers if node_type in layer]
+
+
+def homogeneous(
+    loss: ABKDLoss, node_type: str, attention: object, **options: object
+) -> ABKDLoss:
+    out = type(loss)(
+        of_type(TEACHER, node_type),
+        of_type(STUDENT, node_type),
+        attention=attention,
+        **options,
+    )
+    place = f'matchings.{loss.node_types.index(node_type)}.'
+    out.load_state_dict(
+        {
+            key.replace(place, 'matchings.0.'): value
+            for key, value in loss.state_dict().items()
+            if key.startswith(place)
+        }
+    )
+    return out
+
+
+@pytest.mark.parametrize(
+    'attention', ['learned', 'uniform', 'diagonal', 'last']
+)
+@pytest.mark.parametrize('granularity', ['node', 'group', 'graph', 'pooled'])
+def test_mean_over_types(attention, granularity):
+    for projection in ['student', 'both']:
+        options = {
+            'granularity': granularity,
+            'projection': projection,
+            'center': granularity != 'pooled',
+            'num_groups': 3,
+            'hidden_channels': 3,
+        }
+        loss = ABKDLoss(TEACHER, STUDENT, attention, **options)
+        assert loss.node_types == ['a', 'b']
+        batch = {
+            'a': torch.tensor([0, 0, 1, 1, 1, 2]),
+            'b': torch.tensor([0, 1, 2, 2]),
+        }
+        teacher, student = features(TEACHER), features(STUDENT)
+        out = loss(teacher, student, batch)
+        want = []
+        for t in ['a', 'b']:
+            plain = homogeneous(loss, t, attention, **options)
+            args = of_type(teacher, t), of_type(student, t)
+            want.append(plain(*args, batch[t]))
+            assert_close(loss.last_attention[t], plain.last_attention)
+            got = loss.compare(teacher, student, batch)[t]
+            assert isinstance(got, LayerComparison)
+            for x, y in zip(got, plain.compare(*args, batch[t]), strict=True):
+                assert_close(x, y)
+        assert_close(out, (want[0] + want[1]) / 2)
+        target = loss.prepare(teacher, batch)
+        assert set(target) == {'a', 'b'}
+        assert_close(loss(target, student, batch), out)
+
+
+def test_fixed_matrix_by_type():
+    matrix = torch.tensor([[0.5, 1.0], [0.0, 2.0], [3.0, 0.25]])
+    loss = ABKDLoss(TEACHER, STUDENT, matrix)
+    teacher, student = features(TEACHER), features(STUDENT)
+    out = loss(teacher, student)
+    # The last teacher layer does not hold 'b'.
+    rows = {'a': [0, 1, 2], 'b': [0, 1]}
+    want = 0.0
+    for t in ['a', 'b']:
+        plain = homogeneous(loss, t, matrix[rows[t]])
+        want += plain(of_type(teacher, t), of_type(student, t)) / 2
+        assert torch.equal(loss.last_attention[t], matrix[rows[t]])
+    assert_close(out, want)
+    # Nothing is left of 'b' here: it is no part of the loss.
+    loss = ABKDLoss(TEACHER, STUDENT, [[0, 0], [0, 0], [1, 1]])
+    assert loss.node_types == ['a']
+
+
+def test_columns_of_a_fixed_matrix():
+    # Student layers that lack a type, too, are left out by their place.
+    teacher = [{'a': 2, 'b': 2}, {'a': 2, 'b': 2}]
+    student = [{'a': 2}, {'a': 2, 'b': 2}, {'b': 2}]
+    matrix = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    loss = ABKDLoss(teacher, student, matrix)
+    loss(features(teacher), features(student))
+    assert loss.last_attention['a'].tolist() == [[1, 2], [4, 5]]
+    assert loss.last_attention['b'].tolist() == [[2, 3], [5, 6]]
+
+
+@pytest.mark.parametrize('empty', [True, False])
+@pytest.mark.parametrize('attention', ['learned', 'diagonal'])
+def test_absent_types(attention, empty):
+    loss = ABKDLoss(TEACHER, STUDENT, attention)
+    for t in ['a', 'b']:
+        other = 'b' if t == 'a' else 'a'
+        teacher, student = features(TEACHER), features(STUDENT)
+        plain = homogeneous(loss, t, attention)
+        want = plain(of_type(teacher, t), of_type(student, t))
+        sides = itertools.product([True, False], repeat=2)
+        for in_teacher, in_student in sides:
+            if in_teacher and in_student:
+                continue
+            # A loader gives a type without nodes as an empty matrix.
+            for layers, there in [(teacher, in_teacher), (student, in_student)]:
+                for layer in layers:
+                    if other in layer and not there:
+                        if empty:
+                            layer[other] = layer[other][:0]
+                        else:
+                            del layer[other]
+            assert_close(loss(teacher, student), want)
+            assert set(loss.last_attention) == {t}
+            assert_close(loss(loss.prepare(teacher), student), want)
+            assert set(loss.compare(teacher, student)) == {t}
+            teacher, student = features(TEACHER), features(STUDENT)
+            want = plain(of_type(teacher, t), of_type(student, t))
+
+
+def test_stride():
+    loss = StrideLoss(TEACHER, STUDENT, hidden_channels=4)
+    teacher, student = features(TEACHER), features(STUDENT)
+    want = [
+        homogeneous(loss, t, 'learned', hidden_channels=4)(
+            of_type(teacher, t), of_type(student, t)
+        )
+        for t in ['a', 'b']
+    ]
+    assert_close(loss(teacher, student), (want[0] + want[1]) / 2)
+    assert set(loss.last_distance) == {'a', 'b'}
+
+
+def test_nothing_in_common():
+    with pytest.raises(
+        ValueError,
+        match=r"'student_channels' must share a node type with "
+        r"'teacher_channels' that attention weighs \(got \['b'\] and "
+        r"\['a'\]\); record layers of both as tensors or both by node type",
+    ):
+        ABKDLoss([{'a': 3}], [{'b': 3}])
+    with pytest.raises(ValueError, match=r"\(got \[''\] and \['a'\]\)"):
+        ABKDLoss([{'a': 3}], [3])
+    loss = ABKDLoss(TEACHER, STUDENT)
+    with pytest.raises(
+        ValueError,
+        match=r"'student' must hold one of the node types a, b that 'teacher' "
+        r'holds \(got only_student and only_teacher\)',
+    ):
+        loss(features(TEACHER, ('a', 'b')), features(STUDENT, ('a', 'b')))
+    with pytest.raises(ValueError, match=r'\(got a and b, only_teacher\)'):
+        loss(
+            features(TEACHER, ('a',)),
+            features(STUDENT, ('b', 'only_student')),
+        )
+    with pytest.raises(ValueError, match=r'\(got none and a, b'):
+        loss(features(TEACHER), [{}, {}])
+
+
+def test_layers_that_are_not_as_declared():
+    loss = ABKDLoss(TEACHER, STUDENT)
+    teacher, student = features(TEACHER), features(STUDENT)
+    with pytest.raises(
+        TypeError,
+        match=r"'student' must be a list of dictionaries by node type, as its "
+        r'channels were declared \(got list\)',
+    ):
+        loss(teacher, [x['a'] for x in student])
+    with pytest.raises(TypeError, match=r"'teacher' must be .*\(got Tensor\)"):
+        loss(torch.ones(3, 2), student)
+    del student[1]['b']
+    with pytest.raises(
+        ValueError, match=r"'student' must hold the 2 layers .*\(got 1\)"
+    ):
+        loss(teacher, student)
+    plain = ABKDLoss([4, 3], [2, 2])
+    with pytest.raises(
+        TypeError,
+        match=r"'student' layer 0 must be a tensor \(got dict\); declare "
+        r'channels by node type where layers are dictionaries',
+    ):
+        plain([torch.randn(6, 4), torch.randn(6, 3)], features(STUDENT))
+    with pytest.raises(TypeError, match=r"'teacher' layer 0 .*\(got dict\)"):
+        plain(features(TEACHER)[:2], [torch.randn(6, 2)] * 2)

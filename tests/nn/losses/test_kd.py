@@ -1,0 +1,110 @@
+"""Distillation of logits against loops."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from pyg_distill.nn import KDLoss
+from tests.nn.losses import oracles
+
+
+@pytest.mark.parametrize('temperature', [0.5, 1.0, 2, 7.0])
+@pytest.mark.parametrize('multi_label', [False, True])
+@pytest.mark.parametrize('size', [(1, 2), (5, 3), (2, 9)])
+def test_kd(temperature, multi_label, size):
+    teacher, student = torch.randn(2, *size, dtype=torch.double) * 3
+    student.requires_grad_()
+    loss = KDLoss(temperature, multi_label)
+    out = loss(teacher, student)
+    want = oracles.kd(teacher, student, temperature, multi_label)
+    assert out.item() == pytest.approx(want, rel=1e-9)
+    assert torch.autograd.gradcheck(lambda x: loss(teacher, x), student)
+    # The gradient against differences of the loops, one logit at a time.
+    (grad,) = torch.autograd.grad(out, student)
+    for v in range(size[0]):
+        for c in range(size[1]):
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = student.detach().clone()
+                moved[v, c] += step
+                ends.append(
+                    oracles.kd(teacher, moved, temperature, multi_label)
+                )
+            slope = (ends[0] - ends[1]) / 2e-5
+            assert grad[v, c].item() == pytest.approx(slope, abs=1e-7)
+
+
+def test_by_hand():
+    teacher = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
+    student = torch.tensor([[2.0, -2.0], [0.0, 0.0]])
+    # log cosh(2 / tau), as both classes are as likely for the teacher.
+    for temperature in [1.0, 2.0]:
+        want = torch.tensor(2.0 / temperature).cosh().log() * temperature**2
+        out = KDLoss(temperature)(teacher, student)
+        assert_close(out, want / 2)
+    assert torch.equal(KDLoss()(teacher, student), KDLoss(2)(teacher, student))
+    # With two columns: log cosh(1 / tau) each.
+    want = torch.tensor(1.0).cosh().log() / 2
+    assert_close(KDLoss(1, True)(teacher, student), want)
+
+
+@pytest.mark.parametrize('multi_label', [False, True])
+def test_zero_where_equal(multi_label):
+    x = 5 * torch.randn(6, 4)
+    student = x.clone().requires_grad_()
+    loss = KDLoss(3.0, multi_label)(x, student)
+    (grad,) = torch.autograd.grad(loss, student)
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
+    assert grad.abs().max() < 1e-6
+    assert KDLoss(3.0, multi_label)(x, x + torch.randn_like(x)) > 1e-3
+
+
+def test_shift():
+    teacher, student = torch.randn(2, 6, 4)
+    out = KDLoss()(teacher, student)
+    assert_close(KDLoss()(teacher + 3, student - 1), out)
+    binary = KDLoss(multi_label=True)
+    assert abs(binary(teacher + 3, student) - binary(teacher, student)) > 1e-2
+
+
+def test_number_of_rows_does_not_matter():
+    teacher, student = torch.randn(2, 6, 4)
+    for multi_label in [False, True]:
+        loss = KDLoss(multi_label=multi_label)
+        twice = loss(teacher.repeat(2, 1), student.repeat(2, 1))
+        assert_close(twice, loss(teacher, student))
+    # Columns count in the softmax form and are averaged in the other.
+    twice = loss(teacher.repeat(1, 2), student.repeat(1, 2))
+    assert_close(twice, loss(teacher, student))
+
+
+@pytest.mark.parametrize('dtype', [torch.half, torch.bfloat16])
+@pytest.mark.parametrize('multi_label', [False, True])
+def test_half_precision(dtype, multi_label):
+    teacher, student = torch.randn(2, 6, 4).to(dtype)
+    student.requires_grad_()
+    loss = KDLoss(multi_label=multi_label)
+    out = loss(teacher, student)
+    assert out.dtype == torch.float
+    assert torch.equal(out, loss(teacher.float(), student.float()))
+    assert torch.equal(loss(teacher.double(), student), out)
+    with torch.autocast('cpu', dtype):
+        assert torch.equal(loss(teacher, student), out)
+    (grad,) = torch.autograd.grad(out, student)
+    assert grad.dtype == dtype
+    assert grad.abs().sum() > 0
+
+
+def test_repr():
+    assert str(KDLoss()) == 'KDLoss(temperature=2)'
+    assert str(KDLoss(0.5)) == 'KDLoss(temperature=0.5)'
+    assert str(KDLoss(1, True)) == 'KDLoss(temperature=1, multi_label=True)'
+    assert not list(KDLoss().parameters())
+
+
+@pytest.mark.parametrize('multi_label', [False, True])
+def test_compile(multi_label):
+    teacher, student = torch.randn(2, 6, 4)
+    loss = KDLoss(multi_label=multi_label)
+    compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
+    assert_close(compiled(teacher, student), loss(teacher, student))

@@ -1,0 +1,156 @@
+"""The loss per node with its contrastive term."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyg_distill.nn import ABKDLoss, StrideLoss
+from tests.nn.losses import oracles
+
+WIDTHS = [4, 3, 4], [2, 3]
+OPTIONS = {
+    'attention_kind': 'learned',
+    'projection': 'both',
+    'center': False,
+    'subspace': True,
+    'hidden_channels': 3,
+}
+
+
+def layers(widths: list[int], num_nodes: int = 7) -> list[Tensor]:
+    return [
+        torch.randn(num_nodes, width, dtype=torch.double) + 0.5
+        for width in widths
+    ]
+
+
+def check(
+    loss: StrideLoss,
+    structure: tuple[float, float],
+    nodes: list[int] | None = None,
+    **options: object,
+) -> None:
+    teacher, student = layers(WIDTHS[0]), layers(WIDTHS[1])
+    options = {**OPTIONS, **options}
+
+    def value(loss: StrideLoss, student: list[Tensor]) -> float:
+        return oracles.abkd(
+            loss,
+            teacher,
+            student,
+            structure=structure,
+            nodes=nodes,
+            **options,
+        )
+
+    leaves = [x.clone().requires_grad_() for x in student]
+    torch.manual_seed(5)
+    out = loss(teacher, leaves)
+    assert out.item() == pytest.approx(value(loss, student), rel=1e-7)
+    parameters = list(loss.parameters())
+    grads = torch.autograd.grad(out, [*parameters, *leaves])
+    direction = [torch.randn_like(grad) for grad in grads]
+    got = sum(
+        (grad * d).sum().item()
+        for grad, d in zip(grads, direction, strict=True)
+    )
+    count = len(parameters)
+    want = oracles.slope(
+        value, loss, student, (direction[:count], direction[count:]), 1e-6
+    )
+    assert got == pytest.approx(want, rel=1e-4)
+
+
+@pytest.mark.parametrize('num_samples', [7, 8, 128])
+@pytest.mark.parametrize('structure', [(1.0, 0.075), (0.3, 0.5)])
+def test_all_rows(structure, num_samples):
+    loss = StrideLoss(
+        *WIDTHS, *structure, num_samples=num_samples, hidden_channels=3
+    )
+    check(loss.double(), structure)
+
+
+@pytest.mark.parametrize('num_samples', [1, 4, 6])
+def test_sampled_rows(num_samples):
+    loss = StrideLoss(
+        *WIDTHS, 0.5, 0.2, num_samples=num_samples, hidden_channels=3
+    )
+    torch.manual_seed(5)
+    nodes = torch.randperm(7)[:num_samples].tolist()
+    check(loss.double(), (0.5, 0.2), nodes)
+
+
+def test_samples_are_drawn_anew(monkeypatch):
+    loss = StrideLoss(*WIDTHS, num_samples=3, hidden_channels=3).double()
+    teacher, student = layers(WIDTHS[0]), layers(WIDTHS[1])
+    assert loss(teacher, student) != loss(teacher, student)
+    drawn = []
+    randperm = torch.randperm
+
+    def count(*args, **kwargs):
+        drawn.append(args)
+        return randperm(*args, **kwargs)
+
+    monkeypatch.setattr(torch, 'randperm', count)
+    loss(teacher, student)
+    # All pairs are compared by the same nodes.
+    assert drawn == [(7,)]
+    # With all nodes there is nothing to draw.
+    loss = StrideLoss(*WIDTHS, num_samples=7, hidden_channels=3).double()
+    assert loss(teacher, student) == loss(teacher, student)
+    assert drawn == [(7,)]
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'attention': 'uniform', 'subspace': False},
+        {'attention': 'diagonal', 'center': True},
+        {'attention': 'learned', 'normalize': False, 'reduction': 'sum'},
+    ],
+)
+def test_other_options(options):
+    loss = StrideLoss(*WIDTHS, hidden_channels=3, **options).double()
+    options = dict(options)
+    options['attention_kind'] = options.pop('attention')
+    check(loss, (1.0, 0.075), **options)
+
+
+def test_without_structure():
+    loss = StrideLoss(*WIDTHS, structure_weight=0, hidden_channels=3)
+    first = ABKDLoss.paper(*WIDTHS, granularity='node', hidden_channels=3)
+    first.load_state_dict(loss.state_dict(), strict=False)
+    teacher = [x.float() for x in layers(WIDTHS[0])]
+    student = [x.float() for x in layers(WIDTHS[1])]
+    assert torch.equal(loss(teacher, student), first(teacher, student))
+    both = StrideLoss(*WIDTHS, hidden_channels=3)
+    both.load_state_dict(loss.state_dict())
+    assert both(teacher, student) > loss(teacher, student)
+
+
+def test_contrast_by_hand():
+    # Rows that are orthogonal: log(1 + exp(-1 / tau)), or the reverse.
+    loss = StrideLoss(
+        [2], [2], 1.0, 0.5, attention='uniform', hidden_channels=2
+    ).double()
+    matching = loss.matchings[0]
+    for projection in (matching.teacher_structure, matching.student_structure):
+        projection.weights[0].data[0] = torch.eye(2)
+    eye = torch.eye(2, dtype=torch.double)
+    first = ABKDLoss.paper(
+        [2], [2], attention='uniform', granularity='node', hidden_channels=2
+    ).double()
+    first.load_state_dict(loss.state_dict(), strict=False)
+    for x, power in [(eye, -2.0), (eye.flip(0), 2.0)]:
+        got = (loss([eye], [x]) - first([eye], [x])).item()
+        want = torch.tensor(power).exp().log1p().item()
+        assert got == pytest.approx(want, rel=1e-5)
+
+
+def test_autocast():
+    loss = StrideLoss(*WIDTHS, hidden_channels=3)
+    teacher = [x.float() for x in layers(WIDTHS[0])]
+    student = [x.float() for x in layers(WIDTHS[1])]
+    want = loss(teacher, student)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(loss(teacher, student), want)
