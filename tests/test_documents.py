@@ -27,20 +27,32 @@ def run(namespace: dict, *names: str) -> int:
 
 
 def test_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run({}, 'README.md') == 1
-    assert 'distinct trees in all' in capsys.readouterr().out
+    assert run({}, 'README.md') == 2
+    out = capsys.readouterr().out
+    assert 'distinct trees in all' in out
+    assert 'Student: 0.' in out
 
 
 @pytest.mark.parametrize(
     'names',
-    [('docs/tour.rst', 'docs/training.rst'), ('docs/how_it_works.rst',)],
+    [
+        ('docs/tour.rst', 'docs/training.rst'),
+        ('docs/how_it_works.rst',),
+        ('docs/compress.rst', 'docs/abkd.rst'),
+    ],
 )
 def test_docs(names: tuple[str, ...]) -> None:
     assert run({}, *names) > 0
 
 
 def test_every_document_with_code_is_run() -> None:
-    tested = {'tour.rst', 'training.rst', 'how_it_works.rst'}
+    tested = {
+        'tour.rst',
+        'training.rst',
+        'how_it_works.rst',
+        'compress.rst',
+        'abkd.rst',
+    }
     with_code = {
         path.name
         for path in (ROOT / 'docs').glob('*.rst')

@@ -1,5 +1,6 @@
 r"""Losses that compress models, and readout over the roots of trees."""
 
+from pyg_distill.nn.distiller import Distiller, TeacherCache
 from pyg_distill.nn.hops import num_hops
 from pyg_distill.nn.losses import (
     ABKDLoss,
@@ -13,7 +14,7 @@ from pyg_distill.nn.recorder import LayerRecorder
 from pyg_distill.nn.root_aggregation import RootAggregation
 from pyg_distill.nn.root_readout import RootReadout
 
-distillation = ['LayerRecorder']
+distillation = ['Distiller', 'LayerRecorder', 'TeacherCache']
 distillation_losses = [
     'ABKDLoss',
     'StrideLoss',

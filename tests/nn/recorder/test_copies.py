@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch_geometric.nn import SAGEConv, to_hetero
 
 from pyg_distill.nn.recorder import LayerRecorder
+from tests.conftest import with_to_hetero
 from tests.nn.recorder.models import Tied, gcn, graph
 
 
@@ -167,6 +168,7 @@ def test_a_recorder_that_is_dropped_takes_its_hooks_along():
     assert features() is None
 
 
+@with_to_hetero
 def test_hooks_of_a_recorded_layer_are_split_up_with_it():
     class Net(torch.nn.Module):
         def __init__(self):

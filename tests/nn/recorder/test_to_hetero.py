@@ -10,6 +10,9 @@ from torch_geometric.nn import (
 )
 
 from pyg_distill.nn.recorder import LayerRecorder
+from tests.conftest import with_to_hetero
+
+pytestmark = with_to_hetero
 
 NODE_TYPES = ['p', 'a', 'c']
 EDGE_TYPES = [

@@ -1,0 +1,158 @@
+"""Are these the inputs that the teacher has answered?"""
+
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_distill.nn.distiller.by_type import apply, items
+
+
+class Fingerprint:
+    """Recognises inputs by what they hold.
+
+    The content of a tensor is read once. While the same tensor object comes
+    again, unchanged, its version tells so at no cost.
+
+    Args:
+        args (tuple): Positional arguments of a model.
+        kwargs (dict): Its keyword arguments.
+    """
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.sums = [_content(x) for x in _tensors((args, kwargs))]
+        self._seen: list[tuple[weakref.ref[Tensor], int | None]] = []
+
+    def matches(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether these inputs are equal to the first ones."""
+        tensors = list(_tensors((args, kwargs)))
+        if len(tensors) == len(self._seen) and all(
+            ref() is x and version is not None and version == _version(x)
+            for x, (ref, version) in zip(tensors, self._seen, strict=True)
+        ):
+            return True
+        if [_content(x) for x in tensors] != self.sums:
+            return False
+        self._seen = [(weakref.ref(x), _version(x)) for x in tensors]
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {'sums': self.sums, '_seen': []}
+
+
+def node_features(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The first plain matrix among the inputs, or those of all node types."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, HeteroData):
+            value = value.collect('x', allow_empty=True)
+        if isinstance(value, Mapping):
+            found = {
+                key: x
+                for key, x in value.items()
+                if isinstance(key, str) and _is_matrix(x)
+            }
+            if found:
+                return found
+            continue
+        for x in _tensors(value):
+            if _is_matrix(x):
+                return x
+    return None
+
+
+def row_sums(x: Any) -> Any:
+    """A number for each row of features that hardly any other row has."""
+    return apply(lambda value: _weighted(value.detach()), x)
+
+
+def check_features(cached: Any, rows: Any, x: Any) -> None:
+    """Refuses features other than those that the teacher saw."""
+    if cached is None or x is None:
+        return
+    all_rows, features = dict(items(rows)), dict(items(x))
+    for key, sums in items(cached):
+        if key not in all_rows or key not in features:
+            continue
+        index = all_rows[key]
+        value = features[key][: index.numel()].detach()
+        if value.size(0) < index.numel():
+            continue
+        expected = sums[index].to(value.device)
+        error = (_weighted(value) - expected).abs()
+        # What rounding to the type of the features may make of it.
+        share = max(1e-4, 4 * torch.finfo(value.dtype).eps)
+        if not bool((error <= share * _weighted(value.abs())).all()):
+            raise ValueError(
+                "'teacher' was cached for other node features than those of "
+                'this mini-batch (their sums differ); transform the data '
+                'before both, or pass the teacher itself where features are '
+                'augmented'
+            )
+
+
+def _weighted(x: Tensor) -> Tensor:
+    # Plain sums would be equal for all rows that were scaled to sum to 1.
+    position = torch.arange(x.size(-1), device=x.device)
+    weight = 1.0 + (position * 40503 % 65536).float() / 65536
+    return x.float() @ weight
+
+
+def _is_matrix(x: Any) -> bool:
+    return (
+        isinstance(x, Tensor)
+        and x.dim() == 2
+        and x.is_floating_point()
+        and x.layout == torch.strided
+    )
+
+
+def _version(x: Tensor) -> int | None:
+    # Inference tensors do not count their changes.
+    return None if x.is_inference() else x._version
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _tensors(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _tensors(inner)
+    elif hasattr(
+        value, 'to_dict'
+    ):  # A `Data` object, which has a `coo()`, too.
+        yield from _tensors(value.to_dict())
+    elif hasattr(value, 'coo'):  # A `torch_sparse.SparseTensor`.
+        yield from _tensors(list(value.coo()))
+
+
+def _content(x: Tensor) -> tuple[Any, ...]:
+    size, dtype = tuple(x.size()), x.dtype
+    x = x.detach()
+    if x.layout != torch.strided:
+        x = x.to_sparse_coo().coalesce()
+        parts = [x.indices(), x.values()]
+    else:
+        parts = [x.as_subclass(Tensor)]
+    return size, dtype, *map(_checksum, parts)
+
+
+def _checksum(x: Tensor) -> int:
+    """A sum over bits and positions, which is the same on every device."""
+    if x.is_complex():
+        x = torch.view_as_real(x.resolve_conj())
+    integers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    bits = x.contiguous().view(-1).view(integers[x.element_size()]).long()
+    # The mixing function of xorshift-like generators, in wrapping integers.
+    bits = bits + torch.arange(bits.numel(), device=x.device) * _ODD[0]
+    for odd in _ODD[1:]:
+        bits = (bits ^ (bits >> 31)) * odd
+    return int((bits ^ (bits >> 29)).sum())
+
+
+_ODD = (-7046029254386353131, -4658895280553007687, -7723592293110705685)
