@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 from torch_geometric.datasets import TUDataset
-from torch_geometric.nn import SAGEConv, to_hetero
+from torch_geometric.nn import GraphSAGE, to_hetero
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
 # Graphs in tests are tiny: threads would cost more than they bring, and the
@@ -29,7 +29,7 @@ def splits_models() -> bool:
     """
     metadata = (['v'], [('v', 'to', 'v')])
     try:
-        to_hetero(SAGEConv(1, 1), metadata)
+        to_hetero(GraphSAGE(1, 1, 1), metadata)
     except AttributeError:
         return False
     return True
