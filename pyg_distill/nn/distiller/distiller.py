@@ -12,6 +12,7 @@ from pyg_distill.nn.distiller.checks import check_models, check_task_loss
 from pyg_distill.nn.distiller.example import learn_from
 from pyg_distill.nn.distiller.named_losses import (
     check_weights,
+    compare_layers,
     compare_outputs,
     compares,
     name_losses,
@@ -70,6 +71,8 @@ class Distiller(torch.nn.Module):
             :class:`LayerRecorder`. (default: :obj:`"auto"`)
         teacher_layers (str or list, optional): The layers to match, see
             :class:`LayerRecorder`. (default: :obj:`"auto"`)
+        clone (bool, optional): Whether layers are copied, for models that
+            change them in-place. (default: :obj:`False`)
 
     Raises:
         TypeError: If an argument is of another type.
@@ -86,6 +89,7 @@ class Distiller(torch.nn.Module):
         *,
         student_layers: Any = 'auto',
         teacher_layers: Any = 'auto',
+        clone: bool = False,
     ) -> None:
         super().__init__()
         check_models(student, teacher, teacher_layers)
@@ -104,13 +108,13 @@ class Distiller(torch.nn.Module):
         on_layers = {k: v for k, v in named.items() if compares(v) == 'layers'}
         self._recorder: LayerRecorder | None = None
         if on_layers:
-            self._recorder = LayerRecorder(student, student_layers)
+            self._recorder = LayerRecorder(student, student_layers, clone=clone)
         self._teacher: Teacher | CachedTeacher | None
         if isinstance(teacher, TeacherCache):
             self._teacher = CachedTeacher(teacher, on_layers)
         else:
             layers = teacher_layers if on_layers else None
-            self._teacher = Teacher(teacher, layers)
+            self._teacher = Teacher(teacher, layers, clone=clone)
         self._step: Step | None = None
         self._parts: dict[str, Tensor] = {}
 
@@ -126,6 +130,7 @@ class Distiller(torch.nn.Module):
         student_layers: Any = 'auto',
         teacher_layers: Any = 'auto',
         cache: bool = False,
+        clone: bool = False,
     ) -> Self:
         """Finds out from an example how wide the layers are.
 
@@ -150,6 +155,8 @@ class Distiller(torch.nn.Module):
                 the example and never again: for full-batch training, in which
                 every step has the inputs of the example.
                 (default: :obj:`False`)
+            clone (bool, optional): Whether layers are copied, for models that
+                change them in-place. (default: :obj:`False`)
         """
         teacher, named, checked = learn_from(
             student,
@@ -160,6 +167,7 @@ class Distiller(torch.nn.Module):
             student_layers=student_layers,
             teacher_layers=teacher_layers,
             cache=cache,
+            clone=clone,
         )
         if isinstance(teacher, TeacherCache):
             teacher_layers = 'auto'
@@ -170,6 +178,7 @@ class Distiller(torch.nn.Module):
             checked,
             student_layers=student_layers,
             teacher_layers=teacher_layers,
+            clone=clone,
         )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -178,6 +187,10 @@ class Distiller(torch.nn.Module):
         Args:
             *args (optional): The arguments of the student.
             **kwargs (optional): Its keyword arguments.
+
+        Raises:
+            RuntimeError: If the previous call in training mode was not
+                followed by :meth:`loss`.
         """
         learns = self.training and torch.is_grad_enabled()
         if not learns or self._teacher is None:
@@ -185,7 +198,13 @@ class Distiller(torch.nn.Module):
             if self._recorder is not None:
                 self._recorder.clear()
             return out
-        self._step = None
+        if self._step is not None:
+            raise RuntimeError(
+                f"'{type(self).__name__}' was called twice in training mode "
+                f'without loss() in between, which compares one call; call '
+                f'loss() after each, eval() before calls that only evaluate, '
+                f'or clear() to drop the first'
+            )
         heard = self._teacher(*args, **kwargs)
         out = self.student(*args, **kwargs)
         layers: list[Any] = []
@@ -260,14 +279,23 @@ class Distiller(torch.nn.Module):
         for name, loss in self.losses.items():
             target = self._teacher.target(name, loss, taught)
             if compares(loss) == 'layers':
-                value = loss(target, layers, **context)
+                value = compare_layers(loss, target, layers, context)
             else:
                 value = compare_outputs(loss, target, outputs)
             self._parts[name] = value.detach()
             terms.append(self.weights[name] * value)
+        if torch.distributed.is_available() and (
+            torch.distributed.is_initialized()
+        ):
+            # Every process has to have a gradient for every parameter.
+            terms += [0.0 * p.sum() for p in self.parameters()]
         total = sum(terms[1:], terms[0])
         self._parts['total'] = total.detach()
         return total
+
+    def clear(self) -> None:
+        """Forgets the last call, if it shall not be trained on."""
+        self._step = None
 
     def parts(self) -> dict[str, Tensor]:
         """The last loss taken apart, before weights, without gradients.

@@ -30,6 +30,7 @@ def learn_from(
     student_layers: Any,
     teacher_layers: Any,
     cache: bool,
+    clone: bool,
 ) -> tuple[torch.nn.Module | TeacherCache, dict[str, Any], dict[str, float]]:
     """The teacher, the losses and the weights to build a distiller of."""
     check_models(student, teacher, teacher_layers)
@@ -46,7 +47,9 @@ def learn_from(
     learned = try_out('student', student, layers, args, kwargs)
     layers = teacher_layers if 'layers' in kinds else None
     if isinstance(teacher, torch.nn.Module) and cache:
-        teacher = TeacherCache.from_inputs(teacher, example, layers)
+        teacher = TeacherCache.from_inputs(
+            teacher, example, layers, clone=clone
+        )
     if isinstance(teacher, TeacherCache):
         taught = Answer(teacher.outputs, teacher.layers)
     else:
@@ -73,15 +76,24 @@ def try_out(
     """Runs a model once and leaves it as it was.
 
     Lazy parameters are materialised. In evaluation mode, so that statistics of
-    batch norms do not count the example.
+    batch norms do not count the example. Nor is it what layers that cache
+    their graph are to keep.
     """
     modes = [(module, module.training) for module in model.modules()]
+    caches = [
+        (module, key, value)
+        for module in model.modules()
+        for key, value in vars(module).items()
+        if key.startswith('_cached')
+    ]
     holder = None
     try:
-        holder = Teacher(model, layers, name)
+        holder = Teacher(model, layers, name, clone=True)
         return holder(*args, **kwargs)
     finally:
         if holder is not None:
             holder.remove()
         for module, training in modes:
             module.training = training
+        for module, key, value in caches:
+            setattr(module, key, value)

@@ -23,21 +23,28 @@ class Fingerprint:
     """
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.sums = [_content(x) for x in _tensors((args, kwargs))]
+        self.sums = self._read(args, kwargs)
         self._seen: list[tuple[weakref.ref[Tensor], int | None]] = []
 
     def matches(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether these inputs are equal to the first ones."""
         tensors = list(_tensors((args, kwargs)))
+        if _others((args, kwargs)) != self.sums[0]:
+            return False
         if len(tensors) == len(self._seen) and all(
             ref() is x and version is not None and version == _version(x)
             for x, (ref, version) in zip(tensors, self._seen, strict=True)
         ):
             return True
-        if [_content(x) for x in tensors] != self.sums:
+        if self._read(args, kwargs) != self.sums:
             return False
         self._seen = [(weakref.ref(x), _version(x)) for x in tensors]
         return True
+
+    @staticmethod
+    def _read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        inputs = (args, kwargs)
+        return [_others(inputs), *(_content(x) for x in _tensors(inputs))]
 
     def __getstate__(self) -> dict[str, Any]:
         return {'sums': self.sums, '_seen': []}
@@ -114,21 +121,33 @@ def _version(x: Tensor) -> int | None:
     return None if x.is_inference() else x._version
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def _leaves(value: Any) -> Iterator[Any]:
+    """All that a structure holds, in an order that does not matter to it."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _tensors(inner)
+        for key in sorted(value, key=str):
+            yield from _leaves(value[key])
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _tensors(inner)
-    elif hasattr(
-        value, 'to_dict'
-    ):  # A `Data` object, which has a `coo()`, too.
-        yield from _tensors(value.to_dict())
+            yield from _leaves(inner)
+    elif hasattr(value, 'to_dict'):
+        # A `Data` object, which has a `coo()`, too.
+        yield from _leaves(value.to_dict())
     elif hasattr(value, 'coo'):  # A `torch_sparse.SparseTensor`.
-        yield from _tensors(list(value.coo()))
+        yield from _leaves(list(value.coo()))
+    elif hasattr(value, '__dict__') and not callable(value):
+        yield from _leaves(vars(value))
+    else:
+        yield repr(value)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in _leaves(value) if isinstance(leaf, Tensor))
+
+
+def _others(value: Any) -> list[str]:
+    return [leaf for leaf in _leaves(value) if not isinstance(leaf, Tensor)]
 
 
 def _content(x: Tensor) -> tuple[Any, ...]:

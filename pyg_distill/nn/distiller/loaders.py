@@ -18,8 +18,8 @@ from pyg_distill.nn.hops import num_hops
 
 def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and keyword arguments from a tuple, a dict or one value."""
-    if isinstance(inputs, tuple):
-        return inputs, {}
+    if type(inputs) in (list, tuple):
+        return tuple(inputs), {}
     if isinstance(inputs, dict):
         return (), inputs
     return (inputs,), {}

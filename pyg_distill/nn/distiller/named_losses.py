@@ -1,5 +1,6 @@
 """Losses, each with a name and a weight."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -35,6 +36,12 @@ def name_losses(losses: Any) -> dict[str, Any]:
                 name = f'{base}{count}'
             out[name] = loss
     for name, loss in out.items():
+        if _is_of_torch(loss):
+            raise TypeError(
+                f"'losses' must compare layers or say that they compare "
+                f'outputs (got {loss!r} for {name!r}); set compares = '
+                f"'outputs' in a subclass of it"
+            )
         if not callable(loss):
             raise TypeError(
                 f"'losses' must hold modules such as ABKDLoss or KDLoss (got "
@@ -100,6 +107,20 @@ def build_losses(
     return out
 
 
+def compare_layers(
+    loss: torch.nn.Module,
+    teacher: list[Any],
+    student: list[Any],
+    context: Mapping[str, Any],
+) -> Tensor:
+    """A loss of layers, which gets as much of the context as it takes."""
+    if context:
+        takes = inspect.signature(loss.forward).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+            context = {k: v for k, v in context.items() if k in takes}
+    return loss(teacher, student, **context)
+
+
 def compare_outputs(
     loss: torch.nn.Module, teacher: Any, student: Any
 ) -> Tensor:
@@ -133,6 +154,20 @@ def _unwrap(loss: Any) -> Any:
     while isinstance(loss, partial):
         loss = loss.func
     return loss
+
+
+def _is_of_torch(loss: Any) -> bool:
+    # They take two tensors, and do not say of what.
+    loss = _unwrap(loss)
+    kind = (
+        loss
+        if inspect.isclass(loss) or inspect.isfunction(loss)
+        else type(loss)
+    )
+    return not hasattr(loss, 'compares') and kind.__module__ in (
+        'torch.nn.modules.loss',
+        'torch.nn.functional',
+    )
 
 
 def _taken() -> set[str]:

@@ -1,11 +1,14 @@
 """A teacher that is listened to and never trained."""
 
-from collections.abc import Callable
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
+from torch_geometric.data.data import BaseData
 
 from pyg_distill.nn.distiller.alignment import BatchSize, seed_rows
 from pyg_distill.nn.distiller.named_losses import compares
@@ -32,25 +35,31 @@ class Teacher:
         model (torch.nn.Module): The model.
         layers (Any): The layers to record, or `None` if none are needed.
         name (str, optional): What errors call it.
+        clone (bool, optional): Whether layers are copied, since the model
+            changes them in-place.
     """
 
     def __init__(
-        self, model: torch.nn.Module, layers: Any, name: str = 'teacher'
+        self,
+        model: torch.nn.Module,
+        layers: Any,
+        name: str = 'teacher',
+        clone: bool = False,
     ) -> None:
         self.name = name
         self.recorder: LayerRecorder | None = None
         if layers is not None:
-            self.recorder = LayerRecorder(model, layers, detach=True)
+            self.recorder = LayerRecorder(
+                model, layers, clone=clone, detach=True
+            )
         self.model = model.eval()
 
     @torch.no_grad()
     def __call__(self, *args: Any, **kwargs: Any) -> Answer:
         """Asks the model, in evaluation mode."""
-        if not torch.compiler.is_compiling() and any(
-            module.training for module in self.model.modules()
-        ):
-            self.model.eval()
-        out = output_tensors(self.name, self.model(*args, **kwargs))
+        args, kwargs = apart(args), apart(kwargs)
+        with evaluating(self.model):
+            out = output_tensors(self.name, self.model(*args, **kwargs))
         if self.recorder is None:
             return Answer(out, None)
         layers = self.recorder.features()
@@ -85,6 +94,41 @@ class Teacher:
 
     def __repr__(self) -> str:
         return describe(self.model)
+
+
+@contextlib.contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while: the teacher of one may learn from another.
+
+    Compiled code keeps the mode that it finds.
+    """
+    if torch.compiler.is_compiling() or not any(
+        module.training for module in model.modules()
+    ):
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def apart(value: Any) -> Any:
+    """Containers of their own for the same tensors.
+
+    Models may put other tensors into a dictionary or a `Data` object, which
+    the next model must not see.
+    """
+    if isinstance(value, Mapping):
+        return {key: apart(inner) for key, inner in value.items()}
+    if isinstance(value, BaseData):
+        return copy.copy(value)
+    if type(value) in (list, tuple):
+        return type(value)(apart(inner) for inner in value)
+    return value
 
 
 def output_tensors(name: str, out: Any) -> Any:

@@ -110,6 +110,7 @@ class TeacherCache:
         inputs: Any,
         layers: Any = 'auto',
         dtype: torch.dtype | None = None,
+        clone: bool = False,
     ) -> Self:
         """Asks the teacher once, about the whole graph.
 
@@ -122,15 +123,18 @@ class TeacherCache:
                 outputs alone. (default: :obj:`"auto"`)
             dtype (torch.dtype, optional): What layers are stored as, such as
                 :obj:`torch.half`. (default: :obj:`None`)
+            clone (bool, optional): Whether layers are copied, for a teacher
+                that changes them in-place. (default: :obj:`False`)
         """
         args, kwargs = as_arguments(inputs)
-        holder = Teacher(teacher, layers)
+        fingerprint = Fingerprint(args, kwargs)
+        holder = Teacher(teacher, layers, clone=clone)
         try:
             answer = holder(*args, **kwargs)
         finally:
             holder.remove()
         out = cls(answer.outputs, cast(answer.layers or [], dtype))
-        out.fingerprint = Fingerprint(args, kwargs)
+        out.fingerprint = fingerprint
         x = node_features(args, kwargs)
         typed = isinstance(x, Mapping)
         # Whatever has other rows, such as edge features, is not of nodes.
@@ -146,6 +150,7 @@ class TeacherCache:
         inputs: Callable[[Any], Any] | None = None,
         layers: Any = 'auto',
         dtype: torch.dtype | None = None,
+        clone: bool = False,
     ) -> Self:
         """Asks the teacher about the seed nodes of each mini-batch.
 
@@ -164,9 +169,11 @@ class TeacherCache:
                 (default: :obj:`"auto"`)
             dtype (torch.dtype, optional): See :meth:`from_inputs`.
                 (default: :obj:`None`)
+            clone (bool, optional): See :meth:`from_inputs`.
+                (default: :obj:`False`)
         """
         check_loader(loader, teacher)
-        holder = Teacher(teacher, layers)
+        holder = Teacher(teacher, layers, clone=clone)
         try:
             parts = list(answers(holder, loader, inputs or batch_inputs, dtype))
         finally:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from torch.nn.parallel import DataParallel
+from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.models.rev_gnn import InvertibleModule
 
 from pyg_distill.nn.recorder.calls import Call
@@ -90,6 +91,19 @@ def check_picked(call: Call, store: Store) -> None:
                 f'{store.output!r} finds no features; say what they are with '
                 f'output=..., a position, a key or a function'
             )
+
+
+def part_of(layer: Layer) -> str:
+    """A hint at a part that may have been called instead of a layer.
+
+    Args:
+        layer (Layer): The layer.
+    """
+    for module in layer.modules.values():
+        for name, part in module.named_modules():
+            if name and isinstance(part, MessagePassing):
+                return f"or a part of it such as '{layer.name}.{name}', "
+    return ''
 
 
 def check_capture(call: Call, store: Store) -> None:

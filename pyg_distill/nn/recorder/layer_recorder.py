@@ -15,6 +15,7 @@ from pyg_distill.nn.recorder.checks import (
     check_layers,
     check_model,
     check_picked,
+    part_of,
 )
 from pyg_distill.nn.recorder.hooks import BeginHook, EndHook, LayerHook
 from pyg_distill.nn.recorder.layers import find_layers, shorten
@@ -191,12 +192,13 @@ class LayerRecorder:
         called = {id(call.layer) for call in calls}
         for layer in self._layers:
             if id(layer) not in called:
-                others = '' if called else ', nor was any other layer'
+                others = shorten([call.name for call in calls])
                 raise RuntimeError(
                     f"'{layer.name}' was not called by "
-                    f"'{type(self.model).__name__}'{others}; choose others "
-                    f'with layers=..., and attach the recorder before '
-                    f'torch.compile (torch.compiler.reset() makes up for it)'
+                    f"'{type(self.model).__name__}' (called: {others}); choose "
+                    f'others with layers=..., {part_of(layer)}and attach the '
+                    f'recorder before torch.compile (torch.compiler.reset() '
+                    f'makes up for it)'
                 )
         for call in calls:
             check_picked(call, self._store)

@@ -8,7 +8,14 @@ import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from pyg_distill.nn import Distiller
-from tests.nn.distiller.models import big, graph, small, task
+from tests.nn.distiller.models import (
+    Hetero,
+    big,
+    graph,
+    hetero_graph,
+    small,
+    task,
+)
 
 
 def build():
@@ -75,3 +82,24 @@ def test_two_processes(tmp_path):
         optimizer.step()
     for key, value in distiller.state_dict().items():
         torch.testing.assert_close(value, first[0][key], rtol=1e-4, atol=1e-5)
+
+
+def test_parameters_that_a_step_does_not_need():
+    # The last layer of authors has no part in a loss on papers.
+    data = hetero_graph()
+    args = (data.x_dict, data.edge_index_dict)
+    dist.init_process_group(
+        'gloo', store=dist.HashStore(), rank=0, world_size=1
+    )
+    try:
+        distiller = Distiller.from_example(Hetero(8, 2), Hetero(16, 3), args)
+        model = DistributedDataParallel(distiller)
+        for _ in range(2):
+            out = model(*args)['paper'][:4]
+            loss = distiller.loss(task(out), batch_size={'paper': 4})
+            loss.backward()
+        grads = [p.grad for p in distiller.parameters()]
+        assert all(grad is not None for grad in grads)
+        assert any(grad.abs().max() == 0 for grad in grads)
+    finally:
+        dist.destroy_process_group()

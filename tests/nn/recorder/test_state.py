@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import DeepGCNLayer, GCNConv
 
 from pyg_distill.nn.recorder import LayerRecorder
 from tests.nn.recorder.models import InPlace, gcn, graph, plain_hooks
@@ -81,12 +81,39 @@ def test_a_layer_that_is_not_called_is_named():
     model.conv3 = GCNConv(5, 5)
     recorder = LayerRecorder(model)
     model(*graph())
-    message = "'conv3' was not called by 'Fragile'; choose others with layers="
+    message = (
+        r"'conv3' was not called by 'Fragile' \(called: conv1, conv2\); "
+        r'choose others with layers=\.\.\., and attach'
+    )
     with pytest.raises(RuntimeError, match=message):
         recorder.features()
     with pytest.raises(RuntimeError, match=message):
         _ = recorder.channels
     assert recorder.names == ['conv1', 'conv2']
+
+
+def test_a_layer_of_which_a_part_is_called():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.ModuleList(
+                DeepGCNLayer(GCNConv(5, 5), torch.nn.LayerNorm(5))
+                for _ in range(2)
+            )
+
+        def forward(self, x, edge_index):
+            # As deep networks do, whose first norm would see inputs.
+            x = self.layers[0].conv(x, edge_index)
+            return self.layers[1](x, edge_index)
+
+    model, args = Net(), (torch.randn(4, 5), graph()[1] % 4)
+    recorder = LayerRecorder(model)
+    model(*args)
+    with pytest.raises(RuntimeError, match=r"such as 'layers\.0\.conv'"):
+        recorder.features()
+    recorder = LayerRecorder(model, ['layers.0.conv', 'layers.1'])
+    out = model(*args)
+    assert torch.equal(recorder.features()[1], out)
 
 
 def test_only_calls_of_the_model_count():
