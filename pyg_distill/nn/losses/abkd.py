@@ -39,9 +39,10 @@ class ABKDLoss(PairwiseLoss):
 
     where :math:`\nu` subtracts the mean row and scales each row to length 1.
     Only the maps :math:`\mathbf{B}_j` to the teacher's width are learned, one
-    for each student layer and width of the teacher, so that the loss cannot be
-    brought to zero by its own parameters. The paper's form, in which it can,
-    is :meth:`ABKDLoss.paper`.
+    for each student layer and width of the teacher that it is weighed with, so
+    that the loss cannot be brought to zero by its own parameters, as long as
+    there are clearly more rows than the student's layers have channels. The
+    paper's form, in which it always can, is :meth:`ABKDLoss.paper`.
 
     .. code-block:: python
 
@@ -163,9 +164,9 @@ class ABKDLoss(PairwiseLoss):
         self.hidden_channels = hidden_channels
         self.num_groups = num_groups
 
-        self.num_layers = len(teacher_channels), len(student_channels)
         teacher = split_channels('teacher_channels', teacher_channels)
         student = split_channels('student_channels', student_channels)
+        self.num_layers = len(teacher_channels), len(student_channels)
         self.node_types = []
         self.matchings = torch.nn.ModuleList()
         for node_type in teacher:

@@ -43,7 +43,14 @@ def fixed_attention(
             f"'attention' must be 'learned', {', '.join(map(repr, FIXED))} or "
             f'a matrix (got {attention!r})'
         )
-    out = torch.as_tensor(attention, dtype=torch.float).detach().clone()
+    try:
+        out = torch.as_tensor(attention, dtype=torch.float).detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"'attention' must be 'learned', {', '.join(map(repr, FIXED))} or "
+            f'a matrix of numbers (got {attention!r}); try rows of equal '
+            f'length, one a teacher layer'
+        ) from error
     if out.size() != size:
         raise ValueError(
             f"'attention' must have a row for each of {num_teacher} teacher "

@@ -1,16 +1,19 @@
 """Are these the layers that a loss was declared for?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def check_channels(name: str, channels: Sequence[int]) -> list[int]:
+def check_channels(name: str, channels: Any) -> list[int]:
     """The widths of one side's layers, as a list."""
-    out = list(channels)
-    if not out or not all(isinstance(c, Integral) and c > 0 for c in out):
+    out: list[Any] = []
+    if isinstance(channels, Iterable):
+        out = list(channels)
+    if not out or not all(isinstance(c, Integral) and int(c) > 0 for c in out):
         raise ValueError(
             f"'{name}' must list the width of each layer (got {channels!r}); "
             f'LayerRecorder.channels gives it'
@@ -71,6 +74,7 @@ def check_rows(num_teacher: Sequence[int], num_student: Sequence[int]) -> None:
             f'{_range(num_teacher)} and {_range(num_student)}); compare the '
             f'seed nodes alone, which come first: batch_size=data.batch_size '
             f'in Distiller.loss, or x[:batch_size] of every layer'
+            f'{_pooling(num_teacher, num_student)}'
         )
 
 
@@ -87,6 +91,12 @@ def check_batch(batch: Tensor | None, num_rows: int) -> Tensor:
             f'{batch.dtype} of shape {list(batch.size())}); pass data.batch'
         )
     return batch
+
+
+def _pooling(*sides: Sequence[int]) -> str:
+    if all(len(set(rows)) == 1 for rows in sides):
+        return ''
+    return '; record layers of one row a node (before any pooling)'
 
 
 def _range(values: Sequence[int]) -> str:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyg_distill.nn.losses.options import check_positive
+
 
 class KDLoss(torch.nn.Module):
     r"""Matches a student's logits with those of a teacher.
@@ -32,11 +34,12 @@ class KDLoss(torch.nn.Module):
             binary tasks rather than classes. (default: :obj:`False`)
 
     Raises:
-        ValueError: If the temperature is not positive, or the logits differ
-            in shape, are empty or have a single class.
+        ValueError: If the temperature is not positive and finite, or the
+            logits differ in shape, are empty or have a single class.
 
     Shapes:
-        - **input:** teacher's and student's logits :math:`(N, C)`
+        - **input:** teacher's and student's logits :math:`(N, C)`, or
+          :math:`(N)` for one binary task
         - **output:** a scalar
     """
 
@@ -46,11 +49,7 @@ class KDLoss(torch.nn.Module):
         self, temperature: float = 2.0, multi_label: bool = False
     ) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(
-                f"'temperature' must be above 0 (got {temperature}); 1 leaves "
-                f'the logits as they are'
-            )
+        check_positive('temperature', temperature)
         self.temperature = float(temperature)
         self.multi_label = multi_label
 
@@ -90,11 +89,17 @@ class KDLoss(torch.nn.Module):
 
 
 def _check_logits(teacher: Tensor, student: Tensor, multi_label: bool) -> None:
-    if teacher.size() != student.size() or student.dim() != 2:
+    if teacher.size() != student.size() or student.dim() not in (1, 2):
         raise ValueError(
             f"'teacher' and 'student' must be logits of one shape [N, C] (got "
             f'{list(teacher.size())} and {list(student.size())}); compare the '
             f'same rows of both, such as out[:batch_size]'
+        )
+    if student.dim() == 1 and not multi_label:
+        raise ValueError(
+            f"'teacher' and 'student' must be logits of shape [N, C] (got "
+            f'{list(student.size())} of both); for a binary logit pass '
+            f'multi_label=True, for one column use unsqueeze(-1)'
         )
     if teacher.requires_grad:
         raise ValueError(
@@ -106,8 +111,9 @@ def _check_logits(teacher: Tensor, student: Tensor, multi_label: bool) -> None:
             f"'student' must hold at least one row and class (got "
             f'{list(student.size())}); skip empty batches'
         )
-    if student.size(1) == 1 and not multi_label:
+    if not multi_label and student.size(1) == 1:
         raise ValueError(
             "'student' must have two classes or more (got one column, whose "
-            'softmax is always 1); pass multi_label=True for a binary logit'
+            'softmax is always 1); pass multi_label=True for a binary logit, '
+            'or use another loss than KDLoss for regression'
         )

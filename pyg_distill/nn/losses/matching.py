@@ -1,5 +1,6 @@
 """The distances between layers of one node type, weighted and summed."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,6 +8,9 @@ from torch import Tensor
 
 from pyg_distill.nn.losses.attention import LearnedAttention
 from pyg_distill.nn.losses.checks import check_batch, check_layers, check_rows
+from pyg_distill.nn.losses.folded import fold as fold_layers
+from pyg_distill.nn.losses.folded import folded_distance
+from pyg_distill.nn.losses.groups import group_layers
 from pyg_distill.nn.losses.projection import LayerProjection
 from pyg_distill.nn.losses.rows import normalize_rows, pool_rows
 from pyg_distill.nn.losses.target import TeacherTarget
@@ -47,25 +51,27 @@ class LayerMatching(torch.nn.Module):
         self.num_groups = num_groups
 
         self.teacher_projection = None
-        widths = sorted(set(teacher_channels))
         if projection == 'both':
-            widths = [hidden_channels]
             self.teacher_projection = LayerProjection(
                 teacher_channels, hidden_channels
             )
-        # The teacher layers of each width that student layers are mapped to.
-        self.members = [
-            [
-                i
-                for i, width in enumerate(teacher_channels)
-                if projection == 'both' or width == w
-            ]
-            for w in widths
-        ]
-        self.student_projections = torch.nn.ModuleList(
-            LayerProjection(student_channels, width)
-            for width in (widths if projection is not None else [])
+        self.groups = group_layers(
+            teacher_channels,
+            len(student_channels),
+            # Only a map that is attended to can be learned.
+            attention if isinstance(attention, Tensor) else None,
+            projection,
         )
+        self.student_projections = torch.nn.ModuleList()
+        if projection is not None:
+            for member, column in self.groups:
+                width = teacher_channels[member[0]]
+                if projection == 'both':
+                    width = hidden_channels
+                channels = [student_channels[j] for j in column]
+                self.student_projections.append(
+                    LayerProjection(channels, width)
+                )
         self.subspace = None
         if subspace:
             self.subspace = LayerProjection([hidden_channels], hidden_channels)
@@ -109,7 +115,11 @@ class LayerMatching(torch.nn.Module):
             return self._folded_loss(teacher, rows), self.weights(), None
         attention = self.weights(teacher, student)
         distance = self.distances(teacher, rows)
-        return (self._scale(attention) * distance).sum(), attention, distance
+        loss = self._scale(attention) * distance
+        if self.learned is None:
+            # There is no distance where there is no map.
+            loss = torch.where(attention == 0, 0.0, loss)
+        return loss.sum(), attention, distance
 
     def compare(
         self,
@@ -143,45 +153,43 @@ class LayerMatching(torch.nn.Module):
             return TeacherTarget([x.unsqueeze(0) for x in rows], means)
         layers = [
             self._normalize(torch.stack([rows[i] for i in member]))
-            for member in self.members
+            for member, _ in self.groups
         ]
         if fold:
-            return self._fold(layers)
+            return fold_layers(layers, self._group_weights(), self.normalize)
         return TeacherTarget(layers, means)
 
-    def _fold(self, layers: list[Tensor]) -> TeacherTarget:
-        # With weights a_i >= 0 of sum a and mean m = sum_i a_i z_i / a,
-        #   sum_i a_i |z_i - y|^2 = a |m - y|^2 + sum_i a_i |z_i - m|^2,
-        # in which nothing cancels if a single layer is attended to.
+    def _group_weights(self) -> list[Tensor]:
         scale = self._scale(self.weights())
-        folded, spread = [], layers[0].new_zeros(layers[0].size(1))
-        for member, z in zip(self.members, layers, strict=True):
-            weight = scale[member].to(z.dtype)
-            total = weight.sum(dim=0)
-            share = weight / torch.where(total > 0, total, 1.0)
-            mean = torch.einsum('ij,inc->jnc', share, z)
-            folded.append(mean)
-            norm = torch.einsum('ij,inc->n', weight, z.square())
-            norm = norm - torch.einsum('j,jnc->n', total, mean.square())
-            single = (weight > 0).sum(dim=0).max() <= 1
-            spread = spread + torch.where(single, 0.0, norm.clamp(min=0.0))
-        return TeacherTarget(folded, [], spread)
+        return [scale[member][:, column] for member, column in self.groups]
 
     def _folded_loss(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
         assert target.spread is not None
-        scale = self._scale(self.weights())
         loss = target.spread.mean()
-        students = self._students(rows)
-        for member, mean, y in zip(
-            self.members, target.layers, students, strict=True
-        ):
-            total = scale[member].sum(dim=0).to(y.dtype)
-            distance = (y - mean).square().sum(dim=-1).mean(dim=-1)
+        weights = self._group_weights()
+        if self.normalize:
+            for k, (_, column) in enumerate(self.groups):
+                distance = folded_distance(
+                    target.layers[k],
+                    [rows[j] for j in column],
+                    self._projection(k),
+                    self.center,
+                )
+                total = weights[k].sum(dim=0).to(distance.dtype)
+                loss = loss + (total * distance).sum()
+            # Rounding may leave less than nothing. The gradient stays.
+            return loss + (loss.clamp(min=0.0) - loss).detach()
+        for k, y in enumerate(self._students(rows)):
+            total = weights[k].sum(dim=0).to(y.dtype)
+            distance = (y - target.layers[k]).square().sum(dim=-1).mean(dim=-1)
             loss = loss + (total * distance).sum()
         return loss
 
     def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        """The mean squared distances of all pairs, :obj:`[T, S]`."""
+        """The mean squared distances of all pairs, :obj:`[T, S]`.
+
+        NaN where the attention is fixed at 0, so that no map was made.
+        """
         layers = target.layers
         if self.teacher_projection is not None:
             teacher = [x.squeeze(0) for x in layers]
@@ -189,7 +197,9 @@ class LayerMatching(torch.nn.Module):
             layers = [self._normalize(self._project(projected))]
         out: dict[int, Tensor] = {}
         students = self._students(rows)
-        for member, z, y in zip(self.members, layers, students, strict=True):
+        for (member, column), z, y in zip(
+            self.groups, layers, students, strict=True
+        ):
             num_rows = z.size(1)
             if num_rows == 1:
                 # Small, and expanding the square would cancel.
@@ -202,8 +212,12 @@ class LayerMatching(torch.nn.Module):
                 d = z.square().sum(dim=(1, 2)).unsqueeze(1)
                 d = d + y.square().sum(dim=(1, 2))
                 d = (d - 2 * z.flatten(1) @ y.flatten(1).t()) / num_rows
-            out.update(zip(member, d.unbind(), strict=True))
-        return torch.stack([out[i] for i in range(len(out))])
+            row = d.new_full((len(member), len(rows)), math.nan)
+            row[:, column] = d
+            out.update(zip(member, row.unbind(), strict=True))
+        missing = rows[0].new_full((len(rows),), math.nan)
+        num_teacher = len(self.teacher_channels)
+        return torch.stack([out.get(i, missing) for i in range(num_teacher)])
 
     def weights(
         self,
@@ -230,12 +244,20 @@ class LayerMatching(torch.nn.Module):
 
     def _students(self, rows: list[Tensor]) -> list[Tensor]:
         """The student's layers in each of the teacher's widths."""
+        out = []
+        for k, (_, column) in enumerate(self.groups):
+            x, projection = [rows[j] for j in column], self._projection(k)
+            if projection is not None:
+                x = projection(x)
+            out.append(self._normalize(self._project(torch.stack(x))))
+        return out
+
+    def _projection(self, group: int) -> LayerProjection | None:
         if not self.student_projections:
-            return [self._normalize(torch.stack(rows))] * len(self.members)
-        return [
-            self._normalize(self._project(torch.stack(projection(rows))))
-            for projection in self.student_projections
-        ]
+            return None
+        projection = self.student_projections[group]
+        assert isinstance(projection, LayerProjection)
+        return projection
 
     def _project(self, x: Tensor) -> Tensor:
         if self.subspace is None:
@@ -260,11 +282,20 @@ class LayerMatching(torch.nn.Module):
         if self.granularity != 'pooled':
             sizes = [x.size(0) for x in layers]
             check_rows(sizes, sizes)
-        pool = (self.granularity, self.num_groups, batch, size)
-        return [pool_rows(self._wide(x), *pool) for x in layers]
+        wide = [self._wide(x) for x in layers]
+        return pool_rows(wide, self.granularity, self.num_groups, batch, size)
 
     def _check_rows(self, target: TeacherTarget, rows: list[Tensor]) -> None:
         check_rows([target.num_rows], [x.size(0) for x in rows])
+        if self.teacher_projection is None:
+            widths = [self.teacher_channels[i[0]] for i, _ in self.groups]
+            got = [x.size(-1) for x in target.layers]
+            if got != widths:
+                raise ValueError(
+                    f"'teacher' must be a target of this loss (got one of "
+                    f'layers of {got} channels, not {widths}); call its own '
+                    f'prepare()'
+                )
         if self.center and target.num_rows < 2:
             raise ValueError(
                 f"'granularity' {self.granularity!r} must have two rows or "

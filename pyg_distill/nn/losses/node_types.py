@@ -23,8 +23,8 @@ def split_channels(
 
     Layers that are no dictionaries belong to the one type ``''``.
     """
-    if not are_typed(channels):
-        widths = check_channels(name, channels)  # type: ignore[arg-type]
+    if not isinstance(channels, list | tuple) or not are_typed(channels):
+        widths = check_channels(name, channels)
         return {'': (list(range(len(widths))), widths)}
     out: dict[str, tuple[list[int], list[int]]] = {}
     for i, layer in enumerate(channels):

@@ -1,6 +1,8 @@
 """Are these options that go together?"""
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 
@@ -14,9 +16,11 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Refuses zero, negative numbers and NaN."""
-    if not value > 0:
-        raise ValueError(f"'{name}' must be above 0 (got {value!r})")
+    """Refuses anything but finite numbers above zero."""
+    if not isinstance(value, Real) or not 0 < value < math.inf:
+        raise ValueError(
+            f"'{name}' must be a finite number above 0 (got {value!r}); try 1.0"
+        )
 
 
 def check_count(name: str, value: int) -> None:

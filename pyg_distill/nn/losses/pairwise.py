@@ -17,9 +17,12 @@ Target = TeacherTarget | dict[str, TeacherTarget]
 class LayerComparison(NamedTuple):
     """How much each pair of layers counts, and how far it is apart.
 
-    Attributes:
-        attention: The weight of each pair, of shape :obj:`[T, S]`.
-        distance: The distance of each pair, of shape :obj:`[T, S]`.
+    Args:
+        attention (torch.Tensor): The weight of each pair, of shape
+            :obj:`[T, S]`.
+        distance (torch.Tensor): The distance of each pair, of shape
+            :obj:`[T, S]`. NaN where a fixed attention is 0 and the student's
+            layer is not mapped to the teacher's width.
     """
 
     attention: Tensor

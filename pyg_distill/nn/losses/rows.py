@@ -8,22 +8,25 @@ GRANULARITIES = ('node', 'group', 'graph', 'pooled')
 
 
 def pool_rows(
-    x: Tensor,
+    layers: list[Tensor],
     granularity: str,
     num_groups: int,
     batch: Tensor | None,
     size: int | None,
-) -> Tensor:
-    """Turns one layer's node features into the rows to compare."""
+) -> list[Tensor]:
+    """Turns the node features of layers into the rows to compare."""
     if granularity == 'node':
-        return x
+        return layers
     if granularity == 'pooled':
-        return x.mean(dim=0, keepdim=True)
+        return [x.mean(dim=0, keepdim=True) for x in layers]
+    # All at once, since the cost of many narrow layers is in the calls.
+    x = torch.cat(layers, dim=1)
     if granularity == 'group':
         size = min(num_groups, x.size(0))
         batch = groups(x.size(0), size, x.device)
     assert batch is not None
-    return scatter(x, batch, dim=0, dim_size=size, reduce='mean')
+    out = scatter(x, batch, dim=0, dim_size=size, reduce='mean')
+    return list(out.split([x.size(1) for x in layers], dim=1))
 
 
 def groups(num_nodes: int, num_groups: int, device: torch.device) -> Tensor:
@@ -41,23 +44,39 @@ def groups(num_nodes: int, num_groups: int, device: torch.device) -> Tensor:
 
 
 def normalize_rows(x: Tensor, center: bool, normalize: bool) -> Tensor:
-    r"""Centres the rows of :obj:`[..., N, F]` and scales them to length 1.
-
-    Rows that are short beside the others, and what centring leaves of a
-    constant layer, which is rounding noise, are not scaled up all the way:
-    gradients would grow with it. A layer of zeros stays as it is and gets
-    none.
-    """
+    r"""Centres the rows of :obj:`[..., N, F]` and scales them to length 1."""
+    mean = None
+    if normalize:
+        x = scale_down(x)
     if center:
         mean = x.mean(dim=-2, keepdim=True)
         x = x - mean
     if not normalize:
         return x
-    square = x.square().sum(dim=-1, keepdim=True)
-    floor = 1e-6 * square.mean(dim=-2, keepdim=True)
-    if center:
-        floor = floor + 1e-8 * mean.square().sum(dim=-1, keepdim=True)
+    return x * inverse_lengths(x.square().sum(dim=-1), mean).unsqueeze(-1)
+
+
+def scale_down(x: Tensor) -> Tensor:
+    """Divides each layer by its largest entry, so that squares are in range.
+
+    For what does not depend on the scale, and has no gradient along it.
+    """
+    largest = x.detach().abs().amax(dim=(-2, -1), keepdim=True)
+    return x / torch.where(largest > 0, largest, 1.0)
+
+
+def inverse_lengths(square: Tensor, mean: Tensor | None) -> Tensor:
+    r"""What rows of squared length :obj:`[..., N]` are multiplied by.
+
+    Rows that are short beside the others, and what centring by a mean
+    :obj:`[..., 1, F]` leaves of a constant layer, which is rounding noise, are
+    not scaled up all the way: gradients would grow with it. A layer of zeros
+    stays as it is and gets none.
+    """
+    floor = 1e-6 * square.mean(dim=-1, keepdim=True)
+    if mean is not None:
+        floor = floor + 1e-8 * mean.square().sum(dim=-1)
     square = square + floor
-    dead = square < 1e-24
+    dead = square == 0
     scale = torch.where(dead, 1.0, square).rsqrt()
-    return x * torch.where(dead, 0.0, scale)
+    return torch.where(dead, 0.0, scale)

@@ -11,7 +11,7 @@ class TeacherTarget:
     r"""The teacher's side of a loss, which no parameter changes.
 
     With fixed attention all teacher layers are folded into one target for
-    each student layer. It is made by :meth:`ABKDLoss.prepare`, can be passed
+    each student layer and width that it is compared with. It is made by :meth:`ABKDLoss.prepare`, can be passed
     in place of the teacher's layers in every step, and selected from by row.
 
     Args:
@@ -19,8 +19,9 @@ class TeacherTarget:
             :obj:`[K, N, C]`, one for each width.
         means (list[torch.Tensor]): The mean of each teacher layer over its
             nodes, which learned attention reads, each of shape :obj:`[1, C]`.
-        spread (torch.Tensor, optional): What folding leaves of the distance
-            of each row, of shape :obj:`[N]`. (default: :obj:`None`)
+        spread (torch.Tensor, optional): What the distance of each row has
+            apart from the student, of shape :obj:`[N]`.
+            (default: :obj:`None`)
     """
 
     layers: list[Tensor]

@@ -125,6 +125,19 @@ def weight_of(projection: Any, widths: list[int], layer: int) -> Matrix:
     return projection.weights[stack][place].tolist()
 
 
+def maps_of(
+    weights: Matrix, kind: str | Matrix, t_widths: list[int]
+) -> dict[int, list[int]]:
+    """The student layers that are mapped to each width of the teacher."""
+    out: dict[int, list[int]] = {}
+    for i, width in enumerate(t_widths):
+        for j, weight in enumerate(weights[i]):
+            if kind == 'learned' or weight > 0:
+                out.setdefault(width, []).append(j)
+        out.setdefault(width, [])
+    return {width: sorted(set(js)) for width, js in out.items()}
+
+
 def attention(
     matching: Any,
     teacher: list[Matrix],
@@ -205,10 +218,19 @@ def pairs(
         for j, s in enumerate(s_rows):
             a, b = t, s
             if projection == 'student':
-                # One stack of maps for each width that the teacher has.
-                place = sorted(set(t_widths)).index(t_widths[i])
+                mapped = maps_of(weights, attention_kind, t_widths)
+                if j not in mapped[t_widths[i]]:
+                    assert weights[i][j] == 0
+                    row.append(0.0)
+                    continue
+                # One stack of maps for each width that is attended to.
+                place = [w for w in sorted(mapped) if mapped[w]].index(
+                    t_widths[i]
+                )
                 maps = matching.student_projections[place]
-                b = product(b, weight_of(maps, s_widths, j))
+                chosen = mapped[t_widths[i]]
+                widths = [s_widths[k] for k in chosen]
+                b = product(b, weight_of(maps, widths, chosen.index(j)))
             elif projection == 'both':
                 maps = matching.teacher_projection
                 a = product(a, weight_of(maps, t_widths, i))

@@ -75,7 +75,10 @@ def check(
     # One direction through everything that has a gradient, so that a term
     # that is missing anywhere shows.
     parameters = list(loss.parameters())
-    grads = torch.autograd.grad(out, [*parameters, *leaves])
+    # Layers that are given no weight have no gradient.
+    grads = torch.autograd.grad(
+        out, [*parameters, *leaves], allow_unused=True, materialize_grads=True
+    )
     direction = [torch.randn_like(grad) for grad in grads]
     got = sum(
         (grad * d).sum().item()

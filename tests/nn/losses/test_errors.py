@@ -77,7 +77,8 @@ def with_grad(x):
             'teacher and student layers must have the same rows (got 4 to 6 '
             'and 4 to 6); compare the seed nodes alone, which come first: '
             'batch_size=data.batch_size in Distiller.loss, or x[:batch_size] '
-            'of every layer',
+            'of every layer; record layers of one row a node (before any '
+            'pooling)',
         ),
         (
             [TEACHER[0], with_grad(TEACHER[1])],
@@ -189,6 +190,20 @@ def test_target_of_another_loss():
         ABKDLoss(*WIDTHS)({'a': target}, STUDENT)
 
 
+def test_target_of_other_layers():
+    # The last layers of these have a width each, the loss of all has two.
+    widths = [4, 3], [2, 2]
+    target = ABKDLoss(*widths, 'learned').prepare(
+        [torch.randn(6, 4), torch.randn(6, 3)]
+    )
+    with raises(
+        ValueError,
+        "'teacher' must be a target of this loss (got one of layers of [3, 4] "
+        'channels, not [3]); call its own prepare()',
+    ):
+        ABKDLoss(*widths, 'last')(target, STUDENT)
+
+
 def test_pooled_rows_may_differ():
     loss = ABKDLoss(*WIDTHS, granularity='pooled', center=False)
     assert loss(TEACHER, [x[:4] for x in STUDENT]).isfinite()
@@ -270,11 +285,23 @@ def test_rows_to_centre():
             {'softmax_over': 'all'},
             "'softmax_over' must be 'student' or 'teacher' (got 'all')",
         ),
-        ({'temperature': 0.0}, "'temperature' must be above 0 (got 0.0)"),
-        (
-            {'temperature': float('nan')},
-            "'temperature' must be above 0 (got nan)",
-        ),
+        *[
+            (
+                {'temperature': value},
+                f"'temperature' must be a finite number above 0 (got "
+                f'{value!r}); try 1.0',
+            )
+            for value in [0.0, float('nan'), float('inf'), 'a', None]
+        ],
+        *[
+            (
+                {'attention': value},
+                f"'attention' must be 'learned', 'uniform', 'diagonal', "
+                f"'last' or a matrix of numbers (got {value!r}); try rows of "
+                f'equal length, one a teacher layer',
+            )
+            for value in [None, [[1.0], [1.0, 2.0]], [['a', 'b']] * 2]
+        ],
         (
             {'hidden_channels': 0},
             "'hidden_channels' must be a whole number above 0 (got 0)",
@@ -324,7 +351,9 @@ def test_single_layer():
         ABKDLoss.paper([4, 4], [2])
 
 
-@pytest.mark.parametrize('channels', [[], [4, 0], [4, -1], [4, 2.5], [4, None]])
+@pytest.mark.parametrize(
+    'channels', [[], [4, 0], [4, -1], [4, 2.5], [4, None], 64, None, 'a']
+)
 def test_channels(channels):
     message = (
         f'must list the width of each layer (got {channels!r}); '
@@ -347,7 +376,10 @@ def test_stride():
         StrideLoss(*WIDTHS, projection='student')
     with raises(ValueError, "'structure_weight' must be at least 0 (got -1)"):
         StrideLoss(*WIDTHS, structure_weight=-1)
-    message = "'structure_temperature' must be above 0 (got 0)"
+    message = (
+        "'structure_temperature' must be a finite number above 0 (got 0); "
+        'try 1.0'
+    )
     with raises(ValueError, message):
         StrideLoss(*WIDTHS, structure_temperature=0)
     message = "'num_samples' must be a whole number above 0 (got 0)"
@@ -377,12 +409,13 @@ def test_before_the_first_call():
 
 def test_kd():
     teacher, student = torch.randn(2, 6, 3)
-    with raises(
-        ValueError,
-        "'temperature' must be above 0 (got 0); 1 leaves the logits as they "
-        'are',
-    ):
-        KDLoss(0)
+    for value in [0, None, 'a', float('inf'), float('nan')]:
+        with raises(
+            ValueError,
+            f"'temperature' must be a finite number above 0 (got {value!r}); "
+            f'try 1.0',
+        ):
+            KDLoss(value)
     with raises(
         ValueError,
         "'teacher' and 'student' must be logits of one shape [N, C] (got [6, "
@@ -391,6 +424,13 @@ def test_kd():
     ):
         KDLoss()(teacher, student[:4])
     with pytest.raises(ValueError, match=r'one shape \[N, C\]'):
+        KDLoss()(teacher[None], student[None])
+    with raises(
+        ValueError,
+        "'teacher' and 'student' must be logits of shape [N, C] (got [3] of "
+        'both); for a binary logit pass multi_label=True, for one column use '
+        'unsqueeze(-1)',
+    ):
         KDLoss()(teacher[0], student[0])
     with raises(
         ValueError,
@@ -408,7 +448,8 @@ def test_kd():
     with raises(
         ValueError,
         "'student' must have two classes or more (got one column, whose "
-        'softmax is always 1); pass multi_label=True for a binary logit',
+        'softmax is always 1); pass multi_label=True for a binary logit, or '
+        'use another loss than KDLoss for regression',
     ):
         KDLoss()(teacher[:, :1], student[:, :1])
     assert KDLoss(multi_label=True)(teacher[:, :1], student[:, :1]) > 0

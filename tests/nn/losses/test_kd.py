@@ -59,6 +59,15 @@ def test_zero_where_equal(multi_label):
     assert KDLoss(3.0, multi_label)(x, x + torch.randn_like(x)) > 1e-3
 
 
+def test_one_binary_task():
+    teacher, student = torch.randn(2, 6)
+    loss = KDLoss(multi_label=True)
+    want = loss(teacher.unsqueeze(-1), student.unsqueeze(-1))
+    assert torch.equal(loss(teacher, student), want)
+    with pytest.raises(ValueError, match=r'at least one row'):
+        loss(teacher[:0], student[:0])
+
+
 def test_shift():
     teacher, student = torch.randn(2, 6, 4)
     out = KDLoss()(teacher, student)
