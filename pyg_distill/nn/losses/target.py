@@ -11,8 +11,9 @@ class TeacherTarget:
     r"""The teacher's side of a loss, which no parameter changes.
 
     With fixed attention all teacher layers are folded into one target for
-    each student layer and width that it is compared with. It is made by :meth:`ABKDLoss.prepare`, can be passed
-    in place of the teacher's layers in every step, and selected from by row.
+    each student layer and width that it is compared with. It is made by
+    :meth:`ABKDLoss.prepare`, can be passed in place of the teacher's layers in
+    every step, and selected from by row.
 
     Args:
         layers (list[torch.Tensor]): Stacked layers of shape
