@@ -158,15 +158,18 @@ def _layers(model, x, edge_index):
 
 def _default(module, teacher, student, n_id):
     """Centred over all that is cached, and over the mini-batch."""
-    total, weight = 0.0, module.matchings[0].attention
+    matching = module.matchings[0]
+    total, weight = 0.0, matching.attention
+    maps = list(zip(matching.groups, matching.student_projections, strict=True))
     for i, t in enumerate(teacher):
         z = t - t.mean(0)
         z = (z / z.norm(dim=1, keepdim=True))[n_id]
         for j, s in enumerate(student):
-            projection = module.matchings[0].student_projections
-            width = [p for p in projection if p.weights[0].size(2) == t.size(1)]
-            y = width[0](student)[j]
-            assert y.size(0) == s.size(0)
+            if weight[i, j] == 0:
+                continue
+            ((_, column), projection) = next(m for m in maps if i in m[0][0])
+            y = projection([student[k] for k in column])[column.index(j)]
+            assert y.size() == (s.size(0), t.size(1))
             y = y - y.mean(0)
             y = y / y.norm(dim=1, keepdim=True)
             total += weight[i, j] * (z - y).square().sum(1).mean()
