@@ -20,10 +20,9 @@ def test_two_processes_get_the_same_gradients(tmp_path):
         timeout=120,
     )
     assert result.returncode == 0, result.stderr
-    assert sorted(result.stdout.split('\n'))[1:] == [
-        'rank 0 done',
-        'rank 1 done',
-    ]
+    # Processes may write over each other's ends of line.
+    assert 'rank 0 done' in result.stdout
+    assert 'rank 1 done' in result.stdout
 
 
 def test_the_module_inside_is_recorded(monkeypatch, tmp_path):
