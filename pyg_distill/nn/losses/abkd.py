@@ -271,12 +271,18 @@ class ABKDLoss(PairwiseLoss):
             teacher_channels,
             student_channels,
             attention,
-            granularity=self.granularity,
-            projection=self.projection,
-            normalize=self.normalize,
-            reduction=self.reduction,
-            center=self.center,
-            subspace=self.subspace,
-            hidden_channels=self.hidden_channels,
-            num_groups=self.num_groups,
+            **self._matching_options(),
         )
+
+    def _matching_options(self) -> dict[str, Any]:
+        names = (
+            'granularity',
+            'projection',
+            'normalize',
+            'reduction',
+            'center',
+            'subspace',
+            'hidden_channels',
+            'num_groups',
+        )
+        return {name: getattr(self, name) for name in names}

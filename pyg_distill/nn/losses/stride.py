@@ -135,14 +135,7 @@ class StrideLoss(ABKDLoss):
             student_channels,
             attention,
             *self.structure,
-            granularity=self.granularity,
-            projection=self.projection,
-            normalize=self.normalize,
-            reduction=self.reduction,
-            center=self.center,
-            subspace=self.subspace,
-            hidden_channels=self.hidden_channels,
-            num_groups=self.num_groups,
+            **self._matching_options(),
         )
 
 
