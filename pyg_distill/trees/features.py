@@ -5,10 +5,19 @@ import math
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.hashing import chain, column_constants, hash_words
+from pyg_distill.trees.hashing import (
+    chain,
+    column_constants,
+    hash_entries,
+    hash_words,
+)
 
 _INTEGER, _FLOAT, _COMPLEX = 1, 2, 3
-_BLOCK = 1 << 16
+# Entries that are looked at together, which bounds the memory that is needed,
+# and those that stay in the cache, as full rows are bound by memory otherwise.
+_BLOCK, _CACHED = 1 << 20, 1 << 16
+# A non-zero entry by itself costs about this many entries of full rows.
+_SPARSE = 4
 
 
 def hash_features(value: Tensor, name: str) -> Tensor:
@@ -48,13 +57,46 @@ def hash_features(value: Tensor, name: str) -> Tensor:
     num_rows, num_columns = value.size(0), math.prod(value.size()[1:])
     value = value.reshape(num_rows, num_columns)
     constant = column_constants(num_columns, value.device)
-    # Blocks that stay in the cache: the work is bound by memory otherwise.
-    size = max(1, _BLOCK // max(1, num_columns))
     blocks = [
-        hash_words(_to_words(block, name), constant)
-        for block in value.split(size)
+        _hash_rows(block, constant, name)
+        for block in value.split(_num_rows(_BLOCK, num_columns))
     ]
     return chain(kind * (1 << 32) + num_columns, torch.cat(blocks))
+
+
+def _num_rows(num_entries: int, num_columns: int) -> int:
+    return max(1, num_entries // max(1, num_columns))
+
+
+def _hash_rows(value: Tensor, constant: Tensor, name: str) -> Tensor:
+    is_set = (value != 0).reshape(-1)
+    if _SPARSE * int(is_set.count_nonzero()) <= is_set.numel():
+        return _hash_sparse(value, is_set.nonzero().view(-1), constant, name)
+    blocks = [
+        hash_words(_to_words(block, name), constant)
+        for block in value.split(_num_rows(_CACHED, value.size(1)))
+    ]
+    return torch.cat(blocks)
+
+
+def _hash_sparse(
+    value: Tensor, index: Tensor, constant: Tensor, name: str
+) -> Tensor:
+    # Whatever is zero, such as most of a one-hot row, hashes as in a row of
+    # zeros, to which the other entries are the difference.
+    num_rows, num_columns = value.size()
+    row = index // max(1, num_columns)
+    column = index - row * num_columns
+    word = _to_words(value.reshape(-1).index_select(0, index), name)
+    lanes = hash_entries(word, constant.index_select(0, column))
+    zeros = hash_entries(torch.zeros_like(constant), constant)
+    totals = [
+        zero.sum()
+        .repeat(num_rows)
+        .scatter_add_(0, row, lane.sub_(zero.index_select(0, column)))
+        for lane, zero in zip(lanes, zeros, strict=True)
+    ]
+    return torch.stack(totals, dim=1)
 
 
 def _to_words(value: Tensor, name: str) -> Tensor:

@@ -1,12 +1,17 @@
-"""128-bit keys as two int64 lanes, and the two ways of combining them.
+"""128-bit keys as two int64 lanes, and how they are combined.
 
 All arithmetic is modulo :math:`2^{64}`, which PyTorch's int64 follows on every
 device, so a key is the same on every machine, in every process and for every
 order of summation.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+# The two halves of some keys.
+Lanes = tuple[Tensor, Tensor]
 
 # The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection
 # of the 64-bit integers in which every input bit flips half of the outputs.
@@ -56,11 +61,23 @@ def hash_words(word: Tensor, constant: Tensor) -> Tensor:
         column never collide; other rows do with probability
         :math:`2^{-128}`.
     """
-    word = mix_(word + constant)
-    low = word.sum(dim=1)
+    low, high = hash_entries(word, constant)
+    return torch.stack([low.sum(dim=1), high.sum(dim=1)], dim=1)
+
+
+def hash_entries(word: Tensor, constant: Tensor) -> Lanes:
+    """Hashes single entries, which :meth:`hash_words` sums row by row.
+
+    Args:
+        word (torch.Tensor): Integers of any shape.
+        constant (torch.Tensor): The constants of their columns.
+
+    Returns:
+        tuple: Both lanes, of the shape of :obj:`word`.
+    """
+    low = mix_(word + constant)
     # A second scrambling makes the lanes independent of each other.
-    high = _xor_shift_(_xor_shift_(word, 32).mul_(_ODD), 29).sum(dim=1)
-    return torch.stack([low, high], dim=1)
+    return low, _xor_shift_(_xor_shift_(low.clone(), 32).mul_(_ODD), 29)
 
 
 def chain(seed: int, *keys: Tensor) -> Tensor:
@@ -74,28 +91,31 @@ def chain(seed: int, *keys: Tensor) -> Tensor:
         torch.Tensor: Keys of shape :obj:`[n, 2]`. With all others fixed the
         result is one-to-one in each of the keys.
     """
-    low = torch.full_like(keys[0][:, 0], mix_int(seed))
-    high = torch.full_like(low, mix_int(~seed))
-    for key in keys:
-        low = mix_(low.add_(key[:, 0]))
-        high = mix_(high.add_(key[:, 1]).add_(low))
-        low.add_(high, alpha=_ODD)
-    return torch.stack([low, high], dim=1)
+    return torch.stack(chain_lanes(seed, *(k.unbind(1) for k in keys)), dim=1)
 
 
-def sum_groups(key: Tensor, index: Tensor, num_groups: int) -> Tensor:
-    """Hashes multisets of keys: their sum, group by group.
-
-    The sum is only as good as its elements are scrambled, so they must come
-    from :meth:`chain`: then :math:`a + d = b + c` says nothing of the sums.
+def chain_lanes(seed: int, *keys: Sequence[Tensor]) -> Lanes:
+    """Does what :meth:`chain` does, lane by lane, which is faster.
 
     Args:
-        key (torch.Tensor): Scrambled keys of shape :obj:`[n, 2]`.
-        index (torch.Tensor): The group of each, of shape :obj:`[n]`.
-        num_groups (int): The number of groups :math:`G`.
+        seed (int): Separates the uses of this function from each other.
+        *keys (tuple): Both lanes of keys, each of shape :obj:`[n]`.
 
     Returns:
-        torch.Tensor: Sums of shape :obj:`[G, 2]`, zero for empty groups.
+        tuple: Both lanes, of shape :obj:`[n]`. More keys can be added with
+        :meth:`extend_lanes`.
     """
-    out = key.new_zeros(num_groups, 2)
-    return out.index_add_(0, index, key)
+    first, *others = keys
+    lanes = extend_lanes((mix_int(seed), mix_int(~seed)), first)
+    for key in others:
+        lanes = extend_lanes(lanes, key)
+    return lanes
+
+
+def extend_lanes(
+    lanes: Sequence[Tensor] | tuple[int, int], key: Sequence[Tensor]
+) -> Lanes:
+    """Adds a key to a sequence that :meth:`chain_lanes` has hashed."""
+    low = mix_(key[0] + lanes[0])
+    high = mix_((key[1] + lanes[1]).add_(low))
+    return low.add_(high, alpha=_ODD), high

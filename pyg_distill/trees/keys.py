@@ -1,11 +1,19 @@
 """Node and edge features -> keys, and rounds of refinement -> tree keys."""
 
+import torch
 from torch import Tensor
 
 from pyg_distill.trees.features import hash_features
-from pyg_distill.trees.hashing import chain, sum_groups
+from pyg_distill.trees.hashing import (
+    Lanes,
+    chain,
+    chain_lanes,
+    extend_lanes,
+)
 
 _NODE, _CHILD, _EDGE = 1, 2, 3
+# Edges that are looked at together: what the cache holds, and little memory.
+_BLOCK = 1 << 18
 
 
 def edge_keys(
@@ -85,17 +93,38 @@ def tree_keys(
             f'(got {num_layers})'
         )
     if x is None:
-        own = edge_index.new_zeros(num_nodes, 2)
+        own = edge_index.new_zeros(1, 2)
     else:
         own = chain(1, hash_features(x, 'x'))
 
     source, target = edge_index
-    keys = [chain(_NODE, own, own.new_zeros(num_nodes, 2))]
+    edge = None
+    if edge_key is not None:
+        edge = edge_key[:, 0], edge_key[:, 1]
+    # Both hash functions take in what every edge or round shares only once,
+    # and nothing is kept longer than needed, as it is as large as a key.
+    node = chain_lanes(_NODE, own.unbind(1))
+    del own
+    children = [node[0].new_zeros(num_nodes)] * 2
+    keys = [torch.stack(extend_lanes(node, children), dim=1)]
     for _ in range(num_layers):
-        if edge_key is None:
-            child = chain(_CHILD, keys[-1])[source]
-        else:
-            child = chain(_CHILD, keys[-1][source], edge_key)
-        children = sum_groups(child, target, num_nodes)
-        keys.append(chain(_NODE, own, children))
+        child = chain_lanes(_CHILD, keys[-1].unbind(1))
+        children = _sum_children(child, source, target, edge)
+        keys.append(torch.stack(extend_lanes(node, children), dim=1))
     return keys
+
+
+def _sum_children(
+    child: Lanes, source: Tensor, target: Tensor, edge: Lanes | None
+) -> list[Tensor]:
+    # A multiset hashes to the sum of its elements, which tells little of them
+    # only as they are scrambled: then a + d = b + c says nothing of the sums.
+    sums = [torch.zeros_like(lane) for lane in child]
+    for begin in range(0, source.numel(), _BLOCK):
+        part = slice(begin, begin + _BLOCK)
+        low, high = (lane.index_select(0, source[part]) for lane in child)
+        if edge is not None:
+            low, high = extend_lanes((low, high), [e[part] for e in edge])
+        for total, lane in zip(sums, (low, high), strict=True):
+            total.scatter_add_(0, target[part], lane)
+    return sums

@@ -3,11 +3,13 @@ import torch
 
 from pyg_distill.trees.hashing import (
     chain,
+    chain_lanes,
     column_constants,
+    extend_lanes,
+    hash_entries,
     hash_words,
     mix_,
     mix_int,
-    sum_groups,
 )
 
 MASK = (1 << 64) - 1
@@ -106,7 +108,36 @@ def test_chain_leaves_its_input():
     assert key.tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_sum_groups():
-    key = torch.tensor([[1, 10], [2, 20], [2**63 - 1, 5], [3, 30]])
-    out = sum_groups(key, torch.tensor([0, 2, 0, 2]), 4)
-    assert out.tolist() == [[-(2**63), 15], [0, 0], [5, 50], [0, 0]]
+def test_lanes_are_what_is_chained():
+    keys = torch.randint(-(2**63), 2**63 - 1, (3, 50, 2))
+    lanes = [key.unbind(1) for key in keys]
+    for number in (1, 2, 3):
+        want = chain(5, *keys[:number])
+        have = chain_lanes(5, *lanes[:number])
+        assert torch.stack(have, dim=1).equal(want)
+        for key in lanes[number:]:
+            have = extend_lanes(have, key)
+        assert torch.stack(have, dim=1).equal(chain(5, *keys))
+
+
+def test_lanes_are_left():
+    first = (torch.arange(3), torch.arange(3) + 7)
+    lanes = chain_lanes(1, first)
+    before = torch.stack(lanes)
+    extend_lanes(lanes, first)
+    assert torch.stack(lanes).equal(before)
+    assert first[0].tolist() == [0, 1, 2]
+    assert first[1].tolist() == [7, 8, 9]
+
+
+def test_hash_entries():
+    word = torch.randint(-5, 5, (20, 4))
+    constant = column_constants(4, torch.device('cpu'))
+    low, high = hash_entries(word, constant)
+    for row, a, b in zip(word, low, high, strict=True):
+        for column in range(4):
+            alone = hash_words(row[None, column, None], constant[column, None])
+            assert alone.tolist() == [[int(a[column]), int(b[column])]]
+    assert hash_words(word, constant).tolist() == [
+        [int(a.sum()), int(b.sum())] for a, b in zip(low, high, strict=True)
+    ]

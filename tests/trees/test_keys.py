@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from pyg_distill.trees import edge_keys, tree_keys
+from pyg_distill.trees import edge_keys, keys, tree_keys
 from tests.graphs import cycle, graphs, in_tree, permute, random_graph
 from tests.oracles import trees_of
 
@@ -90,6 +90,17 @@ def test_larger_graphs(seed, connected):
     pairs = pairs_of(data, 3)
     assert_one_to_one(pairs)
     assert len({tree for tree, _ in pairs}) < len(pairs)
+
+
+@pytest.mark.parametrize('size', [1, 7, 10**6])
+@pytest.mark.parametrize('edge_dim', [0, 2])
+def test_blocks_of_edges(monkeypatch, size, edge_dim):
+    data = random_graph(40, 60, edge_dim=edge_dim, self_loops=True)
+    expected = keys_of(data, 3)
+    monkeypatch.setattr(keys, '_BLOCK', size)
+    for key, same in zip(expected, keys_of(data, 3), strict=True):
+        assert same.equal(key)
+    assert_one_to_one(pairs_of(data, 3))
 
 
 def test_two_triangles_look_like_a_hexagon():
@@ -310,7 +321,7 @@ def test_no_nodes(num_layers):
 
 PROGRAM = """
 import torch
-from pyg_distill.trees import edge_keys, tree_keys
+from pyg_distill.trees import edge_keys, keys, tree_keys
 
 edge_index = torch.tensor([[0, 1, 2, 2, 3], [1, 0, 0, 0, 2]])
 x = torch.tensor([[0.5, -1.0], [2.0, 0.0], [0.5, -0.0], [1e9, 7.0]])

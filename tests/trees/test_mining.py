@@ -18,7 +18,13 @@ from pyg_distill.trees.mining import (
     frequent_sets,
     support_count,
 )
-from pyg_distill.trees.mining.bitsets import Rows, to_columns
+from pyg_distill.trees.mining.bitsets import (
+    Rows,
+    in_order,
+    to_columns,
+    to_tensors,
+)
+from pyg_distill.trees.mining.closed import Candidates
 from pyg_distill.trees.mining.limit import surely_more
 
 MODES = ['all', 'closed', 'maximal']
@@ -276,6 +282,55 @@ def test_rows(num_items, num_transactions):
         rows = Rows(part, num_transactions, lambda amount: None)
         for t in range(num_transactions):
             assert rows[t] == sum(bit for bit, tids in part if tids >> t & 1)
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=9),
+    st.sets(st.integers(0, 11)),
+    st.data(),
+)
+def test_hold_any(rows, items, draw):
+    tids = draw.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1))
+    held = {i: {t for t, row in enumerate(rows) if i in row} for i in range(12)}
+    tail = [
+        (1 << i, sum(1 << t for t in held[i])) for i in range(12) if held[i]
+    ]
+    candidates = Candidates(tail, len(rows), lambda amount: None)
+    assert candidates.hold_any(
+        sum(1 << i for i in items), sum(1 << t for t in tids)
+    ) == any(tids <= held[i] for i in items)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 2**70), st.integers(0, 2**70)),
+        unique_by=lambda p: p[0],
+    )
+)
+def test_in_order(patterns):
+    expected = sorted(
+        patterns, key=lambda p: (-p[1].bit_count(), -p[0].bit_count(), -p[0])
+    )
+    assert in_order(patterns) == expected
+
+
+@pytest.mark.parametrize('num_items', [1, 8, 13, 900])
+def test_to_tensors(num_items):
+    # More patterns than are unpacked at a time, and one without items.
+    rng = np.random.default_rng(num_items)
+    values = 3 + np.arange(num_items) * 2**40
+    held = rng.random((5000, num_items)) < 0.01
+    held[7], held[8] = False, True
+    patterns = [
+        (sum(1 << (num_items - 1 - int(i)) for i in row.nonzero()[0]), t)
+        for t, row in enumerate(held)
+    ]
+    item, ptr, support = to_tensors(values, patterns)
+    assert item.tolist() == [
+        3 + int(i) * 2**40 for row in held for i in row.nonzero()[0]
+    ]
+    assert ptr.diff().tolist() == held.sum(axis=1).tolist()
+    assert support.tolist() == [t.bit_count() for t in range(5000)]
 
 
 def test_closed_sets_of_many_items():

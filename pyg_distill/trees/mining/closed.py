@@ -28,47 +28,47 @@ def project(
         for items, others in tail
         if (common := others & tids).bit_count() >= min_support
     ]
-    absorbed = 0
-    groups: dict[int, int] = {}
-    for items, common in frequent:
-        if common == tids:
-            absorbed |= items
-        else:
-            groups[common] = groups.get(common, 0) | items
+    if not frequent:
+        return 0, frequent
+    groups = {common: items for items, common in frequent}
+    if len(groups) < len(frequent):
+        groups = dict.fromkeys(groups, 0)
+        for items, common in frequent:
+            groups[common] |= items
+    elif len(groups) == 1 and tids not in groups:
+        return 0, frequent
+    absorbed = groups.pop(tids, 0)
     return absorbed, [
         (groups[common], common) for common in sorted(groups, key=int.bit_count)
     ]
 
 
-class _Candidates:
+class Candidates:
     r"""The candidates of the empty prefix, by item and by transaction."""
 
     def __init__(
         self, tail: Sequence[Pattern], num_transactions: int, tick: Tick
     ) -> None:
         # Items that the same transactions hold are told by any one of them.
-        self.columns = {items & -items: tids for items, tids in tail}
-        self.rows = Rows(list(self.columns.items()), num_transactions, tick)
-        self.all_items = sum(self.columns)
+        columns = [(items & -items, tids) for items, tids in tail]
+        everything = (1 << num_transactions) - 1
+        self.lacking = {bit: everything ^ tids for bit, tids in columns}
+        self.rows = Rows(columns, num_transactions, tick)
+        self.all_items = sum(self.lacking)
 
     def hold_any(self, items: int, tids: int) -> bool:
         r"""Tells whether one of the items is in all of the transactions."""
-        # A few transactions rule out nearly every item at the cost of one
-        # look-up each, which leaves few columns to intersect.
-        items &= self.all_items
-        left = tids
-        while items and left:
-            last = left.bit_length() - 1
-            kept = items & self.rows[last]
-            if kept == items:
-                break
-            items = kept
-            left ^= 1 << last
+        # Two transactions rule out nearly every item at the cost of a look-up
+        # each, and then a transaction that lacks one item rules out others.
+        rows = self.rows
+        items &= self.all_items & rows[tids.bit_length() - 1]
+        if items:
+            items &= rows[(tids & -tids).bit_length() - 1]
         while items:
-            bit = items & -items
-            if self.columns[bit] & tids == tids:
+            left = tids & self.lacking[items & -items]
+            if not left:
                 return True
-            items ^= bit
+            items &= rows[left.bit_length() - 1]
         return False
 
 
@@ -105,31 +105,32 @@ def closed_sets(
         yield head, everything
     if head.bit_count() >= max_size:
         return
-    candidates = _Candidates(tail, num_transactions, tick)
-    stack = [(head, tail, _from_last(tail, 0))]
-    while stack:
-        head, tail, rest = stack[-1]
-        for index, (items, tids), earlier in rest:
-            if candidates.hold_any(earlier, tids):
-                continue
-            tick(len(tail) - index)
-            absorbed, below = project(tail[index:], tids, min_support)
-            closure = head | items | absorbed
-            size = closure.bit_count()
-            if size <= max_size:
-                yield closure, tids
-            if below and size < max_size:
-                stack.append((closure, below, _from_last(below, earlier)))
-                break
-        else:
-            stack.pop()
-
-
-def _from_last(
-    tail: list[Pattern], earlier: int
-) -> Iterator[tuple[int, Pattern, int]]:
+    hold_any = Candidates(tail, num_transactions, tick).hold_any
     # The last candidates have the fewest below them, so that a search that is
     # stopped has not descended into a long tail first.
-    tried = list(accumulate((items for items, _ in tail), or_, initial=earlier))
-    for index in range(len(tail) - 1, -1, -1):
-        yield index + 1, tail[index], tried[index]
+    index, tried = len(tail), _tried(tail, 0)
+    stack: list[tuple[int, list[Pattern], list[int], int]] = []
+    while index or stack:
+        if not index:
+            head, tail, tried, index = stack.pop()
+        index -= 1
+        items, tids = tail[index]
+        if hold_any(tried[index], tids):
+            continue
+        closure, below = head | items, None
+        if rest := tail[index + 1 :]:
+            tick(len(rest))
+            absorbed, below = project(rest, tids, min_support)
+            closure |= absorbed
+        size = closure.bit_count()
+        if size <= max_size:
+            yield closure, tids
+        if below and size < max_size:
+            if index:
+                stack.append((head, tail, tried, index))
+            tried = _tried(below, tried[index])
+            head, tail, index = closure, below, len(below)
+
+
+def _tried(tail: Sequence[Pattern], earlier: int) -> list[int]:
+    return list(accumulate((items for items, _ in tail), or_, initial=earlier))

@@ -9,7 +9,12 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.mining.bitsets import Pattern, to_columns, to_tensors
+from pyg_distill.trees.mining.bitsets import (
+    Pattern,
+    in_order,
+    to_columns,
+    to_tensors,
+)
 from pyg_distill.trees.mining.budget import OutOfWork, budget
 from pyg_distill.trees.mining.closed import closed_sets
 from pyg_distill.trees.mining.every import all_sets
@@ -137,7 +142,7 @@ def frequent_sets(
             max_sets,
             fit,
         )
-    found.sort(key=lambda p: (-p[1].bit_count(), -p[0].bit_count(), -p[0]))
+    found = in_order(found)
     return FrequentSets(
         *(x.to(item.device) for x in to_tensors(values, found)),
         tids=tuple(tids for _, tids in found),
