@@ -30,6 +30,9 @@ class Heard(NamedTuple):
 class CachedTeacher:
     """Stands in for a teacher, and prepares its side of each loss once.
 
+    The layers themselves are only held where a loss may read them again: with
+    rows that are no nodes, for other nodes than all.
+
     Args:
         cache (TeacherCache): What the teacher said.
         losses (dict[str, torch.nn.Module]): The losses that take layers.
@@ -38,12 +41,15 @@ class CachedTeacher:
     def __init__(
         self, cache: TeacherCache, losses: Mapping[str, torch.nn.Module]
     ) -> None:
-        self.cache = cache
         self.prepared: dict[str, Any] = {}
+        needed = False
         for name, loss in losses.items():
             # Pooling graphs needs a batch vector, which comes with each call.
             if getattr(loss, 'granularity', 'graph') != 'graph':
                 self.prepared[name] = loss.prepare(cache.layers)  # type: ignore[operator]
+            # Rows of nodes can be selected once they are prepared.
+            needed |= getattr(loss, 'granularity', 'graph') != 'node'
+        self.cache = cache if needed else cache.without_layers()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Heard:
         """Looks at what a teacher would be asked about."""
@@ -101,5 +107,14 @@ class CachedTeacher:
             for _, part in items(target):
                 part.move(fn)
 
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of all that is held."""
+        targets = [t for v in self.prepared.values() for _, t in items(v)]
+        return self.cache.num_bytes + sum(t.num_bytes for t in targets)
+
     def __repr__(self) -> str:
-        return repr(self.cache)
+        return (
+            f'TeacherCache({self.cache.num_nodes:,} nodes, '
+            f'{self.num_bytes / 2**20:.1f} MiB)'
+        )

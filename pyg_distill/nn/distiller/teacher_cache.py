@@ -1,5 +1,6 @@
 """What a frozen teacher says, kept."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -268,6 +269,14 @@ class TeacherCache:
         return Answer(
             select(self.outputs, rows), [select(x, rows) for x in self.layers]
         )
+
+    def without_layers(self: Self) -> Self:
+        """What the teacher says in the end, and about which nodes."""
+        out = copy.copy(self)
+        out.layers = []
+        # Each moves to the device of its own tensors.
+        out._index = {k: copy.copy(index) for k, index in self._index.items()}
+        return out
 
     def save(self, path: str) -> None:
         """Writes the cache to a file.

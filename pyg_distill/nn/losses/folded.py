@@ -1,8 +1,10 @@
 """The distance from all teacher layers at once, with fixed attention."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from pyg_distill.nn.losses.mapped import MappedDistance
 from pyg_distill.nn.losses.projection import LayerProjection
 from pyg_distill.nn.losses.rows import inverse_lengths, scale_down
 from pyg_distill.nn.losses.target import TeacherTarget
@@ -61,22 +63,45 @@ def folded_distance(
     """
     if projection is None:
         return _distance(target, torch.stack(rows), None, center)
-    out: dict[int, Tensor] = {}
-    for member, weight in zip(
-        projection.members, projection.weights, strict=True
-    ):
-        x = torch.stack([rows[j] for j in member])
-        first, last = member[0], member[-1] + 1
-        # A slice where it can be, since the rows are too many to be copied.
-        part = target[first:last] if len(x) == last - first else target[member]
-        distance = _distance(part, x, weight.to(x.dtype), center)
-        out.update(zip(member, distance.unbind(), strict=True))
-    return torch.stack([out[j] for j in range(len(rows))])
+    maps, out = projection.maps(), []
+    for first, last in _runs([x.size(-1) for x in rows]):
+        x, weight = _stack(rows[first:last], 1), _stack(maps[first:last], 0)
+        out.append(_distance(target[first:last], x, weight, center))
+    return torch.cat(out)
+
+
+def _runs(widths: list[int]) -> list[tuple[int, int]]:
+    """Neighbors to compare at once, since they are about as wide."""
+    out, first = [], 0
+    for last in range(1, len(widths) + 1):
+        run = widths[first : last + 1]
+        # A fifth more columns cost less than the calls for another layer.
+        if last == len(widths) or len(run) * max(run) > 1.2 * sum(run):
+            out.append((first, last))
+            first = last
+    return out
+
+
+def _stack(matrices: list[Tensor], dim: int) -> Tensor:
+    """Matrices of unequal size along a dimension, filled up with zeros."""
+    size = max(x.size(dim) for x in matrices)
+    return torch.stack(
+        [
+            x
+            if x.size(dim) == size
+            else F.pad(x, (0, 0) * (1 - dim) + (0, size - x.size(dim)))
+            for x in matrices
+        ]
+    )
 
 
 def _distance(
     target: Tensor, x: Tensor, weight: Tensor | None, center: bool
 ) -> Tensor:
+    if weight is not None:
+        weight = weight.to(x.dtype)
+        if weight.size(-2) < weight.size(-1):
+            return MappedDistance.apply(x, weight, target, center)
     x, mean = scale_down(x), None
     if center:
         # Ahead of the map, which is linear, where rows are narrower.
@@ -84,19 +109,9 @@ def _distance(
         x = x - mean
     if weight is not None:
         weight = scale_down(weight)
-        if mean is not None:
-            mean = mean @ weight
-        if weight.size(-2) >= weight.size(-1):
-            x, weight = x @ weight, None
-    if weight is None:
-        square, product = x.square(), x * target
-    else:
-        # Never as wide as the teacher: |x W|^2 = x (W W^T) x^T, and
-        # <x W, m> = <x, m W^T>.
-        square = x @ (weight @ weight.mT) * x
-        product = target @ weight.mT * x
-    # What rounding leaves of a row of zeros may be below zero.
-    length = square.sum(dim=-1).clamp(min=0.0)
+        x = x @ weight
+        mean = None if mean is None else mean @ weight
+    length = x.square().sum(dim=-1)
     scale = inverse_lengths(length, mean)
-    distance = scale.square() * length - 2 * scale * product.sum(dim=-1)
-    return distance.mean(dim=-1)
+    product = (x * target).sum(dim=-1)
+    return (scale.square() * length - 2 * scale * product).mean(dim=-1)

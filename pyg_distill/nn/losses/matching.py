@@ -157,7 +157,9 @@ class LayerMatching(torch.nn.Module):
         ]
         if fold:
             return fold_layers(layers, self._group_weights(), self.normalize)
-        return TeacherTarget(layers, means)
+        # Once, since they are as many as all layers have rows.
+        squares = [x.square().sum(dim=-1) for x in layers]
+        return TeacherTarget(layers, means, squares=squares)
 
     def _group_weights(self) -> list[Tensor]:
         scale = self._scale(self.weights())
@@ -190,15 +192,16 @@ class LayerMatching(torch.nn.Module):
 
         NaN where the attention is fixed at 0, so that no map was made.
         """
-        layers = target.layers
+        layers, squares = target.layers, target.squares
         if self.teacher_projection is not None:
             teacher = [x.squeeze(0) for x in layers]
             projected = torch.stack(self.teacher_projection(teacher))
             layers = [self._normalize(self._project(projected))]
+            squares = [x.square().sum(dim=-1) for x in layers]
         out: dict[int, Tensor] = {}
         students = self._students(rows)
-        for (member, column), z, y in zip(
-            self.groups, layers, students, strict=True
+        for (member, column), z, square, y in zip(
+            self.groups, layers, squares, students, strict=True
         ):
             num_rows = z.size(1)
             if num_rows == 1:
@@ -209,9 +212,9 @@ class LayerMatching(torch.nn.Module):
                 d = torch.stack([(x - y).square().sum(dim=(1, 2)) for x in z])
                 d = d / num_rows
             else:
-                d = z.square().sum(dim=(1, 2)).unsqueeze(1)
-                d = d + y.square().sum(dim=(1, 2))
-                d = (d - 2 * z.flatten(1) @ y.flatten(1).t()) / num_rows
+                product = z.flatten(1) @ y.flatten(1).t()
+                d = square.sum(dim=1).unsqueeze(1) - 2.0 * product
+                d = (d + y.square().sum(dim=(1, 2))) / num_rows
             row = d.new_full((len(member), len(rows)), math.nan)
             row[:, column] = d
             out.update(zip(member, row.unbind(), strict=True))

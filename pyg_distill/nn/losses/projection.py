@@ -38,6 +38,13 @@ class LayerProjection(torch.nn.Module):
             bound = 1.0 / math.sqrt(weight.size(1))
             torch.nn.init.uniform_(weight, -bound, bound)
 
+    def maps(self) -> list[Tensor]:
+        """The matrix of each layer."""
+        out: dict[int, Tensor] = {}
+        for member, weight in zip(self.members, self.weights, strict=True):
+            out.update(zip(member, weight.unbind(), strict=True))
+        return [out[j] for j in range(len(out))]
+
     def forward(self, layers: list[Tensor]) -> list[Tensor]:
         """Projects matrices :obj:`[N, F_j]` with a common :obj:`N`."""
         out: dict[int, Tensor] = {}

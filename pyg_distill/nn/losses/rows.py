@@ -6,6 +6,11 @@ from torch_geometric.utils import scatter
 
 GRANULARITIES = ('node', 'group', 'graph', 'pooled')
 
+# How short rows are of which the length counts less, beside others and
+# beside what centring took away.
+FLOOR_OF_ROWS = 1e-6
+FLOOR_OF_MEAN = 1e-8
+
 
 def pool_rows(
     layers: list[Tensor],
@@ -61,8 +66,13 @@ def scale_down(x: Tensor) -> Tensor:
 
     For what does not depend on the scale, and has no gradient along it.
     """
+    return x * inverse_of_largest(x)
+
+
+def inverse_of_largest(x: Tensor) -> Tensor:
+    """What brings the largest entry of each layer :obj:`[J, N, F]` to 1."""
     largest = x.detach().abs().amax(dim=(-2, -1), keepdim=True)
-    return x / torch.where(largest > 0, largest, 1.0)
+    return torch.where(largest == 0, 1.0, largest).reciprocal()
 
 
 def inverse_lengths(square: Tensor, mean: Tensor | None) -> Tensor:
@@ -73,9 +83,9 @@ def inverse_lengths(square: Tensor, mean: Tensor | None) -> Tensor:
     not scaled up all the way: gradients would grow with it. A layer of zeros
     stays as it is and gets none.
     """
-    floor = 1e-6 * square.mean(dim=-1, keepdim=True)
+    floor = FLOOR_OF_ROWS * square.mean(dim=-1, keepdim=True)
     if mean is not None:
-        floor = floor + 1e-8 * mean.square().sum(dim=-1)
+        floor = floor + FLOOR_OF_MEAN * mean.square().sum(dim=-1)
     square = square + floor
     dead = square == 0
     scale = torch.where(dead, 1.0, square).rsqrt()

@@ -1,7 +1,7 @@
 """What a frozen teacher tells, worked out as far as it can be."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -23,16 +23,28 @@ class TeacherTarget:
         spread (torch.Tensor, optional): What the distance of each row has
             apart from the student, of shape :obj:`[N]`.
             (default: :obj:`None`)
+        squares (list[torch.Tensor]): Where layers are not folded, the squared
+            length of each of their rows, each of shape :obj:`[K, N]`.
+            (default: :obj:`[]`)
     """
 
     layers: list[Tensor]
     means: list[Tensor]
     spread: Tensor | None = None
+    squares: list[Tensor] = field(default_factory=list)
 
     @property
     def num_rows(self) -> int:
         """The number of rows."""
         return self.layers[0].size(1)
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of all tensors."""
+        tensors = [*self.layers, *self.means, *self.squares]
+        if self.spread is not None:
+            tensors.append(self.spread)
+        return sum(x.numel() * x.element_size() for x in tensors)
 
     def select(self, index: Tensor | slice) -> 'TeacherTarget':
         """The target of some rows, such as the seed nodes of a mini-batch."""
@@ -41,6 +53,7 @@ class TeacherTarget:
             layers=[x[:, index] for x in self.layers],
             means=self.means,
             spread=None if spread is None else spread[index],
+            squares=[x[:, index] for x in self.squares],
         )
 
     def move(self, fn: Callable[[Tensor], Tensor]) -> None:
@@ -51,5 +64,6 @@ class TeacherTarget:
         """
         self.layers = [fn(x) for x in self.layers]
         self.means = [fn(x) for x in self.means]
+        self.squares = [fn(x) for x in self.squares]
         if self.spread is not None:
             self.spread = fn(self.spread)

@@ -210,7 +210,7 @@ def test_print():
     assert str(cached) == (
         'Distiller(\n'
         '  student=GCN with 85 parameters,\n'
-        '  teacher=TeacherCache(2,000 nodes, 1 layers, 7.9 MiB),\n'
+        '  teacher=TeacherCache(2,000 nodes, 0.0 MiB),\n'
         '  losses=1 * kd,\n'
         ')'
     )
