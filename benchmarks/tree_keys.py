@@ -10,7 +10,7 @@ from torch_geometric.datasets import TUDataset
 from torch_geometric.utils import erdos_renyi_graph
 
 from pyg_distill.datasets import ToyMolecules
-from pyg_distill.datasets.source import read_source
+from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest, Graphs
 
 parser = argparse.ArgumentParser()
