@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from time import perf_counter
 
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, InMemoryDataset
 
 from pyg_distill.datasets.checks import check_repetition
 from pyg_distill.datasets.counting.census import Census
@@ -29,7 +29,7 @@ from pyg_distill.datasets.selection import ClassSummary
 from pyg_distill.datasets.thresholds import Thresholds
 from pyg_distill.trees import Forest
 
-Distilled = tuple[list[Data], DistillationReport]
+Distilled = tuple[Data, dict[str, Tensor] | None, DistillationReport]
 
 
 def distil(
@@ -44,8 +44,8 @@ def distil(
         log (bool): Whether to show progress if it takes long.
 
     Returns:
-        tuple: The distilled graphs and what was done, in the first process;
-        :obj:`None` in all others.
+        tuple: The distilled graphs, collated, where each begins, and what was
+        done, in the first process; :obj:`None` in all others.
 
     Raises:
         RuntimeError: If another process failed.
@@ -64,13 +64,29 @@ def distil(
     census = processes.in_first(lambda: _merge(by_rank, options), counting)
     distil_all = _by_pattern if options.selection == 'patterns' else _lossless
     out = distil_all(shard, census, options, processes, log)
-    if out is None or census is None:
-        return None
-    graphs, classes = out
-    sizes = {label: kept.num_graphs for label, kept in classes.items()}
-    add_weights(graphs, sizes, options.balance)
+
+    def finish() -> Distilled | None:
+        if out is None or census is None:
+            return None
+        graphs, classes = out
+        sizes = {label: kept.num_graphs for label, kept in classes.items()}
+        add_weights(graphs, sizes, options.balance)
+        seconds = perf_counter() - start - shard.seconds
+        report = _report(graphs, census, classes, options, seconds)
+        return *InMemoryDataset.collate(graphs), report
+
+    return processes.in_first(finish, 'putting all together')
+
+
+def _report(
+    graphs: list[Data],
+    census: Census,
+    classes: dict[int, ClassSummary],
+    options: MirageOptions,
+    seconds: float,
+) -> DistillationReport:
     carried = {*census.attributes}.intersection(*(d.keys() for d in graphs))
-    report = DistillationReport(
+    return DistillationReport(
         options=options.to_dict(),
         num_classes=census.num_classes,
         num_trees=census.counts.num_trees(),
@@ -83,9 +99,8 @@ def distil(
         ),
         distilled=_size(graphs),
         left_out=sorted({*census.left_out, *census.attributes} - carried),
-        seconds=perf_counter() - start - shard.seconds,
+        seconds=seconds,
     )
-    return graphs, report
 
 
 def _merge(by_rank: Sequence[Census | None], options: MirageOptions) -> Census:

@@ -14,7 +14,7 @@ from torch_geometric.io import fs
 from pyg_distill.datasets.cache import check_writable, restore, store
 from pyg_distill.datasets.counting.processes import Processes
 from pyg_distill.datasets.counting.shard import Shard
-from pyg_distill.datasets.distilling import distil
+from pyg_distill.datasets.distilling import Distilled, distil
 from pyg_distill.datasets.options import (
     MirageOptions,
     PatternOptions,
@@ -25,8 +25,6 @@ from pyg_distill.datasets.structure import check_structure, check_transform
 
 # Part of every digest: raise it when the same options give other tensors.
 _FORMAT = 2
-
-Result = tuple[Data, dict[str, Tensor] | None, DistillationReport]
 
 
 class MirageDataset(InMemoryDataset):
@@ -255,7 +253,7 @@ class MirageDataset(InMemoryDataset):
         source_id: str | None,
         has_cache: bool,
         processes: Processes,
-    ) -> Result:
+    ) -> Distilled:
         processes.check_alike(self._options.to_dict())
         shard = Shard(
             source,
@@ -265,13 +263,10 @@ class MirageDataset(InMemoryDataset):
             may_be_empty=processes.size > 1,
         )
 
-        def distil_all() -> Result | None:
-            out = distil(shard, self._options, processes, self.log)
-            return None if out is None else (*self.collate(out[0]), out[1])
-
         if not has_cache:
             self._digest = self._digest_of('in memory')
-            return processes.share(distil_all(), 'sharing the result')
+            result = distil(shard, self._options, processes, self.log)
+            return processes.share(result, 'sharing the result')
 
         content = f'given {source_id}'
         if source_id is None:
@@ -288,7 +283,7 @@ class MirageDataset(InMemoryDataset):
 
         missing = processes.in_first(is_missing, 'looking for a cache')
         if processes.share(missing, 'looking for a cache'):
-            result = distil_all()
+            result = distil(shard, self._options, processes, self.log)
 
             def write() -> None:
                 if result is not None:

@@ -72,6 +72,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda g: cut(g, 0, 24),
         lambda g: [Graphs(part) for part in cut(g, 3, 4, 20)],
         lambda g: [Graphs(g)[:7], Lazy(g)[7:20], g[20:]],
+        lambda g: [g[:7], Graphs(g)[7:20], g[20:]],
         lambda g: [Subset(Graphs(g), range(7)), Subset(g, range(7, 24))],
         lambda g: [Batch.from_data_list(part) for part in cut(g, 6, 13)],
         lambda g: DataLoader(g, batch_size=7),
@@ -302,7 +303,7 @@ def test_unequal_trees_of_one_key_in_two_chunks_are_found(
         return [torch.zeros(args[1], 2, dtype=torch.long)] * (args[2] + 1)
 
     monkeypatch.setattr(forest, 'tree_keys', blind)
-    parts = [[path(1), path(1)], [path(2), path(2)]]
+    parts = [Graphs([path(1), path(1)]), Graphs([path(2), path(2)])]
     MirageDataset(parts, 0, 1)
     with pytest.raises(RuntimeError, match='share a 128-bit key'):
         MirageDataset(parts, 0, 1, verify=True)
