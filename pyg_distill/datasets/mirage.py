@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -12,18 +12,19 @@ from torch_geometric.data.dataset import Dataset
 from torch_geometric.io import fs
 
 from pyg_distill.datasets.cache import check_writable, restore, store
-from pyg_distill.datasets.distilling import distil
+from pyg_distill.datasets.counting.processes import Processes
+from pyg_distill.datasets.counting.shard import Shard
+from pyg_distill.datasets.distilling import Distilled, distil
 from pyg_distill.datasets.options import (
     MirageOptions,
     PatternOptions,
     Support,
 )
 from pyg_distill.datasets.report import DistillationReport, format_options
-from pyg_distill.datasets.source import Source, read_source
 from pyg_distill.datasets.structure import check_structure, check_transform
 
 # Part of every digest: raise it when the same options give other tensors.
-_FORMAT = 1
+_FORMAT = 2
 
 
 class MirageDataset(InMemoryDataset):
@@ -58,9 +59,14 @@ class MirageDataset(InMemoryDataset):
             loss = (loss * data.weight).mean()
 
     Args:
-        source (Dataset or list): The graphs to distil: a data set, a slice of
-            one (nothing outside of it is read), or a list of
-            :class:`~torch_geometric.data.Data`.
+        source (Dataset or iterable): The graphs to distil: a data set, a
+            slice of one (nothing outside of it is read), or a list of
+            :class:`~torch_geometric.data.Data`. What need not fit into memory
+            is read twice, a chunk at a time: any
+            :class:`~torch_geometric.data.Dataset` that is not in memory, such
+            as :class:`~torch_geometric.data.OnDiskDataset`, a list of data
+            sets, or an iterable of graphs, of lists of them or of the
+            mini-batches of a :class:`~torch_geometric.loader.DataLoader`.
         num_layers (int): The depth :math:`L` of the trees, the number of
             message passing layers of the models that will be trained (one
             more for :class:`~torch_geometric.nn.conv.GCNConv`).
@@ -109,10 +115,16 @@ class MirageDataset(InMemoryDataset):
             time, nor compute with edges. (default: :obj:`None`)
         force_reload (bool, optional): Whether to distil even if there is a
             cache. (default: :obj:`False`)
+        distributed (bool, optional): If set to :obj:`True`, :obj:`source` is
+            the shard of this process, and all processes of
+            :obj:`torch.distributed` get the same result: that of all shards
+            in the order of their ranks. (default: :obj:`False`)
         log (bool, optional): Whether to show progress if it takes long.
             (default: :obj:`True`)
 
     Raises:
+        RuntimeError: If :obj:`distributed` is set and there is no process
+            group, or another process failed; then nothing is written.
         TypeError: If :obj:`source` is no collection of homogeneous graphs.
         ValueError: If the graphs, their labels or an option do not fit, a
             class has no frequent tree set or too many, or :obj:`root` cannot
@@ -126,7 +138,7 @@ class MirageDataset(InMemoryDataset):
 
     def __init__(
         self,
-        source: Dataset | Sequence[Data],
+        source: Dataset | Iterable[Any],
         num_layers: int,
         min_support: Support = 0.1,
         selection: str = 'patterns',
@@ -143,6 +155,7 @@ class MirageDataset(InMemoryDataset):
         source_id: str | None = None,
         transform: Callable | None = None,
         force_reload: bool = False,
+        distributed: bool = False,
         log: bool = True,
     ) -> None:
         if isinstance(source, str | PathLike):
@@ -174,24 +187,16 @@ class MirageDataset(InMemoryDataset):
         check_transform(transform)
         super().__init__(root, transform, log=log, force_reload=force_reload)
 
-        if root is None:
-            self._digest = self._digest_of('in memory')
-            self._distil(self._read(source))
-            return
-        opened = self._read(source) if source_id is None else None
-        self._digest = self._digest_of(
-            opened.digest() if opened is not None else f'given {source_id}'
+        # PyG's own `root` is a folder even if none was given.
+        found = self._obtain(
+            source, source_id, root is not None, Processes(distributed)
         )
-        if force_reload or not all(map(fs.exists, self.processed_paths)):
-            check_writable(self.processed_dir)
-            self._distil(opened or self._read(source))
-            store(self._data, self.slices, self.report, self.processed_paths)
-        self._data, self.slices, self.report = restore(self.processed_paths)
+        self._data, self.slices, self.report = found
 
     @classmethod
     def paper(
         cls,
-        source: Dataset | Sequence[Data],
+        source: Dataset | Iterable[Any],
         num_layers: int,
         min_support: Support,
         **kwargs: Any,
@@ -242,13 +247,51 @@ class MirageDataset(InMemoryDataset):
         options = format_options(self._options.to_dict())
         return f'{self.__class__.__name__}({len(self)}, {options})'
 
-    def _read(self, source: Any) -> Source:
-        return read_source(
+    def _obtain(
+        self,
+        source: Any,
+        source_id: str | None,
+        has_cache: bool,
+        processes: Processes,
+    ) -> Distilled:
+        processes.check_alike(self._options.to_dict())
+        shard = Shard(
             source,
-            self._options.exclude_keys or [],
+            self._options,
             self.__class__.__name__,
-            self.log,
+            self.log and processes.is_first,
+            may_be_empty=processes.size > 1,
         )
+
+        if not has_cache:
+            self._digest = self._digest_of('in memory')
+            result = distil(shard, self._options, processes, self.log)
+            return processes.share(result, 'sharing the result')
+
+        content = f'given {source_id}'
+        if source_id is None:
+            by_rank = processes.gather(shard.digest, 'reading its shard')
+            content = processes.share(' '.join(by_rank), 'naming the cache')
+        self._digest = self._digest_of(content)
+        paths = self.processed_paths
+
+        def is_missing() -> bool:
+            if self.force_reload or not all(map(fs.exists, paths)):
+                check_writable(self.processed_dir)
+                return True
+            return False
+
+        missing = processes.in_first(is_missing, 'looking for a cache')
+        if processes.share(missing, 'looking for a cache'):
+            result = distil(shard, self._options, processes, self.log)
+
+            def write() -> None:
+                if result is not None:
+                    store(*result, paths)
+
+            processes.in_first(write, 'writing the cache')
+        restored = processes.in_first(lambda: restore(paths), 'reading it')
+        return processes.share(restored, 'sharing the result')
 
     def _digest_of(self, content: str) -> str:
         named = {
@@ -258,8 +301,3 @@ class MirageDataset(InMemoryDataset):
         }
         text = json.dumps(named, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-    def _distil(self, source: Source) -> None:
-        graphs, self.report = distil(source, self._options, self.log)
-        self._data, self.slices = self.collate(graphs)
-        self._data_list = None

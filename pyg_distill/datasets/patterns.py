@@ -7,24 +7,23 @@ from operator import or_
 from typing import NoReturn
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
+from pyg_distill.datasets.counting.census import ClassCensus
+from pyg_distill.datasets.counting.frequent_trees import FrequentTrees
 from pyg_distill.datasets.matching import mean_counts, num_holders
-from pyg_distill.datasets.options import PatternOptions, Support
+from pyg_distill.datasets.options import PatternOptions
 from pyg_distill.datasets.selection import (
     ClassSummary,
     Occurrences,
     Selection,
 )
-from pyg_distill.datasets.source import Source
-from pyg_distill.trees import Forest
+from pyg_distill.datasets.thresholds import Thresholds
 from pyg_distill.trees.csr import pointer
 from pyg_distill.trees.mining import (
     FrequentSets,
     TooManySets,
     frequent_sets,
-    support_count,
 )
 
 _FEWER = {
@@ -35,34 +34,35 @@ _FEWER = {
 
 
 def select_patterns(
-    source: Source, forest: Forest, options: PatternOptions, log: bool
-) -> Selection:
+    frequent: FrequentTrees,
+    classes: Mapping[int, ClassCensus],
+    thresholds: Thresholds,
+    options: PatternOptions,
+    log: bool,
+) -> tuple[Selection, dict[int, ClassSummary]]:
     """Selects the frequent tree sets of each class (Mirage, Section 3.2).
 
     Args:
-        source (Source): The graphs.
-        forest (Forest): Their trees.
-        options (PatternOptions): What is frequent, and which sets to keep.
+        frequent (FrequentTrees): The trees that are frequent in any class.
+        classes (dict): What is known of each class.
+        thresholds (Thresholds): What is frequent.
+        options (PatternOptions): Which sets to keep.
         log (bool): Whether to show progress if it takes long.
 
     Returns:
-        Selection: The tree sets, class by class, by descending support.
+        tuple: The tree sets, class by class, by descending support, and what
+        was kept of each class.
 
     Raises:
-        ValueError: If a class has no frequent tree set, or too many.
+        ValueError: If a class has too many tree sets, or none that is asked
+            for.
     """
-    tree = forest.distinct()
-    occurrences = Occurrences.of(
-        forest.graphs.graph_of_node(), tree.inverse, tree.first.numel()
-    )
-    classes = {
-        label: _Class.of(label, source.label == label, occurrences)
-        for label in source.label.unique().tolist()
+    least = thresholds.least
+    members = {
+        label: _Class.of(label, frequent, known)
+        for label, known in classes.items()
     }
-    given = _by_class(options.min_support, classes)
-    least = _support_counts(given, classes)
-    _check_reached(given, least, classes)
-    bar = tqdm(classes.items(), desc='Mining classes', disable=not log, delay=1)
+    bar = tqdm(members.items(), desc='Mining classes', disable=not log, delay=1)
     mined, fits = {}, {}
     for label, member in bar:
         try:
@@ -70,48 +70,53 @@ def select_patterns(
         except TooManySets as error:
             fits[label] = error.suggestion
     if fits:
-        _raise_too_many(fits, given, least, classes, options)
+        _raise_too_many(fits, thresholds, classes, options)
     if options.shared == 'drop':
         mined = {
-            label: _drop_shared(label, sets, classes, least)
+            label: _drop_shared(label, sets, members, least)
             for label, sets in mined.items()
         }
 
     roots, counts, sizes, labels, supports = [], [], [], [], []
     summaries = {}
     for label, sets in mined.items():
-        member = classes[label]
+        member = members[label]
         if options.root_count == 'mean':
             counts.append(mean_counts(sets, member.occurrences, member.size))
         else:
             counts.append(torch.ones_like(sets.item))
-        roots.append(tree.first[sets.item])
+        roots.append(frequent.root[sets.item])
         sizes.append(sets.ptr.diff())
         labels.append(torch.full_like(sets.support, label))
         supports.append(sets.support)
         summaries[label] = member.summarise(sets)
 
-    return Selection(
+    chosen = Selection(
         root=torch.cat(roots),
         root_count=torch.cat(counts),
         root_ptr=pointer(torch.cat(sizes)),
         label=torch.cat(labels),
         support=torch.cat(supports),
-        classes=summaries,
     )
+    return chosen, summaries
 
 
 @dataclass(frozen=True)
 class _Class:
     label: int
-    size: int
+    known: ClassCensus
     occurrences: Occurrences
 
     @classmethod
     def of(
-        cls, label: int, members: Tensor, occurrences: Occurrences
+        cls, label: int, frequent: FrequentTrees, known: ClassCensus
     ) -> '_Class':
-        return cls(label, int(members.sum()), occurrences.of_graphs(members))
+        mine = frequent.label == label
+        return cls(label, known, frequent.occurrences.of_graphs(mine))
+
+    @property
+    def size(self) -> int:
+        return self.known.num_graphs
 
     def mine(self, least: int, options: PatternOptions) -> FrequentSets:
         sets = frequent_sets(
@@ -131,93 +136,35 @@ class _Class:
             )
         return sets
 
-    def best_support(self) -> int:
-        tree = self.occurrences.tree
-        if tree.numel() == 0:
-            raise ValueError(
-                f'no tree set of class {self.label} is frequent, as its '
-                f'{self.size} graphs have no nodes; leave the class out'
-            )
-        return int(tree.unique(return_counts=True)[1].max())
-
     def summarise(self, sets: FrequentSets) -> ClassSummary:
         found = self.occurrences
         kept = torch.isin(found.tree, sets.item)
         held = reduce(or_, sets.tids)
         return ClassSummary(
             num_graphs=self.size,
-            num_trees=found.tree.unique().numel(),
+            num_trees=self.known.num_trees,
             num_sets=len(sets),
             graph_coverage=held.bit_count() / self.size,
-            node_coverage=int(found.count[kept].sum()) / int(found.count.sum()),
+            node_coverage=int(found.count[kept].sum()) / self.known.num_nodes,
         )
-
-
-def _by_class(
-    min_support: Support, classes: dict[int, _Class]
-) -> dict[int, int | float]:
-    if not isinstance(min_support, Mapping):
-        return dict.fromkeys(classes, min_support)
-    if set(min_support) != set(classes):
-        raise ValueError(
-            f"'min_support' must name the classes of the source, which are "
-            f'{sorted(classes)} (got {sorted(min_support)})'
-        )
-    return dict(min_support)
-
-
-def _support_counts(
-    given: dict[int, int | float], classes: dict[int, _Class]
-) -> dict[int, int]:
-    for label, member in classes.items():
-        value = given[label]
-        if isinstance(value, int) and value > member.size:
-            raise ValueError(
-                f"'min_support' is a count of {value} graphs, but class "
-                f'{label} has {member.size}; give a smaller count, a share '
-                f'(1.0 is all graphs), or a dictionary with either for each '
-                f'class'
-            )
-    return {
-        label: support_count(given[label], member.size)
-        for label, member in classes.items()
-    }
-
-
-def _check_reached(
-    given: dict[int, int | float],
-    least: dict[int, int],
-    classes: dict[int, _Class],
-) -> None:
-    best = {label: member.best_support() for label, member in classes.items()}
-    short = {label: best[label] for label in best if best[label] < least[label]}
-    if not short:
-        return
-    label = min(short)
-    raise ValueError(
-        f'no tree set of class {label} reaches the min_support of '
-        f'{least[label]} of its {classes[label].size} graphs (the highest '
-        f'support there is {best[label]}); try min_support={given | short}, '
-        f'or a smaller num_layers'
-    )
 
 
 def _raise_too_many(
     fits: dict[int, int | None],
-    given: dict[int, int | float],
-    least: dict[int, int],
-    classes: dict[int, _Class],
+    thresholds: Thresholds,
+    classes: Mapping[int, ClassCensus],
     options: PatternOptions,
 ) -> NoReturn:
     label = min(fits)
     remedy = _FEWER[options.patterns]
     known = {c: count for c, count in fits.items() if count is not None}
     if len(known) == len(fits):
-        remedy = f'min_support={given | known}, {remedy}'
+        remedy = f'min_support={thresholds.given | known}, {remedy}'
     raise ValueError(
         f'class {label} has too many {options.patterns} tree sets for '
-        f'max_patterns={options.max_patterns} at a support of {least[label]} '
-        f'of its {classes[label].size} graphs; try {remedy}'
+        f'max_patterns={options.max_patterns} at a support of '
+        f'{thresholds.least[label]} of its {classes[label].num_graphs} '
+        f'graphs; try {remedy}'
     )
 
 

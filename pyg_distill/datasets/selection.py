@@ -43,7 +43,6 @@ class Selection:
     root_ptr: Tensor
     label: Tensor
     support: Tensor
-    classes: dict[int, ClassSummary]
     attributes: dict[str, list[Tensor]] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from torch_geometric.data import Batch, Data, HeteroData
-from torch_geometric.loader import DataLoader
 
 from pyg_distill.datasets import MirageDataset
 from tests.datasets.sources import Graphs, path, random_graphs
@@ -32,7 +31,6 @@ both = pytest.mark.parametrize('wrap', [list, Graphs], ids=['list', 'dataset'])
         (HeteroData(), "'HeteroData'"),
         (Batch.from_data_list([path(1)]), 'to_data_list'),
         (iter([path(1)]), 'list_iterator'),
-        (DataLoader([path(1)]), 'DataLoader'),
         (None, 'NoneType'),
         (3, 'int'),
         ('MUTAG', "'str'"),
@@ -55,14 +53,6 @@ def test_no_collection_of_graphs(source: Any, named: str) -> None:
 )
 def test_no_graph(source: Any) -> None:
     assert 'check the split' in message(ValueError, source, 1)
-
-
-def test_batches_are_no_graphs() -> None:
-    batch = Batch.from_data_list([path(1), path(2)])
-    text = message(ValueError, [batch, batch], 1)
-    assert 'a batch of 2' in text
-    assert 'to_data_list' in text
-    assert len(MirageDataset(batch.to_data_list(), 1, 1)) == 2
 
 
 @pytest.mark.parametrize('wrap', [lambda d: d, list, lambda d: d[:1]])

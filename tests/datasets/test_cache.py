@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_distill.datasets import MirageDataset, distilling
+from pyg_distill.datasets import MirageDataset
+from pyg_distill.datasets.counting import part
 from tests.datasets.sources import Graphs, random_graphs, same
 
 GRAPHS = random_graphs(12, edge_attr=True)
@@ -40,7 +41,7 @@ def store_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MirageDataset:
     dataset = MirageDataset(GRAPHS, 2, root=str(tmp_path))
-    monkeypatch.setattr(distilling, 'Forest', never)
+    monkeypatch.setattr(part, 'Forest', never)
     return dataset
 
 
@@ -239,7 +240,7 @@ def test_a_named_source_is_not_read_again(
     options = {'num_layers': 2, 'root': str(tmp_path), 'source_id': 'split 1'}
     expected = MirageDataset(GRAPHS, **options)
     with monkeypatch.context() as context:
-        context.setattr(distilling, 'Forest', never)
+        context.setattr(part, 'Forest', never)
         found = MirageDataset(Unreadable(GRAPHS), **options)
         assert same(found, expected)
         assert same(MirageDataset(None, **options), expected)
@@ -299,7 +300,7 @@ def test_root_may_be_a_path_or_in_the_home_folder(
 ) -> None:
     first = MirageDataset(GRAPHS, 2, root=tmp_path / 'a' / 'b')
     monkeypatch.setenv('HOME', str(tmp_path / 'a'))
-    monkeypatch.setattr(distilling, 'Forest', never)
+    monkeypatch.setattr(part, 'Forest', never)
     second = MirageDataset(GRAPHS, 2, root='~/b')
     assert Path(second.processed_paths[0]) == Path(first.processed_paths[0])
 
@@ -312,7 +313,7 @@ def test_other_file_systems() -> None:
         names = system.ls('/pyg_distill_test/processed', detail=False)
         assert len(names) == 2
         with pytest.MonkeyPatch.context() as context:
-            context.setattr(distilling, 'Forest', never)
+            context.setattr(part, 'Forest', never)
             found = MirageDataset(GRAPHS, 2, root=root)
         assert same(found, expected)
         assert same(found, MirageDataset(GRAPHS, 2))

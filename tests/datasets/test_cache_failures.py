@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_distill.datasets import MirageDataset, cache, distilling
+from pyg_distill.datasets import MirageDataset, cache
+from pyg_distill.datasets.counting import part
 from tests.datasets.sources import Graphs, random_graphs, same
 
 GRAPHS = random_graphs(12)
@@ -139,7 +140,7 @@ def test_no_half_written_file_is_left(
 
     with monkeypatch.context() as context:
         if step == 'distil':
-            context.setattr(distilling, 'Forest', fail)
+            context.setattr(part, 'Forest', fail)
         elif step == 'save':
             context.setattr(cache.fs, 'torch_save', write_half)
         elif step == 'dump':
@@ -223,7 +224,7 @@ def test_a_root_that_cannot_be_written_is_refused_first(
     def never(*args: Any) -> None:
         raise AssertionError('distilled')
 
-    monkeypatch.setattr(distilling, 'Forest', never)
+    monkeypatch.setattr(part, 'Forest', never)
     with pytest.raises(ValueError, match='root=None') as info:
         MirageDataset(GRAPHS, 2, root=str(given))
     assert '\n' not in str(info.value)

@@ -1,14 +1,14 @@
 """Any collection of graphs -> collated tensors and the rows to read."""
 
 from collections.abc import Collection as Names
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Subset
-from torch_geometric.data import Batch, Data, HeteroData, InMemoryDataset
+from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.data.collate import collate
 from torch_geometric.data.dataset import Dataset
 from tqdm import tqdm
@@ -88,7 +88,7 @@ def as_slice(source: Any) -> Any:
 def collect(
     source: Any, exclude_keys: Names[str], owner: str, log: bool
 ) -> Collection:
-    """Opens a data set, a slice of one or a sequence of graphs.
+    """Opens a chunk: a data set, a slice of one or a sequence of graphs.
 
     Args:
         source (Dataset or list): The graphs.
@@ -102,31 +102,10 @@ def collect(
         read one by one.
 
     Raises:
-        TypeError: If it is no collection of graphs.
-        ValueError: If it is empty, its graphs have different attributes, or
-            its :obj:`transform` is random.
+        TypeError: If it holds anything but homogeneous graphs.
+        ValueError: If its graphs have different attributes, or its
+            :obj:`transform` is random.
     """
-    if isinstance(source, Data | HeteroData):
-        remedy = "for one graph use 'ToComputationTrees'"
-        if isinstance(source, Batch):
-            remedy = 'use data.to_data_list()'
-        raise TypeError(
-            f"'{owner}' expects a data set or a list of graphs (got one "
-            f"'{type(source).__name__}'); {remedy}"
-        )
-    if isinstance(source, Mapping) or not (
-        hasattr(source, '__len__') and hasattr(source, '__getitem__')
-    ):
-        raise TypeError(
-            f"'{owner}' expects a data set or a list of graphs (got "
-            f"'{type(source).__name__}'); use list(...) on an iterator, or "
-            f'list(graphs.values()) on a dictionary'
-        )
-    if len(source) == 0:
-        raise ValueError(
-            f"'{owner}' expects at least one graph (got an empty "
-            f"'{type(source).__name__}'); check the split"
-        )
     if _is_collated(source):
         indices = source._indices
         selected = None if indices is None else torch.tensor(list(indices))
@@ -155,16 +134,26 @@ def _is_collated(source: Any) -> bool:
 
 
 def _read(source: Sequence[Any], owner: str, log: bool) -> list[Data]:
-    if not isinstance(source, list | tuple):
-        _check_repeatable(source, owner)
+    if isinstance(source, InMemoryDataset):
+        check_repeatable(source, owner)
     bar = tqdm(
         range(len(source)), desc='Reading graphs', disable=not log, delay=1
     )
     return [open_graph(source[i], owner) for i in bar]
 
 
-def _check_repeatable(source: Sequence[Any], owner: str) -> None:
-    # A heuristic: a transform that is random only now and then may pass.
+def check_repeatable(source: Sequence[Any], owner: str) -> None:
+    """Refuses a sequence whose graphs are others whenever they are read.
+
+    Three graphs are tried, so what is random only now and then may pass.
+
+    Args:
+        source (Dataset): The graphs.
+        owner (str): The class named in error messages.
+
+    Raises:
+        ValueError: If a graph changed between two reads.
+    """
     for i in sorted({0, len(source) // 2, len(source) - 1}):
         first, second = (
             open_graph(source[i], owner).to_dict() for _ in range(2)

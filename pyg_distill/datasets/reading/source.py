@@ -1,17 +1,15 @@
 """What a distiller may know of its source: the given split, nothing else."""
 
-import hashlib
 from collections.abc import Collection as Names
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch_geometric.data import InMemoryDataset
 from torch_geometric.data.dataset import Dataset
 
-from pyg_distill.datasets.collection import as_slice, collect
-from pyg_distill.datasets.labels import class_labels
+from pyg_distill.datasets.reading.collection import collect
+from pyg_distill.datasets.reading.labels import class_labels
 from pyg_distill.transforms.levels import (
     IDENTITY,
     STRUCTURE,
@@ -53,35 +51,11 @@ class Source:
             t.numel() * t.element_size() for t in tensors if t is not None
         )
 
-    def digest(self) -> str:
-        """A hash of all that is read, in its order, and of what is not."""
-        left_out = ' '.join(sorted(self.left_out))
-        state = hashlib.blake2b(left_out.encode(), digest_size=16)
-        graphs = self.graphs
-        named = {
-            'label': self.label,
-            'y_dim': torch.tensor(self.y_dim),
-            'num_classes': torch.tensor(self.num_classes),
-            'node_ptr': graphs.node_ptr,
-            'edge_ptr': graphs.edge_ptr,
-            'edge_index': graphs.edge_index,
-            **{name: getattr(graphs, name) for name in IDENTITY},
-        }
-        for name, column in self.attributes.items():
-            named |= {f'{name}/{i}': value for i, value in enumerate(column)}
-        for name, value in named.items():
-            if value is not None:
-                value = value.detach().cpu().contiguous()
-                header = f'{name} {value.dtype} {list(value.size())};'
-                state.update(header.encode())
-                state.update(value.reshape(-1).view(torch.uint8).numpy())
-        return state.hexdigest()
-
 
 def read_source(
     source: Any, exclude_keys: Names[str], owner: str, log: bool
 ) -> Source:
-    """Reads the selected graphs of a source.
+    """Reads the selected graphs of a chunk.
 
     Args:
         source (Dataset or list): The graphs.
@@ -96,7 +70,6 @@ def read_source(
         TypeError: If :obj:`source` is no collection of homogeneous graphs.
         ValueError: If the graphs or their labels do not fit.
     """
-    source = as_slice(source)
     collection = collect(source, exclude_keys, owner, log)
     num_nodes = collection.num_nodes()
     num_edges = collection.num_rows('edge_index')
@@ -149,7 +122,7 @@ def read_source(
         graphs=graphs,
         label=label.to(device),
         y_dim=y.dim(),
-        num_classes=_num_classes(source, label),
+        num_classes=max(int(label.max()) + 1, declared_classes(source)),
         attributes=attributes,
         left_out=[key for key in collection.names if key not in read],
     )
@@ -166,16 +139,21 @@ def _check_rows(key: str, size: Tensor, num_edges: Tensor) -> None:
         )
 
 
-def _num_classes(source: Any, label: Tensor) -> int:
-    # The head of a model is as wide as the data set says, whatever the split.
-    least = int(label.max()) + 1
+def declared_classes(source: Any) -> int:
+    """The classes that a data set says it has, whatever the split.
+
+    The head of a model is as wide. Zero if nothing is known but its labels.
+
+    Args:
+        source (Dataset or list): The graphs.
+    """
     if not isinstance(source, Dataset):
-        return least
+        return 0
     own = type(source).num_classes
     if own is InMemoryDataset.num_classes and source.transform is None:
         # PyG counts the distinct values of labels that are floats.
         y = source._data.y
-        return max(least, int(y[y.isfinite()].max()) + 1)
+        return int(y[y.isfinite()].max()) + 1
     if own in (InMemoryDataset.num_classes, Dataset.num_classes):
-        return least  # They look at the same labels again.
-    return max(least, int(source.num_classes))
+        return 0  # They look at the same labels again.
+    return int(source.num_classes)

@@ -1,0 +1,1 @@
+"""What is known of many graphs without holding them all."""

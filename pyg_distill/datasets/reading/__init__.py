@@ -1,0 +1,1 @@
+"""Any collection of graphs -> tensors, and nothing of what is not given."""

@@ -1,0 +1,221 @@
+"""Several processes give what one gives, or all of them an error."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch_geometric.data import Data
+
+from pyg_distill.datasets import MirageDataset, ToyMolecules
+from pyg_distill.datasets.counting.processes import Processes
+from tests.datasets.sources import Graphs, path, random_graphs, same
+
+GRAPHS = random_graphs(24, (0, 1, 2), edge_attr=True, edge_weight=True)
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {'selection': 'lossless'},
+    {'patterns': 'all', 'root_count': 'one', 'balance': 'none'},
+    {'shared': 'drop', 'min_support': {0: 1, 1: 1, 2: 1}},
+    {'verify': True, 'compact': False, 'exclude_keys': ['edge_attr']},
+]
+
+
+def shard_of(graphs: list[Data], rank: int, world_size: int) -> list[Data]:
+    """A run of the graphs, so that the order of all is kept."""
+    bounds = [len(graphs) * i // world_size for i in range(world_size + 1)]
+    return graphs[bounds[rank] : bounds[rank + 1]]
+
+
+def start(rank: int, world_size: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/init',
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=60),
+    )
+
+
+def distil_all(rank: int, world_size: int, folder: str) -> None:
+    start(rank, world_size, folder)
+    mine = shard_of(GRAPHS, rank, world_size)
+    out = []
+    for options in OPTIONS:
+        # The shards may be of any kind, and in any number of chunks.
+        source = Graphs(mine) if rank == 0 else [mine[:2], mine[2:]]
+        found = MirageDataset(source, 2, **options, distributed=True)
+        out.append(found)
+    few = shard_of(GRAPHS[:1], rank, world_size)
+    out.append(MirageDataset(few, 1, distributed=True))
+    toy = ToyMolecules(num_graphs=200)
+    bounds = [200 * i // world_size for i in range(world_size + 1)]
+    toy = toy[bounds[rank] : bounds[rank + 1]]
+    out.append(MirageDataset(toy, 2, 0.2, distributed=True))
+    for _ in range(2):
+        root = f'{folder}/root'
+        out.append(MirageDataset(mine, 2, root=root, distributed=True))
+    named = {'root': f'{folder}/named', 'source_id': 'a', 'distributed': True}
+    out.append(MirageDataset(mine, 2, **named))
+    out.append(MirageDataset(None, 2, **named))
+    torch.save(
+        [(list(d), d.report, d.num_classes) for d in out],
+        f'{folder}/{rank}.pt',
+    )
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize('world_size', [2, 3])
+def test_any_number_of_processes(world_size: int, tmp_path: Path) -> None:
+    mp.spawn(distil_all, args=(world_size, str(tmp_path)), nprocs=world_size)
+    expected = [MirageDataset(GRAPHS, 2, **options) for options in OPTIONS]
+    expected.append(MirageDataset(GRAPHS[:1], 1))
+    expected.append(MirageDataset(ToyMolecules(num_graphs=200), 2, 0.2))
+    expected += [MirageDataset(GRAPHS, 2)] * 4
+    for rank in range(world_size):
+        found = torch.load(tmp_path / f'{rank}.pt', weights_only=False)
+        assert len(found) == len(expected)
+        for (graphs, report, num_classes), want in zip(
+            found, expected, strict=True
+        ):
+            assert same(graphs, want)
+            assert num_classes == want.num_classes
+            times = {'seconds': 0.0, 'file_size': None}
+            assert dataclasses.replace(report, **times) == dataclasses.replace(
+                want.report, **times
+            )
+    # One cache of each, written by one process.
+    for name in ('root', 'named'):
+        files = sorted((tmp_path / name / 'processed').iterdir())
+        assert [file.suffix for file in files] == ['.json', '.pt']
+
+
+def caught(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except Exception as error:
+        return f'{type(error).__name__}: {error}'
+    return 'nothing'
+
+
+def fail_in_turn(rank: int, world_size: int, folder: str) -> None:
+    start(rank, world_size, folder)
+    root = f'{folder}/root'
+    good = shard_of(GRAPHS, rank, world_size)
+    bad = [data.clone() for data in good]
+    bad[0].x[:] = float('nan')
+    last = rank == world_size - 1
+
+    class Broken(list):
+        def __iter__(self) -> Any:
+            raise OSError('the disk is gone')
+
+    def distil(source: Any, **options: Any) -> str:
+        return caught(
+            lambda: MirageDataset(
+                source, 2, root=root, distributed=True, **options
+            )
+        )
+
+    out = [
+        distil(bad if last else good),
+        distil(None if last else good),
+        distil(good, min_support=2 if last else 1),
+        distil([path(1)] if last else good),
+        distil([]),
+        distil(good, max_patterns=1, min_support=1),
+        distil(good[::-1] if last else good, shared='drop', min_support=1.0),
+    ]
+    # After all that, the group is as good as new.
+    out.append(distil(good))
+    torch.save(out, f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+def test_what_fails_in_one_process_is_told_in_all(tmp_path: Path) -> None:
+    world_size = 3
+    mp.spawn(fail_in_turn, args=(world_size, str(tmp_path)), nprocs=world_size)
+    by_rank = [torch.load(tmp_path / f'{r}.pt') for r in range(world_size)]
+    first, _, last = by_rank
+    assert all('\n' not in text for texts in by_rank for text in texts)
+    # The process that failed tells its own error, the others who it was.
+    for i, named in enumerate(['contains NaN', "'NoneType'"]):
+        assert named in last[i]
+        assert 'RuntimeError' not in last[i]
+        for other in by_rank[:2]:
+            assert other[i].startswith('RuntimeError: process 2 of 3 failed')
+            assert named in other[i]
+    assert first[2].startswith('ValueError: all processes must be given')
+    assert 'min_support=1 in process 0 and 2 in process 2' in first[2]
+    assert 'all processes must be given' in last[2]
+    assert "'edge_attr'" in first[3]
+    assert 'at least one graph' in first[4]
+    assert 'too many closed tree sets' in first[5]
+    assert 'too many closed tree sets' in last[5]
+    assert first[6].startswith('ValueError')
+    assert all(texts[7] == 'nothing' for texts in by_rank)
+    files = sorted((tmp_path / 'root' / 'processed').iterdir())
+    assert [file.suffix for file in files] == ['.json', '.pt']
+
+
+class Fatal(list):
+    """Ends the process that reads it, as one that runs out of memory."""
+
+    def __len__(self) -> int:
+        time.sleep(1)
+        os._exit(0)
+
+
+def lose_one(rank: int, world_size: int, folder: str) -> None:
+    start(rank, world_size, folder)
+    mine: Any = GRAPHS if rank == 0 else Fatal()
+    text = caught(
+        lambda: MirageDataset(mine, 2, root=f'{folder}/root', distributed=True)
+    )
+    Path(folder, 'said').write_text(text)
+    os._exit(0)
+
+
+def test_a_process_that_is_lost(tmp_path: Path) -> None:
+    mp.spawn(lose_one, args=(2, str(tmp_path)), nprocs=2)
+    text = (tmp_path / 'said').read_text()
+    assert text.startswith('RuntimeError: a process was lost while')
+    assert 'nothing was written' in text
+    assert '\n' not in text
+    assert not (tmp_path / 'root').exists()
+
+
+def test_without_a_group() -> None:
+    with pytest.raises(RuntimeError, match='init_process_group') as info:
+        MirageDataset(GRAPHS, 2, distributed=True)
+    assert '\n' not in str(info.value)
+
+
+def test_a_group_of_one() -> None:
+    dist.init_process_group(
+        'gloo', store=dist.HashStore(), rank=0, world_size=1
+    )
+    try:
+        found = MirageDataset(GRAPHS, 2, distributed=True)
+    finally:
+        dist.destroy_process_group()
+    assert same(found, MirageDataset(GRAPHS, 2))
+
+
+def test_alone() -> None:
+    processes = Processes(distributed=False)
+    assert processes.gather(lambda: 3, 'counting') == [3]
+    assert processes.in_first(lambda: 3, 'counting') == 3
+    assert processes.share(3, 'counting') == 3
+    assert processes.is_first
+    with pytest.raises(ZeroDivisionError):
+        processes.gather(lambda: 1 // 0, 'counting')
