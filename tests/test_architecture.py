@@ -18,6 +18,7 @@ ARROWS = {
     'trees': set(),
     'transforms': {'trees'},
     'datasets': {'trees', 'transforms'},
+    'loader': {'trees', 'transforms', 'datasets'},
     'nn': set(),
     'evaluation': {'trees', 'transforms', 'datasets', 'nn'},
 }

@@ -14,6 +14,7 @@ def global_root_pool(
     root_count: Tensor | None = None,
     size: int | None = None,
     reduce: str = 'sum',
+    root_index_batch: Tensor | None = None,
 ) -> Tensor:
     r"""Pools the roots of each graph's computation trees.
 
@@ -38,7 +39,8 @@ def global_root_pool(
     Args:
         x (torch.Tensor): Node embeddings of shape :obj:`[N, F]`.
         batch (torch.Tensor, optional): The graph of each *node* (not only of
-            the roots), of shape :obj:`[N]`.
+            the roots), of shape :obj:`[N]`; not read if
+            :obj:`root_index_batch` is given.
         root_index (torch.Tensor, optional): The nodes that are roots, of
             shape :obj:`[R]`. (default: :obj:`None`)
         root_count (torch.Tensor, optional): How many nodes each root stands
@@ -48,13 +50,18 @@ def global_root_pool(
             not given. (default: :obj:`None`)
         reduce (str, optional): :obj:`"sum"`, :obj:`"mean"`, :obj:`"max"` or
             :obj:`"min"`. (default: :obj:`"sum"`)
+        root_index_batch (torch.Tensor, optional): The graph of each root, of
+            shape :obj:`[R]`, where nodes have none: roots of mini-batches of
+            :class:`~pyg_distill.loader.TreeSetLoader` repeat in
+            :obj:`root_index`, once for each graph that holds them.
+            (default: :obj:`None`)
 
     Returns:
         torch.Tensor: Graph embeddings of shape :obj:`[B, F]`.
 
     Raises:
-        ValueError: If :obj:`reduce` is unknown, or :obj:`batch` or
-            :obj:`root_count` do not fit.
+        ValueError: If :obj:`reduce` is unknown, or :obj:`batch`,
+            :obj:`root_count` or :obj:`root_index_batch` do not fit.
     """
     if reduce not in _REDUCE:
         raise ValueError(
@@ -62,21 +69,26 @@ def global_root_pool(
             f"for any other readout use 'RootAggregation'"
         )
     reduce = 'sum' if reduce == 'add' else reduce
-    if batch is None:
+    check_root_batch(root_index, root_index_batch, batch, size)
+    if batch is None and root_index_batch is None:
         batch = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
         size = 1 if size is None else size
-    elif batch.size(0) != x.size(0):
+    if batch is not None and batch.size(0) != x.size(0):
         raise ValueError(
             f"'batch' must hold the graph of each of the {x.size(0)} nodes "
             f'(got {batch.size(0)} entries); pass data.batch as it is, roots '
             f'are looked up in it'
         )
     if size is None:
-        size = int(batch.max()) + 1 if batch.numel() > 0 else 0
+        size = max(num_groups(batch), num_groups(root_index_batch))
     if root_index is None:
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
 
-    x, batch = x[root_index], batch[root_index]
+    if root_index_batch is not None:
+        batch = root_index_batch
+    elif batch is not None:
+        batch = batch[root_index]
+    x = x[root_index]
     if root_count is not None:
         check_root_count(root_index, root_count)
     if root_count is None or reduce in ('max', 'min'):
@@ -89,6 +101,37 @@ def global_root_pool(
         total = scatter(weight, batch, 0, size, reduce='sum')
         out = out / _column(total.clamp(min=1), out)
     return out.to(x.dtype)
+
+
+def num_groups(index: Tensor | None) -> int:
+    """The number of groups, if the last one is not empty."""
+    if index is None or index.numel() == 0:
+        return 0
+    return int(index.max()) + 1
+
+
+def check_root_batch(
+    root_index: Tensor | None,
+    root_index_batch: Tensor | None,
+    batch: Tensor | None,
+    size: int | None,
+) -> None:
+    """Refuses roots of which it is not known to which graph they belong."""
+    if root_index_batch is not None:
+        got = None if root_index is None else list(root_index.size())
+        if got != list(root_index_batch.size()):
+            raise ValueError(
+                f"'root_index_batch' must have one entry a root (got "
+                f'{list(root_index_batch.size())} for root_index of {got}); '
+                f'pass data.root_index with data.root_index_batch'
+            )
+    elif root_index is not None and batch is None and size not in (None, 1):
+        # All roots would be pooled into the first graph.
+        raise ValueError(
+            f'roots of {size} graphs need the graph of each (got neither '
+            f"'batch' nor 'root_index_batch'); pass "
+            f"root_index_batch=data.get('root_index_batch')"
+        )
 
 
 def check_root_count(root_index: Tensor, root_count: Tensor) -> None:

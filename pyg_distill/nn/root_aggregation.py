@@ -13,7 +13,12 @@ from torch_geometric.nn import (
 )
 from torch_geometric.nn.resolver import aggregation_resolver
 
-from pyg_distill.nn.pool import check_root_count, global_root_pool
+from pyg_distill.nn.pool import (
+    check_root_batch,
+    check_root_count,
+    global_root_pool,
+    num_groups,
+)
 
 _WEIGHTED: dict[type, str] = {
     SumAggregation: 'sum',
@@ -36,9 +41,11 @@ class RootAggregation(Aggregation):
         readout = RootAggregation('median')
         out = readout(
             x,
-            data.batch,
+            data.get('batch'),
+            dim_size=data.num_graphs,
             root_index=data.get('root_index'),
             root_count=data.get('root_count'),
+            root_index_batch=data.get('root_index_batch'),
         )
 
     Args:
@@ -66,6 +73,27 @@ class RootAggregation(Aggregation):
         """Resets all learnable parameters of the module."""
         self.aggr.reset_parameters()
 
+    def __call__(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Counts the graphs, then calls :meth:`forward`."""
+        # Without an index, `Aggregation` takes all nodes for one graph before
+        # `forward` is called.
+        if index is None and ptr is None:
+            root_index_batch = kwargs.get('root_index_batch')
+            check_root_batch(
+                kwargs.get('root_index'), root_index_batch, None, dim_size
+            )
+            if root_index_batch is not None and dim_size is None:
+                dim_size = num_groups(root_index_batch)
+        return super().__call__(x, index, ptr, dim_size, dim, **kwargs)
+
     def forward(
         self,
         x: Tensor,
@@ -75,6 +103,7 @@ class RootAggregation(Aggregation):
         dim: int = -2,
         root_index: Tensor | None = None,
         root_count: Tensor | None = None,
+        root_index_batch: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """Forward pass.
@@ -93,8 +122,12 @@ class RootAggregation(Aggregation):
                 shape :obj:`[R]`. (default: :obj:`None`)
             root_count (torch.Tensor, optional): How many nodes each root
                 stands for, of shape :obj:`[R]`. (default: :obj:`None`)
+            root_index_batch (torch.Tensor, optional): The graph of each root,
+                of shape :obj:`[R]`, instead of :obj:`index`.
+                (default: :obj:`None`)
             **kwargs (optional): Arguments of the wrapped aggregation.
         """
+        check_root_batch(root_index, root_index_batch, index, None)
         if root_index is None:
             return self.aggr(x, index, ptr, dim_size, dim, **kwargs)
         if x.dim() != 2 or dim not in (-2, 0):
@@ -103,25 +136,29 @@ class RootAggregation(Aggregation):
                 f'(got {x.dim()} dimensions and dim={dim}); flatten x to '
                 f'[num_nodes, num_features] and leave dim out'
             )
-        if index is None:
-            if ptr is None:
-                index = root_index.new_zeros(x.size(0))
-            else:
-                graph = torch.arange(ptr.numel() - 1, device=ptr.device)
-                index = graph.repeat_interleave(ptr.diff())
+        if root_index_batch is not None:
+            batch = root_index_batch
+        elif index is not None:
+            batch = index[root_index]
+        elif ptr is not None:
+            graph = torch.arange(ptr.numel() - 1, device=ptr.device)
+            batch = graph.repeat_interleave(ptr.diff())[root_index]
+        else:
+            batch = torch.zeros_like(root_index)
         reduce = _WEIGHTED.get(type(self.aggr))
         if reduce is not None:
             return global_root_pool(
-                x, index, root_index, root_count, dim_size, reduce
+                x, None, root_index, root_count, dim_size, reduce, batch
             )
         if root_count is not None:
             check_root_count(root_index, root_count)
             root_index = root_index.repeat_interleave(root_count)
+            batch = batch.repeat_interleave(root_count)
         # Some aggregations need their input sorted by graph.
-        root_index = root_index[torch.argsort(index[root_index], stable=True)]
+        order = torch.argsort(batch, stable=True)
         return self.aggr(
-            x[root_index],
-            index[root_index],
+            x[root_index[order]],
+            batch[order],
             dim_size=dim_size,
             dim=dim,
             **kwargs,

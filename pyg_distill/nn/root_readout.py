@@ -8,10 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.nn import MessagePassing
 
 from pyg_distill.nn.hops import num_hops
-from pyg_distill.nn.pool import check_root_count
+from pyg_distill.nn.pool import (
+    check_root_batch,
+    check_root_count,
+    num_groups,
+)
+from pyg_distill.nn.root_hooks import call_on_roots, replace
 
 
 class RootReadout(torch.nn.Module):
@@ -31,12 +35,17 @@ class RootReadout(torch.nn.Module):
         out = model(
             data.x,
             data.edge_index,
-            data.batch,
+            data.get('batch'),
             root_index=data.get('root_index'),
             root_count=data.get('root_count'),
+            root_index_batch=data.get('root_index_batch'),
             num_layers=data.get('num_layers'),
         )
         out = model(data)  # If `Net` takes a `Data` object.
+
+    What runs before or inside of the encoder sees all nodes, with their own
+    :obj:`batch`. Nodes of :class:`~pyg_distill.loader.TreeSetLoader` have
+    none, so a norm there that reads it raises an error.
 
     Args:
         model (torch.nn.Module): The model.
@@ -48,7 +57,8 @@ class RootReadout(torch.nn.Module):
 
     Raises:
         ValueError: If there is no such submodule, it was not called or did
-            not return one row a node, or the model has no such argument.
+            not return one row a node, the model has no such argument, or
+            nodes have no :obj:`batch` where it is read.
     """
 
     def __init__(
@@ -74,6 +84,7 @@ class RootReadout(torch.nn.Module):
         root_index: Tensor | None = None,
         root_count: Tensor | None = None,
         num_layers: Tensor | int | None = None,
+        root_index_batch: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """Calls the model.
@@ -89,6 +100,9 @@ class RootReadout(torch.nn.Module):
             num_layers (torch.Tensor or int, optional): The depth of the
                 trees; if given, a deeper model is warned of.
                 (default: :obj:`None`)
+            root_index_batch (torch.Tensor, optional): The graph of each root,
+                of shape :obj:`[R]`, where nodes have none.
+                (default: :obj:`None`)
             **kwargs (optional): Further arguments of the model.
         """
         values = (*args, *kwargs.values())
@@ -97,34 +111,54 @@ class RootReadout(torch.nn.Module):
             root_index = data.get('root_index')
             root_count = data.get('root_count')
             num_layers = data.get('num_layers')
+        # Without it, all graphs would be read out as one.
+        if data is not None and root_index_batch is None:
+            root_index_batch = data.get('root_index_batch')
         if root_index is None:
+            check_root_batch(None, root_index_batch, None, None)
             return self.model(*args, **kwargs)
 
         self._check_depth(num_layers)
+        bound = None if data is not None else self._bind(args, kwargs)
+        given: Any = data if bound is None else bound.arguments
+        batch = given.get('batch' if bound is None else self.batch)
+        ptr = given.get('ptr')
+        # There is a depth for each graph.
+        size = num_layers.numel() if isinstance(num_layers, Tensor) else None
+        check_root_batch(root_index, root_index_batch, batch, size)
+        root_batch = root_index_batch
+        if root_batch is None and batch is not None:
+            root_batch = batch[root_index]
         if root_count is not None:
             check_root_count(root_index, root_count)
             root_index = root_index.repeat_interleave(root_count)
-        if data is not None:
-            batch = data.get('batch')
-            root_data = copy.copy(data)
-            root_data.batch = None if batch is None else batch[root_index]
-            nodes = [(root_data, data), (root_data.batch, batch)]
-            if 'ptr' in data:
-                root_data.ptr = _root_ptr(root_data.batch, data.ptr)
-                nodes.append((root_data.ptr, data.ptr))
-            args, kwargs = _replace(args, kwargs, [(data, root_data)])
+            if root_batch is not None:
+                root_batch = root_batch.repeat_interleave(root_count)
+        root_ptr = None
+        # A model that pools by `ptr` would take none for a single graph.
+        if root_batch is not None and (ptr is not None or batch is None):
+            if ptr is not None:
+                num_graphs = ptr.numel() - 1
+            else:
+                num_graphs = getattr(data, 'num_graphs', num_groups(root_batch))
+            count = torch.bincount(root_batch, minlength=num_graphs)
+            root_ptr = torch.nn.functional.pad(count.cumsum(0), (1, 0))
+
+        nodes = [(root_batch, batch), (root_ptr, ptr)]
+        if bound is None:
+            root_data: Any = copy.copy(data)
+            root_data.batch, root_data.ptr = root_batch, root_ptr
+            nodes.append((root_data, data))
+            args, kwargs = replace(args, kwargs, [(data, root_data)])
         else:
-            bound = self._bind(args, kwargs)
-            batch = bound.arguments.get(self.batch)
-            root_batch = None if batch is None else batch[root_index]
             bound.arguments[self.batch] = root_batch
-            nodes = [(root_batch, batch)]
-            ptr = bound.arguments.get('ptr')
-            if ptr is not None and root_batch is not None:
-                bound.arguments['ptr'] = _root_ptr(root_batch, ptr)
-                nodes.append((bound.arguments['ptr'], ptr))
+            if 'ptr' in bound.signature.parameters and root_ptr is not None:
+                bound.arguments['ptr'] = root_ptr
             args, kwargs = bound.args, bound.kwargs
-        return self._call(args, kwargs, root_index, batch, nodes)
+        num_nodes = None if batch is None else batch.size(0)
+        return call_on_roots(
+            self.model, self.encoder, args, kwargs, root_index, num_nodes, nodes
+        )
 
     def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
         signature = inspect.signature(self.model.forward)
@@ -136,81 +170,6 @@ class RootReadout(torch.nn.Module):
                 f'the graph of each node with batch=...'
             )
         return signature.bind(*args, **kwargs)
-
-    def _call(
-        self,
-        args: Any,
-        kwargs: Any,
-        root_index: Tensor,
-        batch: Tensor | None,
-        nodes: list[tuple[Any, Any]],
-    ) -> Any:
-        called = False
-
-        def give_nodes(
-            module: torch.nn.Module, args: Any, kwargs: Any
-        ) -> tuple[Any, Any]:
-            nonlocal called
-            called = True
-            # The encoder still works on all nodes.
-            return _replace(args, kwargs, nodes)
-
-        def gather_roots(
-            module: torch.nn.Module, args: Any, out: Any
-        ) -> Tensor:
-            if not isinstance(out, Tensor):
-                raise ValueError(
-                    f"'{self.encoder}' must return a tensor of node "
-                    f"embeddings (got '{type(out).__name__}'); name the "
-                    f'submodule that does with encoder=...'
-                )
-            if batch is not None and out.size(0) != batch.size(0):
-                raise ValueError(
-                    f"'{self.encoder}' must return one row a node (got "
-                    f'{out.size(0)} rows for {batch.size(0)} nodes); name '
-                    f'the submodule that does with encoder=...'
-                )
-            return out[root_index]
-
-        def refuse(module: torch.nn.Module, args: Any) -> None:
-            # Roots have lost their edges, and nothing need fail because of it.
-            if called:
-                raise ValueError(
-                    f"'{type(module).__name__}' passes messages after "
-                    f"'{self.encoder}', of which only roots are left; name "
-                    f'the submodule that ends with the last such layer with '
-                    f'encoder=...'
-                )
-
-        encoder = self.model.get_submodule(self.encoder)
-        inside = set(encoder.modules())
-        handles = [
-            encoder.register_forward_pre_hook(give_nodes, with_kwargs=True),
-            encoder.register_forward_hook(gather_roots),
-            *(
-                module.register_forward_pre_hook(refuse)
-                for module in self.model.modules()
-                if isinstance(module, MessagePassing) and module not in inside
-            ),
-        ]
-        failure = out = None
-        try:
-            out = self.model(*args, **kwargs)
-        except (IndexError, RuntimeError) as error:
-            # Without the encoder, `batch` does not fit the embeddings.
-            if called:
-                raise
-            failure = error
-        finally:
-            for handle in handles:
-                handle.remove()
-        if not called:
-            raise ValueError(
-                f"'{self.encoder}' was not called by "
-                f"'{type(self.model).__name__}', so no roots were gathered; "
-                f'name the submodule that computes the node embeddings'
-            ) from failure
-        return out
 
     def _check_depth(self, num_layers: Tensor | int | None) -> None:
         if num_layers is None or self._warned:
@@ -231,21 +190,3 @@ class RootReadout(torch.nn.Module):
             f'{self.__class__.__name__}({type(self.model).__name__}, '
             f'encoder={self.encoder!r})'
         )
-
-
-def _root_ptr(root_batch: Tensor, ptr: Tensor) -> Tensor:
-    count = torch.bincount(root_batch, minlength=ptr.numel() - 1)
-    return torch.nn.functional.pad(count.cumsum(0), (1, 0))
-
-
-def _replace(
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    pairs: list[tuple[Any, Any]],
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    # By identity, since tensors are compared element by element.
-    def replace(value: Any) -> Any:
-        return next((new for old, new in pairs if value is old), value)
-
-    kwargs = {key: replace(value) for key, value in kwargs.items()}
-    return tuple(replace(value) for value in args), kwargs

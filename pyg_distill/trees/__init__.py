@@ -13,6 +13,8 @@ from pyg_distill.trees.mining import (
     frequent_sets,
     support_count,
 )
+from pyg_distill.trees.shared_size import expected_size
+from pyg_distill.trees.sharing import MergedTrees, SharedTrees, share_trees
 from pyg_distill.trees.unique import UniqueKeys, unique_keys
 from pyg_distill.trees.verify import verify_keys
 
@@ -21,11 +23,15 @@ __all__ = [
     'Forest',
     'FrequentSets',
     'Graphs',
+    'MergedTrees',
+    'SharedTrees',
     'TooManySets',
     'UniqueKeys',
     'build_trees',
     'edge_keys',
+    'expected_size',
     'frequent_sets',
+    'share_trees',
     'support_count',
     'tree_keys',
     'unique_keys',

@@ -162,3 +162,45 @@ def test_counts_are_whole():
     x, index = torch.ones(2, 3), torch.tensor([0, 1])
     with pytest.raises(ValueError, match=r'root_count.long\(\)'):
         global_root_pool(x, None, index, torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize('reduce', REDUCE)
+@pytest.mark.parametrize('size', [None, 2, 4])
+def test_batch_of_roots_that_repeat(reduce, size):
+    # The root 4 belongs to both graphs.
+    x = torch.randn(7, 4)
+    root, count = torch.tensor([4, 0, 4]), torch.tensor([2, 1, 3])
+    root_batch = torch.tensor([0, 0, 1])
+    out = global_root_pool(
+        x, None, root, count, size, reduce, root_index_batch=root_batch
+    )
+    parts = [
+        pool(x, [0] * 7, r, c, 1, reduce)
+        for r, c in [([4, 0], [2, 1]), ([4], [3])]
+    ]
+    want = torch.zeros(size or 2, 4).double()
+    want[:2] = torch.cat(parts)
+    torch.testing.assert_close(out.double(), want, rtol=1e-6, atol=1e-6)
+
+
+def test_both_batches():
+    # As by follow_batch=['root_index']. The last graph has no roots.
+    x, root = torch.randn(7, 2), torch.tensor([0, 1])
+    want = global_root_pool(x, BATCH, root)
+    out = global_root_pool(x, BATCH, root, root_index_batch=BATCH[root])
+    assert out.size() == (2, 2)
+    assert torch.equal(out, want)
+
+
+def test_no_batch_of_many_graphs():
+    x = torch.ones(7, 1)
+    with pytest.raises(
+        ValueError, match=r'roots of 2 graphs .* root_index_batch=data\.get'
+    ):
+        global_root_pool(x, None, ROOT, COUNT, size=2)
+    assert global_root_pool(x, None, ROOT, COUNT, size=1).tolist() == [[11.0]]
+    for root in (ROOT[:3], None):
+        with pytest.raises(
+            ValueError, match=r"'root_index_batch' must have one entry a root"
+        ):
+            global_root_pool(x, None, root, root_index_batch=BATCH[ROOT])

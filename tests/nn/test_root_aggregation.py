@@ -189,3 +189,38 @@ def test_wrong_dimension(x):
         readout(x, BATCH, dim=-1, root_index=ROOT)
     with pytest.raises(ValueError, match=r'got 3 dimensions'):
         readout(x.view(7, 2, 2), BATCH, root_index=ROOT)
+
+
+@pytest.mark.parametrize('aggr', AGGREGATIONS, ids=NAMES)
+def test_batch_of_roots_that_repeat(aggr, x):
+    # The root 4 belongs to both graphs.
+    readout = RootAggregation(aggr).eval()
+    node = torch.tensor([0, 4, 4, 2, 4, 4, 4])
+    want = aggr(x[node], torch.tensor([0, 0, 0, 0, 1, 1, 1]))
+    args = {
+        'root_index': torch.tensor([4, 0, 4, 2]),
+        'root_count': torch.tensor([3, 1, 2, 1]),
+        'root_index_batch': torch.tensor([1, 0, 0, 0]),
+    }
+    for out in (
+        readout(x, **args),
+        readout(x, None, dim_size=2, **args),
+        readout(x, BATCH, **args),
+        readout(x, ptr=torch.tensor([0, 3, 7]), **args),
+    ):
+        torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-6)
+    # The last graph is empty.
+    if not isinstance(aggr, DegreeScalerAggregation):
+        out = readout(x, dim_size=3, **args)
+        assert out.size(0) == 3
+        torch.testing.assert_close(out[:2], want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['sum', 'median'])
+def test_no_batch_of_many_graphs(name, x):
+    readout = RootAggregation(name)
+    with pytest.raises(ValueError, match=r'roots of 2 graphs'):
+        readout(x, None, dim_size=2, root_index=ROOT, root_count=COUNT)
+    for root in (ROOT[:2], None):
+        with pytest.raises(ValueError, match=r"'root_index_batch' must have"):
+            readout(x, root_index=root, root_index_batch=BATCH[ROOT])

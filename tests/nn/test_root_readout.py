@@ -6,10 +6,12 @@ from functools import partial
 import pytest
 import torch
 from torch_geometric.data import Batch
+from torch_geometric.loader import DataLoader
 from torch_geometric.nn import (
     GCN,
     GIN,
     BatchNorm,
+    GraphNorm,
     JumpingKnowledge,
     Set2Set,
     SortAggregation,
@@ -18,7 +20,8 @@ from torch_geometric.nn import (
 )
 from torch_geometric.nn.aggr import MeanAggregation, MedianAggregation
 
-from pyg_distill.nn import RootReadout
+from pyg_distill.loader import TreeSetLoader
+from pyg_distill.nn import RootReadout, global_root_pool
 from pyg_distill.transforms import ToComputationTrees
 from tests.graphs import random_graph
 
@@ -459,3 +462,153 @@ def test_messages_after_the_encoder_are_refused(graph):
         model(*args, root_index=trees.root_index, root_count=trees.root_count)
     assert '\n' not in str(info.value)
     model(*args)
+
+
+def merge(graph, **kwargs):
+    loader = TreeSetLoader(graph.to_data_list(), 4, num_layers=2, **kwargs)
+    return next(iter(loader))
+
+
+def call_merged(model, data, **kwargs):
+    return model(
+        data.x,
+        data.edge_index,
+        data.get('batch'),
+        root_index=data.root_index,
+        root_count=data.root_count,
+        root_index_batch=data.root_index_batch,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize('name', READOUTS)
+def test_merged_trees(name, graph):
+    net = Net(READOUTS[name])
+    net(graph.x, graph.edge_index, graph.batch)
+    net.eval()
+    want = net(graph.x, graph.edge_index, graph.batch)
+    merged = merge(graph)
+    model = RootReadout(net, encoder='gnn')
+    assert_exact(call_merged(model, merged), want)
+    assert num_hooks(model) == 0
+    data_net = DataNet(READOUTS[name]).eval()
+    data_net(graph)
+    data_net.load_state_dict(net.state_dict())
+    assert_exact(RootReadout(data_net, encoder='gnn')(merged), want)
+
+
+def test_follow_batch_of_roots(graph):
+    # An ordinary loader gives both vectors.
+    transform = ToComputationTrees(2)
+    sets = [transform(data) for data in graph.to_data_list()]
+    tree = next(iter(DataLoader(sets, 4, follow_batch=['root_index'])))
+    net, data_net = Net().eval(), DataNet().eval()
+    want = net(graph.x, graph.edge_index, graph.batch)
+    data_net.load_state_dict(net.state_dict())
+    assert_exact(call_merged(RootReadout(net, 'gnn'), tree), want)
+    assert_exact(RootReadout(data_net, 'gnn')(tree), want)
+
+
+def test_merged_trees_by_ptr(graph):
+    net, data_net = PtrNet().eval(), PtrDataNet().eval()
+    data_net.load_state_dict(net.state_dict())
+    want = data_net(graph)
+    merged = merge(graph)
+    assert_exact(RootReadout(data_net, 'gnn')(merged), want)
+    model = RootReadout(net, 'gnn')
+    assert_exact(call_merged(model, merged, ptr=None), want)
+    assert_exact(call_merged(model, merged, ptr=merged.get('ptr')), want)
+
+
+class Normed(torch.nn.Module):
+    """Norms that read `batch`, before and in the encoder, or after it."""
+
+    def __init__(self, where):
+        super().__init__()
+        self.where = where
+        self.before, self.after = GraphNorm(2), GraphNorm(8)
+        self.encoder = Recorder()
+
+    def forward(self, x, edge_index, batch):
+        if self.where == 'before':
+            x = self.before(x, batch)
+        if self.where == 'inside':
+            x = self.encoder(x, edge_index, batch)
+        else:
+            x = self.encoder(x, edge_index, None)
+        if self.where == 'after':
+            x = self.after(x, batch)
+        return global_mean_pool(x, batch)
+
+
+def test_norms_after_the_encoder(graph, tree):
+    net = Normed('after').eval()
+    want = net(graph.x, graph.edge_index, graph.batch)
+    model = RootReadout(net, 'encoder')
+    assert_exact(call_merged(model, merge(graph)), want)
+    assert_exact(call(model, tree), want)
+
+
+def test_norms_before_the_encoder(graph, tree):
+    # They see the nodes, of which there are others than roots.
+    net = Normed('before').eval()
+    model = RootReadout(net, 'encoder')
+    out = call(model, tree)
+    x = net.before(tree.x, tree.batch)
+    x = net.encoder(x, tree.edge_index, None)
+    want = global_root_pool(
+        x, tree.batch, tree.root_index, tree.root_count, reduce='mean'
+    )
+    assert_exact(out, want)
+
+
+@pytest.mark.parametrize('where', ['before', 'inside'])
+def test_batch_that_nodes_have_not(where, graph):
+    model = RootReadout(Normed(where).eval(), 'encoder')
+    with pytest.raises(
+        ValueError, match=r"given the graph of each node before 'encoder'"
+    ) as info:
+        call_merged(model, merge(graph))
+    assert '\n' not in str(info.value)
+    assert num_hooks(model) == 0
+
+
+def test_encoder_that_reads_batch_of_merged_data(graph):
+    class Encoder(Recorder):
+        def forward(self, data):
+            return super().forward(data.x, data.edge_index, data.batch)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = Encoder()
+
+        def forward(self, data):
+            return global_mean_pool(self.encoder(data), data.batch)
+
+    with pytest.raises(AttributeError, match="has no 'batch', as a node of"):
+        RootReadout(Model().eval(), encoder='encoder')(merge(graph))
+
+
+def test_roots_without_index(graph):
+    merged = merge(graph)
+    model = RootReadout(Net(), 'gnn')
+    with pytest.raises(ValueError, match="'root_index_batch' must have"):
+        model(
+            merged.x,
+            merged.edge_index,
+            root_index_batch=merged.root_index_batch,
+        )
+
+
+def test_roots_of_many_graphs_without_batch(graph):
+    merged = merge(graph)
+    model = RootReadout(Net().eval(), 'gnn')
+    roots = {key: merged[key] for key in ('root_index', 'root_count')}
+    with pytest.raises(ValueError, match=r'roots of 4 graphs'):
+        model(
+            merged.x, merged.edge_index, num_layers=merged.num_layers, **roots
+        )
+    # A `Data` object tells it, whatever else is given.
+    model = RootReadout(DataNet().eval(), 'gnn')
+    assert model(merged, **roots).size(0) == 4

@@ -1,0 +1,9 @@
+r"""Mini-batches in which equal trees are computed once."""
+
+from pyg_distill.loader.tree_set_batch import TreeSetBatch
+from pyg_distill.loader.tree_set_loader import TreeSetLoader
+
+loaders = ['TreeSetLoader']
+batches = ['TreeSetBatch']
+
+__all__ = loaders + batches

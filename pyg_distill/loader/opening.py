@@ -1,0 +1,105 @@
+"""Any collection of graphs -> their tensors, end to end."""
+
+from collections.abc import Collection as Names
+from typing import Any
+
+import torch
+from torch.utils.data import ConcatDataset, Subset
+from torch_geometric.data import Batch, Data, InMemoryDataset
+from torch_geometric.data.collate import collate
+
+from pyg_distill.datasets import MirageDataset
+from pyg_distill.datasets.reading.collection import Collection, as_slice
+
+_GETTERS = (InMemoryDataset.__getitem__, MirageDataset.__getitem__)
+
+
+def open_source(source: Any, exclude_keys: list[str], owner: str) -> Collection:
+    """Opens a data set, a slice of one, or a list of graphs.
+
+    Args:
+        source (Dataset or list): The graphs.
+        exclude_keys (list): Names of attributes that are left out.
+        owner (str): The class named in error messages.
+
+    Returns:
+        Collection: For an :class:`~torch_geometric.data.InMemoryDataset`, its
+        own tensors; otherwise, the graphs are read one by one.
+
+    Raises:
+        TypeError: If it is no collection of homogeneous graphs.
+        ValueError: If it is empty or has a :obj:`transform`, or graphs have
+            different attributes.
+    """
+    _check_source(source, owner)
+    source = as_slice(source)
+    if (
+        isinstance(source, InMemoryDataset)
+        and type(source).get is InMemoryDataset.get
+        and type(source).__getitem__ in _GETTERS
+        and type(source._data) is Data
+        and source.slices is not None
+        and ('x' in source.slices or hasattr(source._data, '_num_nodes'))
+    ):
+        indices = source._indices
+        selected = None if indices is None else torch.tensor(list(indices))
+        return Collection(
+            source._data, source.slices, selected, list(source.slices)
+        )
+
+    graphs = [_open(source[i], exclude_keys, owner) for i in range(len(source))]
+    names = {*graphs[0].keys()}
+    for i, data in enumerate(graphs):
+        odd = sorted(names ^ {*data.keys()})
+        if odd:
+            raise ValueError(
+                f"'{owner}' expects the same attributes in every graph (graph "
+                f'{i} differs from graph 0 in {", ".join(odd)}); fill them '
+                f'in, or leave them out with exclude_keys={odd}'
+            )
+    data, slices, _ = collate(Data, graphs, increment=False, add_batch=False)
+    return Collection(data, slices, None, list(slices))
+
+
+def _check_source(source: Any, owner: str) -> None:
+    if isinstance(source, Data) or not (
+        hasattr(source, '__len__') and hasattr(source, '__getitem__')
+    ):
+        raise TypeError(
+            f"'{owner}' expects a data set or a list of graphs (got one "
+            f"'{type(source).__name__}'); pass a 'MirageDataset', or a list"
+        )
+    if isinstance(source, Subset):
+        _check_source(source.dataset, owner)
+    if isinstance(source, ConcatDataset):
+        for part in source.datasets:
+            _check_source(part, owner)
+    if getattr(source, 'transform', None) is not None:
+        raise ValueError(
+            f"'{owner}' cannot apply a 'transform', which changes single "
+            f'graphs, to trees that graphs share; pass a list of the '
+            f"transformed graphs, or use 'DataLoader'"
+        )
+    if len(source) == 0:
+        raise ValueError(
+            f"'{owner}' expects at least one graph (got an empty "
+            f"'{type(source).__name__}'); check the split"
+        )
+
+
+def _open(data: Any, exclude_keys: Names[str], owner: str) -> Data:
+    if (
+        not isinstance(data, Data)
+        or isinstance(data, Batch)
+        or type(data).__inc__ is not Data.__inc__
+        or type(data).__cat_dim__ is not Data.__cat_dim__
+    ):
+        raise TypeError(
+            f"'{owner}' expects graphs that are plain 'Data' objects (got "
+            f"'{type(data).__name__}'); make them with 'ToComputationTrees'"
+        )
+    # The depth is needed here, whether it is left out or not.
+    left_out = {*exclude_keys} - {'num_layers'}
+    values = {k: v for k, v in data.to_dict().items() if k not in left_out}
+    values['num_nodes'] = data.num_nodes or 0
+    return Data(**values)
