@@ -38,6 +38,8 @@ def test_readme(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ('docs/tour.rst', 'docs/training.rst'),
         ('docs/how_it_works.rst',),
+        ('docs/shared_trees.rst',),
+        ('docs/large.rst',),
         ('docs/compress.rst', 'docs/abkd.rst'),
     ],
 )
@@ -50,6 +52,8 @@ def test_every_document_with_code_is_run() -> None:
         'tour.rst',
         'training.rst',
         'how_it_works.rst',
+        'shared_trees.rst',
+        'large.rst',
         'compress.rst',
         'abkd.rst',
     }

@@ -26,6 +26,7 @@ from pyg_distill.datasets.options import MirageOptions
 from pyg_distill.datasets.patterns import select_patterns
 from pyg_distill.datasets.report import DistillationReport, Size
 from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.datasets.sharing import graph_sizes, predict_sharing
 from pyg_distill.datasets.thresholds import Thresholds
 from pyg_distill.trees import Forest
 
@@ -72,33 +73,40 @@ def distil(
         sizes = {label: kept.num_graphs for label, kept in classes.items()}
         add_weights(graphs, sizes, options.balance)
         seconds = perf_counter() - start - shard.seconds
-        report = _report(graphs, census, classes, options, seconds)
-        return *InMemoryDataset.collate(graphs), report
+        data, slices = InMemoryDataset.collate(graphs)
+        report = _report(data, slices, census, classes, options, seconds)
+        return data, slices, report
 
     return processes.in_first(finish, 'putting all together')
 
 
 def _report(
-    graphs: list[Data],
+    data: Data,
+    slices: dict[str, Tensor] | None,
     census: Census,
     classes: dict[int, ClassSummary],
     options: MirageOptions,
     seconds: float,
 ) -> DistillationReport:
-    carried = {*census.attributes}.intersection(*(d.keys() for d in graphs))
+    source = Size(
+        census.num_graphs, census.num_nodes, census.num_edges, census.num_bytes
+    )
+    distilled = _size(data, slices)
+    # Without loss, the graphs themselves are what one would train on instead.
+    other = source if options.selection == 'lossless' else distilled
     return DistillationReport(
         options=options.to_dict(),
         num_classes=census.num_classes,
         num_trees=census.counts.num_trees(),
         classes=classes,
-        source=Size(
-            census.num_graphs,
-            census.num_nodes,
-            census.num_edges,
-            census.num_bytes,
+        source=source,
+        distilled=distilled,
+        sharing=predict_sharing(
+            data, slices, options.num_layers, other.num_nodes, other.num_edges
         ),
-        distilled=_size(graphs),
-        left_out=sorted({*census.left_out, *census.attributes} - carried),
+        left_out=sorted(
+            {*census.left_out, *census.attributes} - {*data.keys()}
+        ),
         seconds=seconds,
     )
 
@@ -189,16 +197,12 @@ def _lossless(
     return graphs, summarise_lossless(census.by_class())
 
 
-def _size(graphs: list[Data]) -> Size:
-    tensors = [
-        value
-        for data in graphs
-        for value in data.to_dict().values()
-        if isinstance(value, Tensor)
-    ]
+def _size(data: Data, slices: dict[str, Tensor] | None) -> Size:
+    nodes, edges, _ = graph_sizes(data, slices)
+    tensors = [v for v in data.to_dict().values() if isinstance(v, Tensor)]
     return Size(
-        len(graphs),
-        sum(int(data.num_nodes or 0) for data in graphs),
-        sum(data.num_edges for data in graphs),
+        nodes.numel(),
+        int(nodes.sum()),
+        int(edges.sum()),
         sum(t.numel() * t.element_size() for t in tensors),
     )

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.datasets.sharing import Sharing
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class DistillationReport:
         classes: What was kept of each class.
         source: The size of the given split.
         distilled: The size of the result.
+        sharing: The predicted size of mini-batches with shared trees, beside
+            that of the source's graphs if nothing is lost, else that of the
+            distilled ones.
         left_out: Names of the source's attributes that are not in the result.
         seconds: The time that distilling took, without reading the source.
         file_size: The size of the cache file in bytes, if there is one.
@@ -47,6 +51,7 @@ class DistillationReport:
     classes: dict[int, ClassSummary]
     source: Size
     distilled: Size
+    sharing: Sharing
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
     file_size: int | None = None
@@ -72,6 +77,7 @@ class DistillationReport:
             values['options'] = values['options'] | {'min_support': support}
         values['source'] = Size(**values['source'])
         values['distilled'] = Size(**values['distilled'])
+        values['sharing'] = Sharing(**values['sharing'])
         values['classes'] = {
             int(c): ClassSummary(**v) for c, v in values['classes'].items()
         }
@@ -101,6 +107,7 @@ class DistillationReport:
             f'{self.num_trees:,} distinct trees in all; distilled in '
             f'{self.seconds:.2f} s'
         )
+        lines.append(str(self.sharing))
         if self.ratio > 1:
             lines.append(
                 'larger than the source: keep less, or train on the source'

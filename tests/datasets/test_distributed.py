@@ -64,6 +64,10 @@ def distil_all(rank: int, world_size: int, folder: str) -> None:
     for _ in range(2):
         root = f'{folder}/root'
         out.append(MirageDataset(mine, 2, root=root, distributed=True))
+    # What any of them reads is part of the name.
+    last = mine[::-1] if rank == world_size - 1 else mine
+    root = f'{folder}/root'
+    out.append(MirageDataset(last, 2, root=root, distributed=True))
     named = {'root': f'{folder}/named', 'source_id': 'a', 'distributed': True}
     out.append(MirageDataset(mine, 2, **named))
     out.append(MirageDataset(None, 2, **named))
@@ -80,7 +84,7 @@ def test_any_number_of_processes(world_size: int, tmp_path: Path) -> None:
     expected = [MirageDataset(GRAPHS, 2, **options) for options in OPTIONS]
     expected.append(MirageDataset(GRAPHS[:1], 1))
     expected.append(MirageDataset(ToyMolecules(num_graphs=200), 2, 0.2))
-    expected += [MirageDataset(GRAPHS, 2)] * 4
+    expected += [MirageDataset(GRAPHS, 2)] * 5
     for rank in range(world_size):
         found = torch.load(tmp_path / f'{rank}.pt', weights_only=False)
         assert len(found) == len(expected)
@@ -93,10 +97,11 @@ def test_any_number_of_processes(world_size: int, tmp_path: Path) -> None:
             assert dataclasses.replace(report, **times) == dataclasses.replace(
                 want.report, **times
             )
-    # One cache of each, written by one process.
-    for name in ('root', 'named'):
-        files = sorted((tmp_path / name / 'processed').iterdir())
-        assert [file.suffix for file in files] == ['.json', '.pt']
+    # One cache of each source, written by one process.
+    for name, number in [('root', 2), ('named', 1)]:
+        files = [*(tmp_path / name / 'processed').iterdir()]
+        suffixes = sorted(file.suffix for file in files)
+        assert suffixes == ['.json'] * number + ['.pt'] * number
 
 
 def caught(call: Callable[[], Any]) -> str:

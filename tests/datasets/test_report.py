@@ -1,6 +1,7 @@
 """The report, against counts by hand."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from torch_geometric.data import Data
 
 from pyg_distill.datasets import DistillationReport, MirageDataset
 from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.loader import TreeSetLoader
 from tests.datasets.sources import Graphs, path, random_graphs
 
 # Class 0: {1} in both; class 1: {5} in two of three, {6} in one.
@@ -138,6 +140,8 @@ def test_prints_as_a_table() -> None:
         '0                2       3       1        100.0%         60.0%',
         '1                3       2       1         66.7%         75.0%',
         '5 distinct trees in all; distilled in 1.23 s',
+        'batches of 2: 2 nodes and 0 edges, or 2 and 0 if trees are shared, '
+        '1.0 times fewer: TreeSetLoader does not pay',
         '4,321 bytes on disk',
         'left out: name',
     ]
@@ -146,7 +150,7 @@ def test_prints_as_a_table() -> None:
 def test_prints_without_edges_and_files() -> None:
     lines = str(MirageDataset([path(1)], 0).report).splitlines()
     assert lines[4].split() == ['edges', '0', '0', '-']
-    assert lines[-2].startswith('1 distinct trees in all')
+    assert lines[-3].startswith('1 distinct trees in all')
     # One node with its root, counts and weight takes more than the node.
     assert lines[-1].startswith('larger than the source')
 
@@ -158,3 +162,44 @@ def test_lossless_keeps_everything() -> None:
         1: ClassSummary(3, 2, 3, 1.0, 1.0),
     }
     assert report.num_trees == 5
+
+
+@pytest.mark.parametrize('num_features', [3, None])
+@pytest.mark.parametrize('selection', ['patterns', 'lossless'])
+def test_predicts_what_sharing_saves(
+    num_features: int | None, selection: str
+) -> None:
+    graphs = random_graphs(9, (0, 1), num_features=num_features)
+    dataset = MirageDataset(graphs, 2, selection=selection)
+    sharing = dataset.report.sharing
+    read = graphs if selection == 'lossless' else list(dataset)
+    assert sharing.batch_size == len(dataset)
+    assert sharing.num_nodes == sum(data.num_nodes for data in read)
+    assert sharing.num_edges == sum(data.num_edges for data in read)
+    # One batch holds all, so that nothing is left to chance.
+    (batch,) = TreeSetLoader(dataset, batch_size=len(dataset))
+    if selection == 'lossless':
+        assert sharing.num_shared_nodes == pytest.approx(batch.num_nodes)
+        assert sharing.num_shared_edges == pytest.approx(batch.num_edges)
+    else:
+        assert sharing.num_shared_nodes <= batch.num_nodes + 1e-6
+
+
+def test_predicts_for_usual_batches(real_dataset: Callable) -> None:
+    dataset = MirageDataset(real_dataset('MUTAG'), 2, selection='lossless')
+    sharing = dataset.report.sharing
+    assert sharing.batch_size == 128
+    seed = torch.Generator().manual_seed(0)
+    loader = TreeSetLoader(
+        dataset, 128, shuffle=True, drop_last=True, generator=seed
+    )
+    sizes = [
+        [batch.num_nodes, batch.num_edges]
+        for _ in range(50)
+        for batch in loader
+    ]
+    nodes, edges = torch.tensor(sizes, dtype=torch.double).mean(dim=0).tolist()
+    assert sharing.num_shared_nodes == pytest.approx(nodes, rel=0.01)
+    assert sharing.num_shared_edges == pytest.approx(edges, rel=0.01)
+    assert sharing.pays
+    assert 'TreeSetLoader pays off' in str(dataset.report)

@@ -100,6 +100,12 @@ class ABKDLoss(PairwiseLoss):
         num_groups (int, optional): The number of groups with
             :obj:`granularity="group"`, which are random but fixed by the
             position of a node. (default: :obj:`512`)
+        max_nodes (int, optional): The number of nodes that are compared in
+            training mode with :obj:`granularity="node"`, drawn anew in each
+            call, once for all layers. The mean over them is one over all
+            nodes in expectation, apart from the student's mean row, which is
+            that of the drawn nodes. By default, all nodes are compared.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or
@@ -128,6 +134,7 @@ class ABKDLoss(PairwiseLoss):
         subspace: bool = False,
         hidden_channels: int = 64,
         num_groups: int = 512,
+        max_nodes: int | None = None,
     ) -> None:
         super().__init__()
         check_choice('granularity', granularity, GRANULARITIES)
@@ -147,6 +154,18 @@ class ABKDLoss(PairwiseLoss):
                 "'num_groups' must be 2 or more to centre (got 1); pass more "
                 'groups, or center=False'
             )
+        if max_nodes is not None:
+            check_count('max_nodes', max_nodes)
+            if granularity != 'node':
+                raise ValueError(
+                    f"'max_nodes' draws from nodes (got granularity="
+                    f'{granularity!r}); leave one of the two out'
+                )
+            if center and max_nodes == 1:
+                raise ValueError(
+                    "'max_nodes' must be 2 or more to centre (got 1); pass "
+                    'more nodes, or center=False'
+                )
         if subspace and projection != 'both':
             raise ValueError(
                 f"'subspace' maps two projected sides (got projection="
@@ -163,6 +182,7 @@ class ABKDLoss(PairwiseLoss):
         self.subspace = subspace
         self.hidden_channels = hidden_channels
         self.num_groups = num_groups
+        self.max_nodes = max_nodes
 
         teacher = split_channels('teacher_channels', teacher_channels)
         student = split_channels('student_channels', student_channels)
@@ -257,6 +277,8 @@ class ABKDLoss(PairwiseLoss):
             names += ['hidden_channels']
         if self.granularity == 'group':
             names += ['num_groups']
+        if self.max_nodes is not None:
+            names += ['max_nodes']
         options = [f'{name}={getattr(self, name)!r}' for name in names]
         num_teacher, num_student = self.num_layers
         return ', '.join([f'{num_teacher} -> {num_student} layers', *options])
@@ -284,5 +306,6 @@ class ABKDLoss(PairwiseLoss):
             'subspace',
             'hidden_channels',
             'num_groups',
+            'max_nodes',
         )
         return {name: getattr(self, name) for name in names}

@@ -13,6 +13,7 @@ from pyg_distill.nn.losses.folded import folded_distance
 from pyg_distill.nn.losses.groups import group_layers
 from pyg_distill.nn.losses.projection import LayerProjection
 from pyg_distill.nn.losses.rows import normalize_rows, pool_rows
+from pyg_distill.nn.losses.sampling import draw_rows
 from pyg_distill.nn.losses.target import TeacherTarget
 
 
@@ -40,6 +41,7 @@ class LayerMatching(torch.nn.Module):
         subspace: bool,
         hidden_channels: int,
         num_groups: int,
+        max_nodes: int | None,
     ) -> None:
         super().__init__()
         self.teacher_channels = list(teacher_channels)
@@ -49,6 +51,7 @@ class LayerMatching(torch.nn.Module):
         self.reduction = reduction
         self.center = center
         self.num_groups = num_groups
+        self.max_nodes = max_nodes
 
         self.teacher_projection = None
         if projection == 'both':
@@ -103,14 +106,12 @@ class LayerMatching(torch.nn.Module):
         """The loss, the attention and, unless folded, the distances."""
         if not isinstance(teacher, TeacherTarget):
             teacher = self.prepare(teacher, batch, size, self.folds)
-        elif teacher.spread is not None and not self.folds:
-            raise ValueError(
-                "'teacher' was prepared with fixed attention and an untouched "
-                "teacher's side, which this loss has not; call its own "
-                'prepare()'
-            )
+        else:
+            self._check_target(teacher)
         rows = self._student_rows(student, batch, size)
         self._check_rows(teacher, rows)
+        if self.training and self.max_nodes is not None:
+            teacher, rows = draw_rows(teacher, rows, self.max_nodes)
         if teacher.spread is not None:
             return self._folded_loss(teacher, rows), self.weights(), None
         attention = self.weights(teacher, student)
@@ -288,17 +289,30 @@ class LayerMatching(torch.nn.Module):
         wide = [self._wide(x) for x in layers]
         return pool_rows(wide, self.granularity, self.num_groups, batch, size)
 
+    def _check_target(self, target: TeacherTarget) -> None:
+        folded = target.spread is not None
+        untouched = not folded and not target.squares
+        if (
+            (folded and not self.folds)
+            or untouched != (self.teacher_projection is not None)
+            or (self.learned is not None and not target.means)
+        ):
+            raise ValueError(
+                "'teacher' must be a target of this loss (got one for another "
+                'attention or projection); call its own prepare()'
+            )
+        widths = [self.teacher_channels[i[0]] for i, _ in self.groups]
+        if untouched:
+            widths = self.teacher_channels
+        got = [x.size(-1) for x in target.layers]
+        if got != widths:
+            raise ValueError(
+                f"'teacher' must be a target of this loss (got one of layers "
+                f'of {got} channels, not {widths}); call its own prepare()'
+            )
+
     def _check_rows(self, target: TeacherTarget, rows: list[Tensor]) -> None:
         check_rows([target.num_rows], [x.size(0) for x in rows])
-        if self.teacher_projection is None:
-            widths = [self.teacher_channels[i[0]] for i, _ in self.groups]
-            got = [x.size(-1) for x in target.layers]
-            if got != widths:
-                raise ValueError(
-                    f"'teacher' must be a target of this loss (got one of "
-                    f'layers of {got} channels, not {widths}); call its own '
-                    f'prepare()'
-                )
         if self.center and target.num_rows < 2:
             raise ValueError(
                 f"'granularity' {self.granularity!r} must have two rows or "

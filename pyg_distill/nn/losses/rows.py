@@ -70,9 +70,14 @@ def scale_down(x: Tensor) -> Tensor:
 
 
 def inverse_of_largest(x: Tensor) -> Tensor:
-    """What brings the largest entry of each layer :obj:`[J, N, F]` to 1."""
+    """What brings the largest entry of each layer :obj:`[J, N, F]` to 1.
+
+    It is 0 for a layer of zeros, and for one that has all but vanished: what it
+    gets would be infinite.
+    """
     largest = x.detach().abs().amax(dim=(-2, -1), keepdim=True)
-    return torch.where(largest == 0, 1.0, largest).reciprocal()
+    vanished = largest < torch.finfo(x.dtype).tiny
+    return torch.where(vanished, 0.0, largest.reciprocal())
 
 
 def inverse_lengths(square: Tensor, mean: Tensor | None) -> Tensor:

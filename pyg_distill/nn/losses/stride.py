@@ -13,6 +13,7 @@ from pyg_distill.nn.losses.node_types import Channels
 from pyg_distill.nn.losses.options import check_count, check_positive
 from pyg_distill.nn.losses.projection import LayerProjection
 from pyg_distill.nn.losses.rows import normalize_rows
+from pyg_distill.nn.losses.sampling import draw_rows
 from pyg_distill.nn.losses.target import TeacherTarget
 
 Self = TypeVar('Self', bound='StrideLoss')
@@ -175,12 +176,7 @@ class StructureMatching(LayerMatching):
         distance = super().distances(target, rows)
         if self.structure_weight == 0:
             return distance
-        num_rows = target.num_rows
-        if num_rows > self.num_samples:
-            index = torch.randperm(num_rows, device=rows[0].device)
-            index = index[: self.num_samples]
-            target = target.select(index)
-            rows = [x[index] for x in rows]
+        target, rows = draw_rows(target, rows, self.num_samples)
         teacher = self._unit(
             self.teacher_structure, [x.squeeze(0) for x in target.layers]
         )

@@ -1,5 +1,6 @@
 """What was got, what is needed, what to try: each in one line."""
 
+import itertools
 import re
 
 import pytest
@@ -174,14 +175,28 @@ def test_target_of_other_rows():
 
 
 def test_target_of_another_loss():
-    target = ABKDLoss(*WIDTHS).prepare(TEACHER)
-    for other in [ABKDLoss(*WIDTHS, 'learned'), StrideLoss(*WIDTHS)]:
+    losses = [
+        ABKDLoss(*WIDTHS),
+        ABKDLoss(*WIDTHS, 'learned'),
+        ABKDLoss(*WIDTHS, 'uniform', projection='both'),
+        StrideLoss(*WIDTHS),
+    ]
+    # Learned attention reads more than the others do.
+    fine = {(0, 0), (1, 1), (1, 0), (2, 2), (3, 3), (3, 2)}
+    for i, j in itertools.product(range(4), repeat=2):
+        target = losses[i].prepare(TEACHER)
+        torch.manual_seed(0)
+        if (i, j) in fine:
+            got = losses[j](target, STUDENT)
+            torch.manual_seed(0)
+            torch.testing.assert_close(got, losses[j](TEACHER, STUDENT))
+            continue
         with raises(
             ValueError,
-            "'teacher' was prepared with fixed attention and an untouched "
-            "teacher's side, which this loss has not; call its own prepare()",
+            "'teacher' must be a target of this loss (got one for another "
+            'attention or projection); call its own prepare()',
         ):
-            other(target, STUDENT)
+            losses[j](target, STUDENT)
     with raises(
         TypeError,
         "'teacher' must be a list of one tensor a layer (got dict); "

@@ -1,0 +1,25 @@
+"""A part of the nodes in the place of all."""
+
+import torch
+from torch import Tensor
+
+from pyg_distill.nn.losses.target import TeacherTarget
+
+
+def draw_rows(
+    target: TeacherTarget, rows: list[Tensor], num_rows: int
+) -> tuple[TeacherTarget, list[Tensor]]:
+    """The same rows of both sides, or all of them if they are few.
+
+    They are drawn anew in each call, without replacement and by the global
+    generator of the device.
+
+    Args:
+        target (TeacherTarget): The teacher's side.
+        rows (list[torch.Tensor]): The student's layers.
+        num_rows (int): How many rows to draw.
+    """
+    if target.num_rows <= num_rows:
+        return target, rows
+    index = torch.randperm(target.num_rows, device=rows[0].device)[:num_rows]
+    return target.select(index), [x.index_select(0, index) for x in rows]
