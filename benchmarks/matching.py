@@ -1,18 +1,19 @@
 r"""What a loss adds to a student's step: milliseconds, percent and memory.
 
-Losses are those of this package with the teacher's side prepared, the same
-loss in a loop over all pairs of layers, and the contrastive loss of the G-CRD
-paper, https://arxiv.org/abs/2111.04964, between the last layers of all nodes:
-its similarities are a matrix of nodes by nodes, so that nodes are sampled up to
+Losses are those of this package with the teacher's side prepared (`sampled`:
+8,192 nodes drawn in each step), the same loss in a loop over all pairs of
+layers, and the contrastive loss of the G-CRD paper,
+https://arxiv.org/abs/2111.04964, between the last layers of all nodes: its
+similarities are a matrix of nodes by nodes, so that nodes are sampled up to
 16,384 as there. `--teacher` runs the teacher in every step or keeps what it
 said, both through Distiller, instead.
 
 The student is a plain GCN without dropout or norms on a random graph, and its
 step is forward, cross-entropy and backward. Milliseconds are those of the
-processor, steps with and without a loss take turns, and medians are compared.
-Memory is that of a fresh process, as the system (Linux) counts it, in MiB: what
-the teacher's side of a loss holds, and what a step needs beyond that and more
-than a step of the student alone.
+processor, steps with and without a loss take turns, and medians are compared,
+of fewer steps where they are long. Memory is that of a fresh process, as the
+system (Linux) counts it, in MiB: what the teacher's side of a loss holds, and
+what a step needs beyond that and more than a step of the student alone.
 """
 
 import argparse
@@ -34,11 +35,25 @@ from pyg_distill.nn import (
 )
 
 PRESETS = {
-    # Nodes, features, degree, classes, teacher's width and depths, student.
-    'cora': (2708, 1433, 4, 7, 64, [4, 16, 64], 16, 4),
-    'large': (40000, 128, 14, 40, 256, [3], 64, 2),
+    # Nodes, features, degree, classes, teacher's width and depths, student's
+    # width and depth, repeats.
+    'cora': (2708, 1433, 4, 7, 64, [4, 16, 64], 16, 4, 9),
+    'large': (40000, 128, 14, 40, 256, [3], 64, 2, 5),
 }
-NAMES = ['diagonal', 'uniform', 'group', 'learned', 'paper', 'stride', 'gcrd']
+NAMES = [
+    'diagonal',
+    'uniform',
+    'sampled',
+    'group',
+    'learned',
+    'paper',
+    'stride',
+    'gcrd',
+    'loop',
+]
+MAX_NODES = 8192
+# Seconds after which a loss is not repeated.
+LONG = 25
 
 parser = argparse.ArgumentParser()
 parser.add_argument('--preset', choices=list(PRESETS), default='cora')
@@ -47,9 +62,9 @@ parser.add_argument('--num_nodes', type=int)
 parser.add_argument('--teacher_layers', type=int, nargs='+')
 parser.add_argument('--hidden_channels', type=int)
 parser.add_argument('--num_layers', type=int)
-parser.add_argument('--losses', nargs='+', default=[*NAMES, 'loop'])
+parser.add_argument('--losses', nargs='+', choices=NAMES)
 parser.add_argument('--max_samples', type=int, default=16384)
-parser.add_argument('--repeats', type=int, default=9)
+parser.add_argument('--repeats', type=int)
 parser.add_argument('--num_threads', type=int, default=1)
 args = parser.parse_args()
 preset = PRESETS[args.preset]
@@ -58,6 +73,11 @@ _, num_features, degree, num_classes, width = preset[:5]
 depths = args.teacher_layers or preset[5]
 hidden = args.hidden_channels or preset[6]
 num_layers = args.num_layers or preset[7]
+repeats = args.repeats or preset[8]
+# What draws from nodes needs more than it draws.
+names = args.losses or [
+    name for name in NAMES if name != 'sampled' or num_nodes > MAX_NODES
+]
 
 
 class PairLoop(torch.nn.Module):
@@ -105,6 +125,8 @@ class GCRD(torch.nn.Module):
 
 
 def make(name, taught, learned):
+    if name == 'sampled':
+        return ABKDLoss(taught, learned, max_nodes=MAX_NODES)
     if name == 'group':
         return ABKDLoss(taught, learned, granularity='group')
     if name == 'paper':
@@ -145,7 +167,7 @@ def needs(step, *inputs):
     return size('VmHWM') - before
 
 
-def steps(name, depth, repeats, sender=None):
+def steps(name, depth, sender=None):
     """Milliseconds of steps without and with a loss."""
     x, edge_index, y, student = setting()
     recorder = LayerRecorder(student)
@@ -176,7 +198,11 @@ def steps(name, depth, repeats, sender=None):
         held = size('VmRSS') - before
         sender.send((held, needs(step, loss, target) - alone))
         return None
-    times = [(step(), step(loss, target)) for _ in range(repeats + 1)]
+    start, times = time.process_time(), []
+    for _ in range(repeats + 1):
+        times.append((step(), step(loss, target)))
+        if len(times) > 1 and time.process_time() - start > LONG:
+            break
     return [statistics.median(t) for t in zip(*times[1:], strict=True)]
 
 
@@ -184,7 +210,7 @@ def memory(name, depth):
     """MiB that the prepared teacher holds, and that a step needs in all."""
     context = multiprocessing.get_context('fork')
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=steps, args=(name, depth, 1, sender))
+    child = context.Process(target=steps, args=(name, depth, sender))
     child.start()
     sender.close()
     try:
@@ -197,7 +223,10 @@ def memory(name, depth):
 
 def with_teacher():
     x, edge_index, y, student = setting()
-    print(f'{"":>14}{"student":>9}{"cached":>9}{"":>7}{"each step":>10}')
+    print(
+        f'{"":>26}{"teacher cached":>19}{"in each step":>19}\n'
+        f'teacher layers  student ms' + f'{"added ms":>12}{"%":>7}' * 2
+    )
     for depth in depths:
         teacher = GCN(num_features, width, depth, num_classes)
         cache = TeacherCache.from_inputs(teacher, (x, edge_index))
@@ -206,7 +235,7 @@ def with_teacher():
             for side in (cache, teacher)
         ]
         times = []
-        for _ in range(args.repeats + 1):
+        for _ in range(repeats + 1):
             row = []
             for model in (student, *both):
                 start = time.process_time()
@@ -219,8 +248,10 @@ def with_teacher():
         alone, *others = (
             statistics.median(t) for t in zip(*times[1:], strict=True)
         )
-        row = ''.join(f'{t - alone:>9.1f}{t / alone - 1:>7.0%}' for t in others)
-        print(f'{depth:>14}{alone:>9.1f}{row}', flush=True)
+        row = ''.join(
+            f'{t - alone:>12.1f}{t / alone - 1:>7.0%}' for t in others
+        )
+        print(f'{depth:>14}{alone:>12.1f}{row}', flush=True)
 
 
 print(
@@ -232,12 +263,12 @@ if args.teacher:
 else:
     print('teacher layers  loss     added ms      %  held MiB  step MiB')
     # All of it before anything is computed here, so that processes are fresh.
-    pairs = [(depth, name) for depth in depths for name in args.losses]
+    pairs = [(depth, name) for depth in depths for name in names]
     sizes = {pair: memory(pair[1], pair[0]) for pair in pairs}
     for depth in depths:
-        for name in args.losses:
+        for name in names:
             held, most = sizes[depth, name]
-            alone, with_loss = steps(name, depth, args.repeats)
+            alone, with_loss = steps(name, depth)
             added = with_loss - alone
             print(
                 f'{depth:>14}  {name:<10}{added:>7.1f}{added / alone:>7.0%}'

@@ -14,7 +14,6 @@ from pyg_distill.datasets.counting.frequent_trees import (
 )
 from pyg_distill.datasets.counting.processes import Processes
 from pyg_distill.datasets.counting.shard import Shard
-from pyg_distill.datasets.counting.tree_counts import TreeCounts
 from pyg_distill.datasets.lossless import select_lossless, summarise_lossless
 from pyg_distill.datasets.materialising import (
     add_weights,
@@ -171,14 +170,10 @@ def _lossless(
 ) -> tuple[list[Data], dict[int, ClassSummary]] | None:
     def build() -> list[Data]:
         out: list[Data] = []
-        counts = []
         for part in shard.parts('Building trees'):
-            counts.append(TreeCounts.of(part))
             chosen = select_lossless(part)
             y_dim = part.source.y_dim
             out += materialise(part.forest, chosen, options.compact, y_dim)
-        if counts:
-            shard.check_again(TreeCounts.merge(counts))
         return out
 
     doing = 'building trees'

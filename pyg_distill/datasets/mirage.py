@@ -158,39 +158,47 @@ class MirageDataset(InMemoryDataset):
         distributed: bool = False,
         log: bool = True,
     ) -> None:
-        if isinstance(source, str | PathLike):
-            raise TypeError(
-                f"'{self.__class__.__name__}' expects the source first (got "
-                f"'{type(source).__name__}'); pass the folder as root=..."
-            )
-        self._options = MirageOptions(
-            num_layers,
-            selection,
-            PatternOptions(
-                min_support,
-                patterns,
-                shared,
-                root_count,
-                max_patterns,
-                max_size,
-            ),
-            balance,
-            compact,
-            exclude_keys,
-            verify,
-        )
-        if source_id is not None and root is None:
-            raise ValueError(
-                f"'source_id' names the source of a cache, which needs a root "
-                f'(got source_id={source_id!r} and root=None)'
-            )
-        check_transform(transform)
-        super().__init__(root, transform, log=log, force_reload=force_reload)
+        processes = Processes(distributed)
 
+        def read_options() -> dict[str, Any]:
+            if isinstance(source, str | PathLike):
+                raise TypeError(
+                    f"'{self.__class__.__name__}' expects the source first "
+                    f"(got '{type(source).__name__}'); pass the folder as "
+                    f'root=...'
+                )
+            self._options = MirageOptions(
+                num_layers,
+                selection,
+                PatternOptions(
+                    min_support,
+                    patterns,
+                    shared,
+                    root_count,
+                    max_patterns,
+                    max_size,
+                ),
+                balance,
+                compact,
+                exclude_keys,
+                verify,
+            )
+            if source_id is not None and root is None:
+                raise ValueError(
+                    f"'source_id' names the source of a cache, which needs a "
+                    f'root (got source_id={source_id!r} and root=None)'
+                )
+            check_transform(transform)
+            return self._options.to_dict() | {
+                'root': None if root is None else str(root),
+                'source_id': source_id,
+                'force_reload': force_reload,
+            }
+
+        processes.check_alike(read_options)
+        super().__init__(root, transform, log=log, force_reload=force_reload)
         # PyG's own `root` is a folder even if none was given.
-        found = self._obtain(
-            source, source_id, root is not None, Processes(distributed)
-        )
+        found = self._obtain(source, source_id, root is not None, processes)
         self._data, self.slices, self.report = found
 
     @classmethod
@@ -254,7 +262,6 @@ class MirageDataset(InMemoryDataset):
         has_cache: bool,
         processes: Processes,
     ) -> Distilled:
-        processes.check_alike(self._options.to_dict())
         shard = Shard(
             source,
             self._options,
@@ -290,7 +297,9 @@ class MirageDataset(InMemoryDataset):
                     store(*result, paths)
 
             processes.in_first(write, 'writing the cache')
-        restored = processes.in_first(lambda: restore(paths), 'reading it')
+        restored = processes.in_first(
+            lambda: restore(paths), 'reading the cache'
+        )
         return processes.share(restored, 'sharing the result')
 
     def _digest_of(self, content: str) -> str:

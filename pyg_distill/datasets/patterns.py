@@ -85,7 +85,7 @@ def select_patterns(
             counts.append(mean_counts(sets, member.occurrences, member.size))
         else:
             counts.append(torch.ones_like(sets.item))
-        roots.append(frequent.root[sets.item])
+        roots.append(frequent.root_of(sets.item))
         sizes.append(sets.ptr.diff())
         labels.append(torch.full_like(sets.support, label))
         supports.append(sets.support)

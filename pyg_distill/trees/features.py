@@ -13,6 +13,8 @@ from pyg_distill.trees.hashing import (
 )
 
 _INTEGER, _FLOAT, _COMPLEX = 1, 2, 3
+# PyTorch stores these, but selects no entries of them.
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 # Entries that are looked at together, which bounds the memory that is needed,
 # and those that stay in the cache, as full rows are bound by memory otherwise.
 _BLOCK, _CACHED = 1 << 20, 1 << 16
@@ -69,6 +71,8 @@ def _num_rows(num_entries: int, num_columns: int) -> int:
 
 
 def _hash_rows(value: Tensor, constant: Tensor, name: str) -> Tensor:
+    if value.dtype in _UNSIGNED:
+        value = value.long()
     is_set = (value != 0).reshape(-1)
     if _SPARSE * int(is_set.count_nonzero()) <= is_set.numel():
         return _hash_sparse(value, is_set.nonzero().view(-1), constant, name)

@@ -107,7 +107,7 @@ def test_any_number_of_processes(world_size: int, tmp_path: Path) -> None:
 def caught(call: Callable[[], Any]) -> str:
     try:
         call()
-    except Exception as error:
+    except BaseException as error:
         return f'{type(error).__name__}: {error}'
     return 'nothing'
 
@@ -120,9 +120,19 @@ def fail_in_turn(rank: int, world_size: int, folder: str) -> None:
     bad[0].x[:] = float('nan')
     last = rank == world_size - 1
 
-    class Broken(list):
+    class Once:
+        """Gives its graphs the first time only."""
+
+        def __init__(self) -> None:
+            self.rounds = 0
+
         def __iter__(self) -> Any:
-            raise OSError('the disk is gone')
+            self.rounds += 1
+            yield from [] if self.rounds > 1 else [Graphs(good), Graphs(good)]
+
+    class Interrupted(list):
+        def __len__(self) -> int:
+            raise KeyboardInterrupt
 
     def distil(source: Any, **options: Any) -> str:
         return caught(
@@ -140,6 +150,20 @@ def fail_in_turn(rank: int, world_size: int, folder: str) -> None:
         distil(good, max_patterns=1, min_support=1),
         distil(good[::-1] if last else good, shared='drop', min_support=1.0),
     ]
+    for options in (
+        {'min_support': 0 if last else 0.1},
+        {'force_reload': last},
+        {'source_id': 'a' if last else 'b'},
+        {'source_id': 'a' if last else None},
+    ):
+        out.append(distil(good, **options))
+    out.append(distil(Once() if last else good))
+    out.append(distil(Once() if last else good, selection='lossless'))
+    out.append(distil(Interrupted() if last else good))
+    if last:
+        root = None
+    out.append(distil(good))
+    root = f'{folder}/root'
     # After all that, the group is as good as new.
     out.append(distil(good))
     torch.save(out, f'{folder}/{rank}.pt')
@@ -167,7 +191,21 @@ def test_what_fails_in_one_process_is_told_in_all(tmp_path: Path) -> None:
     assert 'too many closed tree sets' in first[5]
     assert 'too many closed tree sets' in last[5]
     assert first[6].startswith('ValueError')
-    assert all(texts[7] == 'nothing' for texts in by_rank)
+    assert "'min_support' must be a count" in last[7]
+    assert 'process 2 of 3 failed while comparing options' in first[7]
+    for i, named in enumerate(
+        ['force_reload=False', "source_id='b'", 'source_id=None'], start=8
+    ):
+        assert f'got {named} in process 0' in first[i]
+        assert f'got {named} in process 0' in last[i]
+    for i in (11, 12):
+        assert 'second time' in last[i]
+        assert 'process 2 of 3 failed' in first[i]
+    assert last[13] == 'KeyboardInterrupt: '
+    assert first[13].endswith('so that all of them stop: KeyboardInterrupt')
+    assert 'root=' in first[14]
+    assert 'in process 0 and None in process 2' in last[14]
+    assert all(texts[15] == 'nothing' for texts in by_rank)
     files = sorted((tmp_path / 'root' / 'processed').iterdir())
     assert [file.suffix for file in files] == ['.json', '.pt']
 
@@ -194,7 +232,8 @@ def test_a_process_that_is_lost(tmp_path: Path) -> None:
     mp.spawn(lose_one, args=(2, str(tmp_path)), nprocs=2)
     text = (tmp_path / 'said').read_text()
     assert text.startswith('RuntimeError: a process was lost while')
-    assert 'nothing was written' in text
+    assert 'no cache is left half written' in text
+    assert 'timeout of the group' in text
     assert '\n' not in text
     assert not (tmp_path / 'root').exists()
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import Subset
+from torch.utils.data import ChainDataset, ConcatDataset, Subset
 from torch_geometric.data import Batch, Data, Dataset
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
@@ -36,6 +36,19 @@ class Stream:
     def __iter__(self) -> Iterator[Any]:
         self.rounds += 1
         yield from self.items
+
+
+class Iterable(torch.utils.data.IterableDataset):
+    """Has a length, as its loader wants to know, but no items."""
+
+    def __init__(self, graphs: list[Data]) -> None:
+        self.graphs = graphs
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+    def __iter__(self) -> Iterator[Data]:
+        yield from self.graphs
 
 
 def alike(found: MirageDataset, expected: MirageDataset) -> bool:
@@ -73,6 +86,12 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda g: [Graphs(part) for part in cut(g, 3, 4, 20)],
         lambda g: [Graphs(g)[:7], Lazy(g)[7:20], g[20:]],
         lambda g: [g[:7], Graphs(g)[7:20], g[20:]],
+        lambda g: [*g[:7], Graphs(g)[7:20], Batch.from_data_list(g[20:])],
+        lambda g: [ConcatDataset([Graphs(g[:5]), g[5:9]]), g[9:]],
+        Iterable,
+        lambda g: ChainDataset([Iterable(g[:9]), Iterable(g[9:])]),
+        lambda g: [Iterable(g[:9]), g[9:]],
+        lambda g: DataLoader(Iterable(g), batch_size=5),
         lambda g: [Subset(Graphs(g), range(7)), Subset(g, range(7, 24))],
         lambda g: [Batch.from_data_list(part) for part in cut(g, 6, 13)],
         lambda g: DataLoader(g, batch_size=7),
@@ -174,7 +193,9 @@ def test_the_cache_is_the_same_whatever_the_chunks(
     assert other.processed_paths[0] != found[0].processed_paths[0]
 
 
-def test_a_cached_stream_is_read_once_for_its_digest(tmp_path: Path) -> None:
+def test_a_cached_stream_is_read_once_for_its_digest(
+    tmp_path: Path, small_chunks: None
+) -> None:
     source = Stream(GRAPHS)
     MirageDataset(source, 2, root=str(tmp_path))
     assert source.rounds == 2
@@ -251,11 +272,11 @@ def test_a_chunk_that_cannot_be_read_is_named(small_chunks: None) -> None:
     graphs = [data.clone() for data in GRAPHS]
     graphs[17].x[:] = float('nan')
     text = message(ValueError, Lazy(graphs), 1)
-    assert 'begins with graph 15 ' in text
+    assert 'graph 0 is graph 15 of the source' in text
     assert 'contains NaN' in text
     graphs[17] = None
     text = message(TypeError, Stream(graphs), 1)
-    assert 'begins with graph 15 ' in text
+    assert 'graph 0 is graph 15 of the source' in text
     assert "'NoneType'" in text
 
 
@@ -267,10 +288,14 @@ def test_a_chunk_that_cannot_be_read_is_named(small_chunks: None) -> None:
         ('edge_attr', lambda data: None),
         ('y', lambda data: data.y.view(1, 1)),
         ('target', lambda data: torch.ones(1)),
+        ('weight', lambda data: torch.ones(1).long()),
+        ('weight', lambda data: torch.ones(1, 2)),
     ],
 )
 def test_chunks_with_other_attributes(name: str, change: Callable) -> None:
     graphs = [data.clone() for data in GRAPHS]
+    for data in graphs:
+        data.weight = torch.ones(1)
     for data in graphs[9:]:
         data[name] = change(data)
     parts = [Graphs(graphs[:9]), Graphs(graphs[9:])]
@@ -279,18 +304,107 @@ def test_chunks_with_other_attributes(name: str, change: Callable) -> None:
     assert 'chunks' in text
 
 
-@pytest.mark.parametrize('selection', ['patterns', 'lossless'])
-def test_a_source_that_changes_is_refused(selection: str) -> None:
-    class Restless(Stream):
-        def __iter__(self) -> Iterator[Any]:
-            self.rounds += 1
-            # The second time, every graph has lost its edges.
-            for data in self.items:
-                yield data if self.rounds == 1 else path(*[1] * data.num_nodes)
+class Restless(Stream):
+    """Gives something else every other time."""
 
-    graphs = [path(1, 2, 3), path(1, 2), path(1, 2, 3)]
-    text = message(ValueError, Restless(graphs), 1, selection=selection)
+    def __init__(self, first: list[Data], second: list[Data]) -> None:
+        super().__init__(first)
+        self.second = second
+
+    def __iter__(self) -> Iterator[Any]:
+        self.rounds += 1
+        yield from self.items if self.rounds % 2 else self.second
+
+
+def with_target(value: float) -> Data:
+    return path(1, 2, target=torch.tensor([value]))
+
+
+@pytest.mark.parametrize('selection', ['patterns', 'lossless'])
+@pytest.mark.parametrize(
+    ('first', 'second'),
+    [
+        ([path(1, 2)] * 9, [path(2, 2)] * 9),
+        ([path(1)] * 9, [path(1, 1, 1)] * 9),
+        ([path(1, 2)] * 9, [path(1, 2)] * 8),
+        ([path(1, 2)] * 9, []),
+        ([path(1)] * 6 + [path(2)] * 6, [path(2)] * 6 + [path(1)] * 6),
+        ([with_target(1.0)] * 9, [with_target(2.0)] * 9),
+    ],
+)
+def test_a_source_that_changes_is_refused(
+    first: list[Data], second: list[Data], selection: str, small_chunks: None
+) -> None:
+    source = Restless(first, second)
+    text = message(ValueError, source, 0, selection=selection)
     assert 'second time' in text
+    # All that is small enough to be kept is read once.
+    found = MirageDataset(Restless(first[:3], []), 0, selection=selection)
+    assert same(found, MirageDataset(first[:3], 0, selection=selection))
+
+
+def test_a_loader_that_shuffles_is_refused(small_chunks: None) -> None:
+    torch.manual_seed(0)
+    loader = DataLoader(GRAPHS, batch_size=4, shuffle=True)
+    assert 'shuffling' in message(ValueError, loader, 1)
+
+
+def test_an_iterator_in_disguise_is_refused() -> None:
+    class Once:
+        def __init__(self) -> None:
+            self.iterator = iter(GRAPHS)
+
+        def __iter__(self) -> Iterator[Data]:
+            return self.iterator
+
+    assert 'reads its source twice' in message(TypeError, Once(), 1)
+
+
+def test_a_get_of_ones_own_is_asked(tmp_path: Path, small_chunks: None) -> None:
+    class Doubled(OnDisk):
+        def get(self, idx: int) -> Data:
+            data = super().get(idx)
+            data.x = 2 * data.x
+            return data
+
+    source = Doubled(str(tmp_path), GRAPHS)
+    graphs = [data.clone() for data in GRAPHS]
+    for data in graphs:
+        data.x = 2 * data.x
+    assert alike(MirageDataset(source, 2), MirageDataset(graphs, 2))
+    source.close()
+
+
+def test_large_graphs_make_small_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chunks, 'MAX_NUMBERS', 40)
+    sizes = [
+        len(chunk) for chunk, _ in chunks.open_chunks(Stream(GRAPHS), 'test')
+    ]
+    assert sum(sizes) == 24
+    assert 1 <= max(sizes) < 5
+    assert alike(MirageDataset(Lazy(GRAPHS), 2), MirageDataset(GRAPHS, 2))
+
+
+def test_sizes_of_attributes_are_part_of_the_cache(
+    tmp_path: Path, small_chunks: None
+) -> None:
+    def cut_target(*sizes: int) -> Stream:
+        rows = torch.arange(3.0).split(list(sizes))
+        return Stream([path(1, target=row) for row in rows])
+
+    options = {'selection': 'lossless', 'root': str(tmp_path)}
+    first = MirageDataset(cut_target(1, 2), 0, **options)
+    second = MirageDataset(cut_target(2, 1), 0, **options)
+    assert first[0].target.numel() == 1
+    assert second[0].target.numel() == 2
+
+
+def test_labels_may_be_large(small_chunks: None) -> None:
+    graphs = [path(1, y=10**12), path(2), path(1, y=10**12)]
+    dataset = MirageDataset(graphs, 0)
+    assert sorted(dataset.report.classes) == [0, 10**12]
 
 
 def test_unequal_trees_of_one_key_in_two_chunks_are_found(

@@ -247,3 +247,12 @@ def test_what_is_no_dense_tensor_is_refused(value):
 def test_scalars_are_refused():
     with pytest.raises(ValueError, match=r"'x' needs one row a node or edge"):
         hash_features(torch.tensor(1.0), 'x')
+
+
+@pytest.mark.parametrize('dtype', [torch.uint16, torch.uint32, torch.uint64])
+@pytest.mark.parametrize('width', [1, 8])
+def test_unsigned_types(dtype: torch.dtype, width: int) -> None:
+    value = torch.zeros(20, width, dtype=torch.long)
+    value[::7, 0] = torch.arange(1, 4)
+    expected = hash_features(value, 'x')
+    assert torch.equal(hash_features(value.to(dtype), 'x'), expected)

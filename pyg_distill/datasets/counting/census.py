@@ -63,15 +63,16 @@ class Census:
         """Counts what there is in one part."""
         source = part.source
         label, graphs = source.label, source.graphs
-        num_classes = int(label.max()) + 1
-        num_nodes = graphs.node_ptr.diff().to(torch.double)
-        graph_count = torch.bincount(label, minlength=num_classes).tolist()
-        node_count = torch.bincount(label, num_nodes, num_classes).tolist()
-        present = [c for c, count in enumerate(graph_count) if count > 0]
+        present, which = label.unique(return_inverse=True)
+        num_nodes = torch.zeros_like(present)
+        num_nodes.index_add_(0, which, graphs.node_ptr.diff())
+        classes = present.tolist()
         return cls(
             counts=TreeCounts.of(part),
-            graphs_of_class={c: graph_count[c] for c in present},
-            nodes_of_class={c: int(node_count[c]) for c in present},
+            graphs_of_class=dict(
+                zip(classes, which.bincount().tolist(), strict=True)
+            ),
+            nodes_of_class=dict(zip(classes, num_nodes.tolist(), strict=True)),
             num_nodes=graphs.num_nodes,
             num_edges=graphs.num_edges,
             num_bytes=source.num_bytes,

@@ -23,16 +23,25 @@ class FrequentTrees:
     Shapes:
         - **graphs:** the trees; the tree of a root, walked back along the
           edges, is the tree it had in the source,
-        - **root:** the node of :obj:`graphs` with each tree, or -1 for trees
-          that these graphs do not hold :math:`(V)`,
+        - **tree**, **root:** the trees that were cut out, and their nodes in
+          :obj:`graphs` :math:`(U)`,
         - **occurrences:** which graph holds which of the trees,
         - **label:** the class of each graph :math:`(G)`.
     """
 
     graphs: Graphs
+    tree: Tensor
     root: Tensor
     occurrences: Occurrences
     label: Tensor
+
+    def root_of(self, tree: Tensor) -> Tensor:
+        """A node of :obj:`graphs` with each of some trees, :obj:`[n]`."""
+        size = int(self.tree.max()) + 1 if self.tree.numel() else 0
+        root = self.root.new_full((size,), -1)
+        # Of several, the last one to be written stays: the first one.
+        root[self.tree.flip(0)] = self.root.flip(0)
+        return root[tree]
 
     def cpu(self) -> 'FrequentTrees':
         """The same, ready to be sent to another process."""
@@ -44,6 +53,7 @@ class FrequentTrees:
                 graphs.edge_ptr.cpu(),
                 *(_cpu(getattr(graphs, name)) for name in IDENTITY),
             ),
+            self.tree.cpu(),
             self.root.cpu(),
             Occurrences(found.graph.cpu(), found.tree.cpu(), found.count.cpu()),
             self.label.cpu(),
@@ -68,6 +78,8 @@ class TreeCollector:
 
     def add(self, part: Part) -> None:
         """Takes the trees of further graphs."""
+        self.key = self.key.to(part.key.device)
+        self._seen = self._seen.to(part.key.device)
         number = look_up(self.key, part.key)
         found = part.occurrences
         kept = number[found.tree] >= 0
@@ -78,11 +90,11 @@ class TreeCollector:
         if not self.every:
             held = held[~self._seen[number[held]]]
         self._seen[number[held]] = True
-        graphs, roots = _cut_out(part, part.tree.first[held])
-        root = torch.full_like(self.key[:, 0], -1)
-        root[number[held]] = roots
+        graphs, root = _cut_out(part, part.tree.first[held])
         self._found.append(
-            FrequentTrees(graphs, root, occurrences, part.source.label)
+            FrequentTrees(
+                graphs, number[held], root, occurrences, part.source.label
+            )
         )
 
     def result(self) -> FrequentTrees | None:
@@ -107,12 +119,10 @@ def join_trees(parts: Sequence[FrequentTrees]) -> FrequentTrees:
         parts[0].root.new_tensor(num_edges),
         **columns,
     )
-    root = torch.full_like(parts[0].root, -1)
     start = graphs.node_ptr.tolist()
-    for part, offset in zip(parts, start, strict=False):
-        new = (root < 0) & (part.root >= 0)
-        root[new] = part.root[new] + offset
-
+    roots = [
+        part.root + offset for part, offset in zip(parts, start, strict=False)
+    ]
     first, occurrences = 0, []
     for part in parts:
         found = part.occurrences
@@ -122,7 +132,8 @@ def join_trees(parts: Sequence[FrequentTrees]) -> FrequentTrees:
         first += part.label.numel()
     return FrequentTrees(
         graphs,
-        root,
+        torch.cat([part.tree for part in parts]),
+        torch.cat(roots),
         Occurrences(
             torch.cat([found.graph for found in occurrences]),
             torch.cat([found.tree for found in occurrences]),

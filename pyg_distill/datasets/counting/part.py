@@ -79,6 +79,8 @@ class Part:
             for name, value in named.items()
             if value is not None
         }
+        for name, column in self.source.attributes.items():
+            out[name] = (column[0].dtype, tuple(column[0].size()[1:]))
         # Labels are cast, so that only their dimensions matter.
         out['y'] = (torch.long, (1,) * (self.source.y_dim - 1))
         return out

@@ -54,18 +54,19 @@ class Processes:
             return [work()]
         failure, outcome = _try(work)
         outcomes: list[Any] = [None] * self.size
+        sent = (doing, *outcome)
         self._call(
             doing,
             lambda: dist.gather_object(
-                outcome, outcomes if self.is_first else None
+                sent, outcomes if self.is_first else None
             ),
         )
-        errors = [None if o is None else o[1] for o in outcomes]
+        errors = [_error_of(o, doing) for o in outcomes]
         errors = self.share(errors, doing)
         if failure is not None:
             raise failure
         self._refuse(errors, doing)
-        return [o[0] for o in outcomes] if self.is_first else []
+        return [o[1] for o in outcomes] if self.is_first else []
 
     def in_first(self, work: Callable[[], T], doing: str) -> T | None:
         """Does the work in the first process alone.
@@ -104,30 +105,31 @@ class Processes:
         self._call(doing, lambda: dist.broadcast_object_list(box))
         return box[0]
 
-    def check_alike(self, options: dict[str, Any]) -> None:
+    def check_alike(self, read: Callable[[], dict[str, Any]]) -> None:
         """Refuses processes that do not want the same.
 
         Args:
-            options (dict): What this one wants.
+            read (callable): Tells what this one wants.
 
         Raises:
+            RuntimeError: If another one cannot tell.
             ValueError: If another one wants something else.
         """
-        by_rank = self.gather(lambda: options, 'comparing options')
+        doing = 'comparing options'
+        by_rank = self.gather(read, doing)
 
         def compare() -> None:
             for rank, other in enumerate(by_rank):
-                odd = [k for k in options if options[k] != other.get(k)]
-                if odd or set(other) != set(options):
-                    name = odd[0] if odd else 'selection'
-                    raise ValueError(
-                        f'all processes must be given the same options (got '
-                        f'{name}={options.get(name)!r} in process 0 and '
-                        f'{other.get(name)!r} in process {rank}); only the '
-                        f'source may differ'
-                    )
+                for name, value in by_rank[0].items():
+                    if name not in other or other[name] != value:
+                        raise ValueError(
+                            f'all processes must be given the same options '
+                            f'(got {name}={value!r} in process 0 and '
+                            f'{other.get(name)!r} in process {rank}); only '
+                            f'the source may differ'
+                        )
 
-        self.in_first(compare, 'comparing options')
+        self.in_first(compare, doing)
 
     def _call(self, doing: str, call: Callable[[], Any]) -> None:
         try:
@@ -135,9 +137,10 @@ class Processes:
         except RuntimeError as error:
             reason = str(error).partition('\n')[0]
             raise RuntimeError(
-                f'a process was lost while {doing} (process {self.rank} of '
-                f'{self.size} saw: {reason}); nothing was written, so look '
-                f'for its error and start all of them again'
+                f'a process was lost while {doing}, or took longer than the '
+                f'timeout of the group (process {self.rank} of {self.size} '
+                f'saw: {reason}); look for its error and start all of them '
+                f'again, no cache is left half written'
             ) from error
 
     def _refuse(self, errors: list[str | None], doing: str) -> None:
@@ -145,15 +148,24 @@ class Processes:
             if error is not None:
                 raise RuntimeError(
                     f'process {rank} of {self.size} failed while {doing}, so '
-                    f'that nothing was distilled: {error}'
+                    f'that all of them stop: {error}'
                 )
 
 
 def _try(
     work: Callable[[], T],
-) -> tuple[Exception | None, tuple[T | None, str | None]]:
+) -> tuple[BaseException | None, tuple[T | None, str | None]]:
     try:
         return None, (work(), None)
-    except Exception as error:
+    except BaseException as error:  # Interrupts as well, which are raised on.
         reason = str(error).partition('\n')[0]
-        return error, (None, f'{type(error).__name__}: {reason}')
+        name = type(error).__name__
+        return error, (None, f'{name}: {reason}' if reason else name)
+
+
+def _error_of(outcome: Any, doing: str) -> str | None:
+    if outcome is None:
+        return None
+    if outcome[0] != doing:
+        return f'it is {outcome[0]} already, after an error that was caught'
+    return outcome[2]

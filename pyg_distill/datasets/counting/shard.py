@@ -15,7 +15,6 @@ from pyg_distill.datasets.counting.frequent_trees import (
     TreeCollector,
 )
 from pyg_distill.datasets.counting.part import Part
-from pyg_distill.datasets.counting.tree_counts import TreeCounts
 from pyg_distill.datasets.options import MirageOptions
 from pyg_distill.datasets.reading.chunks import Chunks, open_chunks
 from pyg_distill.datasets.reading.digest import ContentDigest
@@ -54,7 +53,8 @@ class Shard:
         self.log = log
         self.seconds = 0.0
         self._whole: Part | None = None
-        self._digest: str | None = None
+        self._content: str | None = None
+        self._named: str | None = None
         self._census: Census | None = None
 
     @cached_property
@@ -66,14 +66,20 @@ class Shard:
 
     def digest(self) -> str:
         """A hash of all that is read, whatever the chunks."""
-        if self._digest is None:
-            self._count(with_digest=True)
-        return self._digest or ''
+        # Whether there is a cache should be known before keys are computed,
+        # but reading a second time would take longer than that.
+        if self._named is None:
+            self._count(with_census=not self._chunks.is_whole)
+        if self._content is None and self._whole is not None:
+            content = ContentDigest()
+            content.add(self._whole.source)
+            self._content = content.hexdigest()
+        return f'{self._content} {self._named}'
 
     def census(self) -> Census | None:
         """What is known of all graphs, if there are any."""
         if self._census is None:
-            self._count(with_digest=False)
+            self._count(with_census=True)
         return self._census
 
     def trees(self, key: Tensor) -> FrequentTrees | None:
@@ -81,59 +87,45 @@ class Shard:
         collector = TreeCollector(key, every=self.options.verify)
         for part in self.parts('Collecting trees'):
             collector.add(part)
-        out = collector.result()
-        if out is not None:
-            self.check_again(
-                TreeCounts.from_occurrences(out.occurrences, out.label, key),
-                key,
-            )
-        return out
-
-    def check_again(self, found: TreeCounts, key: Tensor | None = None) -> None:
-        """Refuses a source that gave other graphs when it was read again.
-
-        Args:
-            found (TreeCounts): What was counted this time.
-            key (torch.Tensor, optional): The trees that were looked at, of
-                shape :obj:`[V, 2]`; without, all. (default: :obj:`None`)
-
-        Raises:
-            ValueError: If something else was counted before.
-        """
-        if self._chunks.is_whole or self._census is None:
-            return
-        expected = self._census.counts
-        if not found.equal(expected if key is None else expected.only(key)):
-            raise ValueError(
-                f"'{self.owner}' got other graphs when it read the source a "
-                f'second time; distil without random transforms, and let '
-                f'nothing write to the source meanwhile'
-            )
+        return collector.result()
 
     def parts(self, what: str) -> Iterator[Part]:
-        """The graphs, as many at a time as there are in a chunk."""
+        """The graphs, as many at a time as there are in a chunk.
+
+        Args:
+            what (str): What is done with them, shown as progress.
+
+        Raises:
+            ValueError: If they are not those that were read before.
+        """
         if self._whole is not None:
             yield self._whole
             return
-        log = self.log and not self._chunks.is_whole
-        chunks = iter(self._chunks)
-        first = 0
+        is_whole = self._chunks.is_whole
+        chunks, content = iter(self._chunks), ContentDigest()
+        only, first = None, 0
+        log = self.log and not is_whole
         with tqdm(desc=what, unit=' graphs', disable=not log, delay=1) as bar:
-            while True:
-                start = perf_counter()
-                part = self._next(chunks, first)
-                self.seconds += perf_counter() - start
-                if part is None:
-                    return
-                first += part.source.graphs.num_graphs
-                if self._chunks.is_whole:
+            while (part := self._next(chunks, first)) is not None:
+                only = part if first == 0 else None
+                size = part.source.graphs.num_graphs
+                if is_whole:
                     self._whole = part
+                else:
+                    content.add(part.source)
+                first += size
                 yield part
-                bar.update(part.source.graphs.num_graphs)
+                bar.update(size)
+        if is_whole:
+            return
+        self._check_again(content.hexdigest())
+        # It turned out to be small, and need not be read again.
+        self._whole = only
 
     def _next(self, chunks: Iterator[Any], first: int) -> Part | None:
         is_whole = self._chunks.is_whole
         options = self.options
+        start = perf_counter()
         try:
             chunk, num_classes = next(chunks, (None, 0))
             if chunk is None:
@@ -147,32 +139,38 @@ class Shard:
             num_classes = max(source.num_classes, num_classes)
             source = replace(source, num_classes=num_classes)
             part = Part(source, options.num_layers, options.verify)
+            self.seconds += perf_counter() - start
             if not is_whole:
                 _ = part.forest  # Its errors are to be named, too.
         except (TypeError, ValueError) as error:
-            if is_whole:
+            if first == 0:
                 raise
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(
-                f'in the chunk that begins with graph {first} (counted from 0 '
-                f'there): {error}'
+                f'in a chunk whose graph 0 is graph {first} of the source: '
+                f'{error}'
             ) from error
         return part
 
-    def _count(self, with_digest: bool) -> None:
-        # Whether a cache exists should be known before keys are computed, but
-        # reading a second time would take longer than that.
-        digest, taker = ContentDigest(), CensusTaker()
+    def _check_again(self, content: str) -> None:
+        if self._content is None:
+            self._content = content
+        elif content != self._content:
+            raise ValueError(
+                f"'{self.owner}' got other graphs, or another order, when it "
+                f'read the source a second time; switch shuffling and random '
+                f'transforms off, pass an object whose __iter__ starts anew, '
+                f'and let nothing write to the source meanwhile'
+            )
+
+    def _count(self, with_census: bool) -> None:
+        taker = CensusTaker()
         num_classes, left_out = 0, set[str]()
-        with_census = not (with_digest and self._chunks.is_whole)
         for part in self.parts('Counting trees'):
             num_classes = max(num_classes, part.source.num_classes)
             left_out.update(part.source.left_out)
-            if with_digest:
-                digest.add(part.source)
             if with_census:
                 taker.add(Census.of(part))
-        if with_digest:
-            self._digest = digest.hexdigest(num_classes, left_out)
         if with_census:
             self._census = taker.result()
+        self._named = f'{num_classes} {sorted(left_out)}'

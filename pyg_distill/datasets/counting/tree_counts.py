@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from pyg_distill.datasets.counting.part import Part
-from pyg_distill.datasets.selection import Occurrences
 from pyg_distill.trees import unique_keys
 
 
@@ -29,24 +28,9 @@ class TreeCounts:
     @classmethod
     def of(cls, part: Part) -> 'TreeCounts':
         """Counts the graphs of one part."""
-        return cls.from_occurrences(
-            part.occurrences, part.source.label, part.key
-        )
-
-    @classmethod
-    def from_occurrences(
-        cls, found: Occurrences, label: Tensor, key: Tensor
-    ) -> 'TreeCounts':
-        """Counts the graphs that hold each of some trees.
-
-        Args:
-            found (Occurrences): Which graph holds which tree.
-            label (torch.Tensor): The class of each graph, :obj:`[G]`.
-            key (torch.Tensor): The key of each tree, ascending,
-                :obj:`[U, 2]`.
-        """
+        found, key = part.occurrences, part.key
         num_trees = max(1, key.size(0))
-        code = label[found.graph] * num_trees + found.tree
+        code = part.source.label[found.graph] * num_trees + found.tree
         code, support = torch.unique(code, return_counts=True)
         return cls(code // num_trees, key[code % num_trees], support)
 
@@ -80,19 +64,6 @@ class TreeCounts:
             kept |= (self.label == label) & (self.support >= count)
         key = self.key[kept]
         return key[unique_keys(key).first]
-
-    def only(self, key: Tensor) -> 'TreeCounts':
-        """Keeps the counts of some trees, given as keys :obj:`[V, 2]`."""
-        kept = look_up(key, self.key) >= 0
-        return TreeCounts(self.label[kept], self.key[kept], self.support[kept])
-
-    def equal(self, other: 'TreeCounts') -> bool:
-        """Whether both have counted the same."""
-        return (
-            torch.equal(self.label, other.label)
-            and torch.equal(self.key, other.key)
-            and torch.equal(self.support, other.support)
-        )
 
     def cpu(self) -> 'TreeCounts':
         """The same, ready to be sent to another process."""

@@ -1,10 +1,11 @@
 """Graphs that need not fit into memory -> chunks that do."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import Subset
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
 from torch_geometric.data import (
     Batch,
     Data,
@@ -13,13 +14,14 @@ from torch_geometric.data import (
     OnDiskDataset,
 )
 from torch_geometric.data.data import BaseData
-from torch_geometric.data.dataset import Dataset
 
 from pyg_distill.datasets.reading.collection import as_slice, check_repeatable
 from pyg_distill.datasets.reading.source import declared_classes
 
-# Enough to be fast, and few enough to fit into memory.
-CHUNK_SIZE = 1000
+# Enough to be fast, and few enough to fit into memory, whichever comes first.
+MAX_GRAPHS = 1000
+MAX_NUMBERS = 20_000_000
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Chunks:
         kind: How it is cut: not at all (:obj:`"whole"`), by index
             (:obj:`"ranges"`), or as it comes (:obj:`"parts"`).
         owner: The class named in error messages.
-        size: The graphs of a chunk, where it is free to be chosen.
+        max_graphs: The most graphs of a chunk.
     """
 
     source: Any
     kind: str
     owner: str
-    size: int
+    max_graphs: int
 
     @property
     def is_whole(self) -> bool:
@@ -54,53 +56,81 @@ class Chunks:
             yield self.source, 0
         elif self.kind == 'ranges':
             num_classes = declared_classes(self.source)
-            for start in range(0, len(self.source), self.size):
-                stop = min(start + self.size, len(self.source))
-                chunk = _read_range(self.source, range(start, stop))
-                yield chunk, num_classes
+            packer = _Packer(self.max_graphs)
+            for graphs in _by_index(self.source):
+                for chunk in packer.add(graphs):
+                    yield chunk, num_classes
+            if packer.graphs:
+                yield packer.empty(), num_classes
         else:
             yield from self._parts()
 
     def _parts(self) -> Iterator[tuple[Any, int]]:
-        # Graphs are put together, as chunks may be small.
-        graphs: list[Any] = []
+        packer = _Packer(self.max_graphs)
         for item in self.source:
-            if isinstance(item, Dataset | Subset):
-                if graphs:
-                    yield graphs, 0
-                    graphs = []
-                if len(item) > 0:
-                    yield from open_chunks(item, self.owner, self.size)
-            elif isinstance(item, Batch):
-                graphs += item.to_data_list()
+            if isinstance(item, Batch):
+                graphs = item.to_data_list()
+            elif isinstance(item, list | tuple) and _is_chunk(item):
+                graphs = item
             elif _is_chunk(item):
-                graphs += item
+                if packer.graphs:
+                    yield packer.empty(), 0
+                yield from open_chunks(
+                    item, self.owner, self.max_graphs, may_be_empty=True
+                )
+                continue
             else:
-                graphs.append(item)
-            if len(graphs) >= self.size:
-                yield graphs, 0
-                graphs = []
-        if graphs:
-            yield graphs, 0
+                graphs = [item]
+            for chunk in packer.add(graphs):
+                yield chunk, 0
+        if packer.graphs:
+            yield packer.empty(), 0
+
+
+class _Packer:
+    """Puts graphs together until they are enough for a chunk."""
+
+    def __init__(self, max_graphs: int) -> None:
+        self.max_graphs = max_graphs
+        self.graphs: list[Any] = []
+        self.numbers = 0
+
+    def add(self, graphs: Iterable[Any]) -> Iterator[list[Any]]:
+        for data in graphs:
+            self.graphs.append(data)
+            if isinstance(data, Data):
+                self.numbers += sum(
+                    value.numel()
+                    for value in data.to_dict().values()
+                    if isinstance(value, Tensor)
+                )
+            is_full = len(self.graphs) >= self.max_graphs
+            if is_full or self.numbers >= MAX_NUMBERS:
+                yield self.empty()
+
+    def empty(self) -> list[Any]:
+        graphs, self.graphs, self.numbers = self.graphs, [], 0
+        return graphs
 
 
 def open_chunks(
     source: Any,
     owner: str,
-    size: int = CHUNK_SIZE,
+    max_graphs: int = MAX_GRAPHS,
     may_be_empty: bool = False,
 ) -> Chunks:
     """Finds out how a source can be read without holding all of it.
 
     Lists of graphs and data sets in memory are one chunk. Other data sets are
-    read by index, :obj:`size` graphs at a time. Whatever else can be iterated
-    more than once may give graphs, or chunks of them: lists, data sets, or
-    mini-batches of a :class:`~torch_geometric.loader.DataLoader`.
+    read by index. Whatever else can be iterated more than once may give
+    graphs, or chunks of them: lists, data sets, or mini-batches of a
+    :class:`~torch_geometric.loader.DataLoader`.
 
     Args:
         source (Dataset or iterable): The graphs.
         owner (str): The class named in error messages.
-        size (int, optional): The graphs of a chunk. (default: :obj:`1000`)
+        max_graphs (int, optional): The most graphs of a chunk; fewer if they
+            are large. (default: :obj:`1000`)
         may_be_empty (bool, optional): Whether there may be no graph at all.
             (default: :obj:`False`)
 
@@ -119,47 +149,57 @@ def open_chunks(
         )
     source = as_slice(source)
     is_sequence = hasattr(source, '__len__') and hasattr(source, '__getitem__')
+    is_sequence &= not isinstance(source, IterableDataset)
     if isinstance(source, Mapping) or not (
         is_sequence or isinstance(source, Iterable)
     ):
+        remedy = 'pass a list of torch_geometric.data.Data'
+        if isinstance(source, Mapping):
+            remedy = 'use list(graphs.values())'
         raise TypeError(
             f"'{owner}' expects a data set, a list of graphs or an iterable of "
-            f"chunks of them (got '{type(source).__name__}'); use "
-            f'list(graphs.values()) on a dictionary'
+            f"chunks of them (got '{type(source).__name__}'); {remedy}"
         )
     if not is_sequence:
-        if iter(source) is source:
+        first = iter(source)
+        if first is source or first is iter(source):
             raise TypeError(
                 f"'{owner}' reads its source twice, which an iterator does not "
                 f"allow (got '{type(source).__name__}'); use list(...), or "
                 f'pass an object whose __iter__ starts anew'
             )
-        return Chunks(source, 'parts', owner, size)
+        return Chunks(source, 'parts', owner, max_graphs)
     if len(source) == 0:
         if may_be_empty:
-            return Chunks([], 'parts', owner, size)
+            return Chunks([], 'parts', owner, max_graphs)
         raise ValueError(
             f"'{owner}' expects at least one graph (got an empty "
             f"'{type(source).__name__}'); check the split"
         )
     if isinstance(source, list | tuple):
-        is_cut = all(_is_chunk(item) for item in source)
-        return Chunks(source, 'parts' if is_cut else 'whole', owner, size)
+        is_cut = any(_is_chunk(item) for item in source)
+        kind = 'parts' if is_cut else 'whole'
+        return Chunks(source, kind, owner, max_graphs)
     if isinstance(source, InMemoryDataset):
-        return Chunks(source, 'whole', owner, size)
+        return Chunks(source, 'whole', owner, max_graphs)
     check_repeatable(source, owner)
-    is_small = len(source) <= size
-    return Chunks(source, 'whole' if is_small else 'ranges', owner, size)
+    return Chunks(source, 'ranges', owner, max_graphs)
 
 
 def _is_chunk(item: Any) -> bool:
     if isinstance(item, list | tuple):
         return all(isinstance(data, BaseData) for data in item)
-    return isinstance(item, Batch | Dataset | Subset)
+    return isinstance(item, Batch | Dataset)
 
 
-def _read_range(source: Sequence[Any], index: range) -> list[Any]:
-    if isinstance(source, OnDiskDataset):
-        rows = source.indices()
-        return source.multi_get([rows[i] for i in index])
-    return [source[i] for i in index]
+def _by_index(source: Any) -> Iterator[Iterable[Any]]:
+    if not (
+        isinstance(source, OnDiskDataset)
+        and type(source).get is OnDiskDataset.get
+        and type(source).__getitem__ is OnDiskDataset.__getitem__
+    ):
+        yield (source[i] for i in range(len(source)))
+        return
+    rows = list(source.indices())
+    for start in range(0, len(rows), _AT_ONCE):
+        yield source.multi_get(rows[start : start + _AT_ONCE])

@@ -1,7 +1,6 @@
 """What a source holds -> a digest that does not depend on its chunks."""
 
 import hashlib
-from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -39,19 +38,12 @@ class ContentDigest:
             self._add(f'size of {name}', size)
             self._add(name, torch.cat([v.reshape(-1) for v in column]))
 
-    def hexdigest(self, num_classes: int, left_out: Collection[str]) -> str:
-        """The digest of all that was added.
-
-        Args:
-            num_classes (int): The classes that the source says it has.
-            left_out (list): The names of the attributes that are not read.
-        """
-        parts = [f'{num_classes}', ' '.join(sorted(left_out))]
-        parts += [
+    def hexdigest(self) -> str:
+        """The digest of all that was added."""
+        text = '\n'.join(
             f'{name} {self._columns[name].hexdigest()}'
             for name in sorted(self._columns)
-        ]
-        text = '\n'.join(parts)
+        )
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def _add(self, name: str, value: Tensor) -> None:

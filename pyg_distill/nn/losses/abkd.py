@@ -102,10 +102,10 @@ class ABKDLoss(PairwiseLoss):
             position of a node. (default: :obj:`512`)
         max_nodes (int, optional): The number of nodes that are compared in
             training mode with :obj:`granularity="node"`, drawn anew in each
-            call, once for all layers. The mean over them is one over all
-            nodes in expectation, apart from the student's mean row, which is
-            that of the drawn nodes. By default, all nodes are compared.
-            (default: :obj:`None`)
+            call, once for all layers. In expectation, the mean over them is
+            that over all nodes, apart from the mean row that is subtracted:
+            of projected layers, it is that of the drawn nodes. By default,
+            all nodes are compared. (default: :obj:`None`)
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or

@@ -101,9 +101,6 @@ def _distance(
     if weight is not None:
         weight = weight.to(x.dtype)
         if weight.size(-2) < weight.size(-1):
-            if not torch.is_grad_enabled():
-                # A function of its own is told of needs, but not of this.
-                x, weight = x.detach(), weight.detach()
             return MappedDistance.apply(x, weight, target, center)
     x, mean = scale_down(x), None
     if center:

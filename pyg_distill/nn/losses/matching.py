@@ -290,12 +290,9 @@ class LayerMatching(torch.nn.Module):
         return pool_rows(wide, self.granularity, self.num_groups, batch, size)
 
     def _check_target(self, target: TeacherTarget) -> None:
-        folded = target.spread is not None
-        untouched = not folded and not target.squares
-        if (
-            (folded and not self.folds)
-            or untouched != (self.teacher_projection is not None)
-            or (self.learned is not None and not target.means)
+        untouched = target.spread is None and not target.squares
+        if untouched != (self.teacher_projection is not None) or (
+            self.learned is not None and not target.means
         ):
             raise ValueError(
                 "'teacher' must be a target of this loss (got one for another "

@@ -77,11 +77,17 @@ def test_does_not_grow_with_the_teacher(attention):
 
 
 def test_moves_alone():
-    distiller, cache = build(abkd())
+    torch.manual_seed(0)
+    node = torch.arange(NUM_NODES).flip(0)
+    cache = TeacherCache(
+        torch.randn(NUM_NODES, 5), [torch.randn(NUM_NODES, 8)], node
+    )
+    distiller = Distiller(small(norm=None), cache, [ABKDLoss([8], [3])])
     distiller.to('meta')
     assert distiller._teacher.cache.outputs.device.type == 'meta'
-    assert cache.outputs.device.type == 'cpu'
-    assert cache.take(torch.tensor([3])).outputs.size() == (1, 5)
+    # The cache of the user stays where it is, and so do its rows.
+    taken = cache.take(torch.tensor([3])).outputs
+    assert torch.equal(taken, cache.outputs[NUM_NODES - 4 : NUM_NODES - 3])
 
 
 @pytest.mark.parametrize('rows', [None, 'n_id', 'batch_size'])

@@ -194,6 +194,7 @@ def pairs(
     num_groups: int = 512,
     structure: tuple[float, float] | None = None,
     nodes: list[int] | None = None,
+    drawn: list[int] | None = None,
 ) -> tuple[Matrix, Matrix]:
     """The attention and the distance of all pairs of one node type."""
     t_layers = [x.double().tolist() for x in teacher]
@@ -239,7 +240,14 @@ def pairs(
             if subspace:
                 common = matching.subspace.weights[0][0].tolist()
                 a, b = product(a, common), product(b, common)
+            if drawn is not None:
+                # Ahead of centring, except where a teacher was prepared.
+                b = [b[v] for v in drawn]
+                if projection == 'both':
+                    a = [a[v] for v in drawn]
             a, b = nu(a, center, normalize), nu(b, center, normalize)
+            if drawn is not None and projection != 'both':
+                a = [a[v] for v in drawn]
             value = distance(a, b)
             if structure is not None:
                 value += structure[0] * contrast(

@@ -61,6 +61,33 @@ def test_dead_layers(attention, projection, granularity, center):
         assert max(grad.norm().item() for grad in grads) <= bound
 
 
+@pytest.mark.parametrize('attention', ATTENTION)
+@pytest.mark.parametrize('projection', PROJECTION)
+@pytest.mark.parametrize('width', [2, 4])
+@pytest.mark.parametrize('center', [True, False])
+def test_layers_that_vanish(attention, projection, width, center):
+    # Below 1.2e-38, the inverse of a number in single precision is infinite.
+    if projection is None and width == 2:
+        pytest.skip('refused')
+    loss = ABKDLoss(
+        [4, 4, 4],
+        [width, width],
+        attention,
+        projection=projection,
+        center=center,
+    )
+    teacher = [torch.randn(40, 4) for _ in range(3)]
+    student = [torch.randn(40, width) for _ in range(2)]
+    for k in (0, 1):
+        run(loss, teacher, [student[k] * 1e-37, student[1 - k]])
+        want, _ = run(loss, teacher, [student[k] * 0, student[1 - k]])
+        for scale in (1e-40, 1e-45):
+            layers = [student[k] * scale, student[1 - k]]
+            assert torch.equal(run(loss, teacher, layers)[0], want)
+            layers = [x * scale if i == k else x for i, x in enumerate(teacher)]
+            run(loss, layers, student)
+
+
 @pytest.mark.parametrize('center', [True, False])
 @pytest.mark.parametrize('attention', ATTENTION)
 def test_bound_of_the_gradient(center, attention):

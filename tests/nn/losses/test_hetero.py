@@ -146,6 +146,27 @@ def test_absent_types(attention, empty):
             want = plain(of_type(teacher, t), of_type(student, t))
 
 
+@pytest.mark.parametrize('center', [True, False])
+def test_a_type_of_one_node(center):
+    # Centring leaves nothing of it, whatever the other types are.
+    loss = ABKDLoss(TEACHER, STUDENT, 'uniform', center=center)
+    sides = features(TEACHER), features(STUDENT)
+    for layer in itertools.chain(*sides):
+        if 'b' in layer:
+            layer['b'] = layer['b'][:1]
+    types = ['a'] if center else ['a', 'b']
+    want = [
+        homogeneous(loss, t, 'uniform', center=center)(
+            *(of_type(layers, t) for layers in sides)
+        )
+        for t in types
+    ]
+    assert_close(loss(*sides), torch.stack(want).mean())
+    assert_close(loss(loss.prepare(sides[0]), sides[1]), loss(*sides))
+    assert list(loss.last_attention) == types
+    assert list(loss.compare(*sides)) == types
+
+
 def test_stride():
     loss = StrideLoss(TEACHER, STUDENT, hidden_channels=4)
     teacher, student = features(TEACHER), features(STUDENT)
