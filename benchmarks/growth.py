@@ -29,7 +29,7 @@ import torch
 from torch_geometric.datasets import TUDataset
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
-from pyg_distill.datasets.source import read_source
+from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest, Graphs
 
 parser = argparse.ArgumentParser()

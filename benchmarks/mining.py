@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch_geometric.datasets import TUDataset
 
-from pyg_distill.datasets.source import read_source
+from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest
 from pyg_distill.trees.mining import frequent_sets, support_count
 
