@@ -160,6 +160,9 @@ def fail_in_turn(rank: int, world_size: int, folder: str) -> None:
     out.append(distil(Once() if last else good))
     out.append(distil(Once() if last else good, selection='lossless'))
     out.append(distil(Interrupted() if last else good))
+    processes = Processes(distributed=True)
+    doing = 'mining' if last else 'counting'
+    out.append(caught(lambda: processes.gather(lambda: 1, doing)))
     if last:
         root = None
     out.append(distil(good))
@@ -203,9 +206,11 @@ def test_what_fails_in_one_process_is_told_in_all(tmp_path: Path) -> None:
         assert 'process 2 of 3 failed' in first[i]
     assert last[13] == 'KeyboardInterrupt: '
     assert first[13].endswith('so that all of them stop: KeyboardInterrupt')
-    assert 'root=' in first[14]
-    assert 'in process 0 and None in process 2' in last[14]
-    assert all(texts[15] == 'nothing' for texts in by_rank)
+    assert 'process 2 of 3 failed while counting' in first[14]
+    assert 'it is mining already' in first[14]
+    assert 'root=' in first[15]
+    assert 'in process 0 and None in process 2' in last[15]
+    assert all(texts[16] == 'nothing' for texts in by_rank)
     files = sorted((tmp_path / 'root' / 'processed').iterdir())
     assert [file.suffix for file in files] == ['.json', '.pt']
 
