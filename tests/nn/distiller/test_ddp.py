@@ -1,6 +1,7 @@
 """Two processes train one student."""
 
 import copy
+import time
 
 import torch
 import torch.distributed as dist
@@ -57,6 +58,9 @@ def work(rank, folder):
         marker.fill_(float(rank))
     DistributedDataParallel(distiller)(*graph())
     assert float(marker[0]) == rank
+    # The thread of gloo needs Python's lock to let go of the last tensors, and
+    # whoever ends the group waits for that thread with the lock in his hands.
+    time.sleep(0.5)
     dist.destroy_process_group()
 
 
