@@ -22,9 +22,10 @@ parser.add_argument('--dataset', default='toy', choices=['toy', 'NCI1'])
 parser.add_argument('--root', default='data/TUDataset')
 parser.add_argument('--hidden_channels', type=int, default=64)
 parser.add_argument('--num_layers', type=int, default=2)
-parser.add_argument('--min_support', type=float, default=0.2)
+parser.add_argument('--min_support', type=float, default=0.05)
+parser.add_argument('--patterns', default='maximal')
 parser.add_argument('--lr', type=float, default=0.005)
-parser.add_argument('--epochs', type=int, default=100)
+parser.add_argument('--epochs', type=int, default=40)
 parser.add_argument('--runs', type=int, default=3)
 args = parser.parse_args()
 
@@ -92,6 +93,7 @@ for run in range(args.runs):
         train_split[rank::world_size],
         num_layers=args.num_layers,
         min_support=args.min_support,
+        patterns=args.patterns,
         exclude_keys=['edge_attr'],  # This network does not read it.
         distributed=is_distributed,
     )
