@@ -1,0 +1,1 @@
+"""Graphs and tree sets in as few bytes as they honestly take."""
