@@ -1,11 +1,17 @@
 r"""Losses that compress models, and readout over the roots of trees."""
 
+from pyg_distill.nn.attention_init import TakenLayers, attention_init
 from pyg_distill.nn.distiller import Distiller, TeacherCache
 from pyg_distill.nn.hops import num_hops
 from pyg_distill.nn.losses import (
     ABKDLoss,
+    ATLoss,
+    FitNetLoss,
+    GCRDLoss,
+    GSPLoss,
     KDLoss,
     LayerComparison,
+    LSPLoss,
     StrideLoss,
     TeacherTarget,
 )
@@ -19,10 +25,15 @@ distillation_losses = [
     'ABKDLoss',
     'StrideLoss',
     'KDLoss',
+    'FitNetLoss',
+    'ATLoss',
+    'LSPLoss',
+    'GSPLoss',
+    'GCRDLoss',
     'LayerComparison',
     'TeacherTarget',
 ]
 readouts = ['global_root_pool', 'RootAggregation', 'RootReadout']
-tools = ['num_hops']
+tools = ['attention_init', 'TakenLayers', 'num_hops']
 
 __all__ = distillation + distillation_losses + readouts + tools

@@ -1,5 +1,6 @@
 """Can these two models be teacher and student?"""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -80,3 +81,25 @@ def check_task_loss(task_loss: Any) -> None:
             f"'task_loss' must be a tensor with a single value (got {got}); "
             f'pass for example F.cross_entropy(out, y)'
         )
+
+
+def check_edges(
+    losses: Mapping[str, Any], edge_index: Any, batch_size: Any
+) -> None:
+    """Refuses losses of edges without edges, or with the seed nodes alone."""
+    for name, loss in losses.items():
+        if not getattr(loss, 'needs_edge_index', False):
+            continue
+        if batch_size is not None:
+            raise ValueError(
+                f"'batch_size' must be left out with {name!r}, which compares "
+                f'nodes with neighbors that are no seed nodes (got '
+                f'{batch_size}); use batches of whole graphs or clusters '
+                f'instead of sampled neighborhoods, or another loss'
+            )
+        if edge_index is None:
+            raise ValueError(
+                f"'edge_index' must be given for {name!r}, which compares "
+                f'nodes with their neighbors (got None); pass '
+                f'distiller.loss(task_loss, edge_index=edge_index)'
+            )

@@ -8,7 +8,11 @@ from torch import Tensor
 
 from pyg_distill.nn.distiller.alignment import BatchSize, seed_rows
 from pyg_distill.nn.distiller.cached_teacher import CachedTeacher
-from pyg_distill.nn.distiller.checks import check_models, check_task_loss
+from pyg_distill.nn.distiller.checks import (
+    check_edges,
+    check_models,
+    check_task_loss,
+)
 from pyg_distill.nn.distiller.example import learn_from
 from pyg_distill.nn.distiller.named_losses import (
     check_weights,
@@ -222,6 +226,7 @@ class Distiller(torch.nn.Module):
         n_id: Any = None,
         batch: Any = None,
         size: int | None = None,
+        edge_index: Any = None,
     ) -> Tensor:
         r"""What to minimise after a call in training mode.
 
@@ -243,12 +248,16 @@ class Distiller(torch.nn.Module):
                 graph of each node, for losses that compare graphs.
                 (default: :obj:`None`)
             size (int, optional): The number of graphs. (default: :obj:`None`)
+            edge_index (torch.Tensor or SparseTensor, optional): The edges of
+                the graph or mini-batch, for losses that compare neighbors,
+                such as :class:`LSPLoss`. (default: :obj:`None`)
 
         Raises:
             RuntimeError: If there was no call in training mode since the last
                 loss.
-            ValueError: If rows of teacher and student do not align, or the
-                teacher was cached for other inputs.
+            ValueError: If rows of teacher and student do not align, the
+                teacher was cached for other inputs, or a loss of neighbors
+                gets no edges or seed nodes alone.
         """
         step, self._step = self._step, None
         if self._teacher is None:
@@ -262,6 +271,7 @@ class Distiller(torch.nn.Module):
                 f'training mode and with gradients once before each loss()'
             )
         check_task_loss(task_loss)
+        check_edges(dict(self.losses.items()), edge_index, batch_size)
         taught = self._teacher.align(step.heard, batch_size, n_id)
         outputs = seed_rows(step.outputs, batch_size)
         layers = [seed_rows(x, batch_size) for x in step.layers]
@@ -270,6 +280,8 @@ class Distiller(torch.nn.Module):
             context['batch'] = seed_rows(batch, batch_size)
         if size is not None:
             context['size'] = size
+        if edge_index is not None:
+            context['edge_index'] = edge_index
 
         self._parts = {}
         terms: list[Tensor] = []

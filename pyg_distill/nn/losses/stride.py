@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyg_distill.nn.losses.abkd import ABKDLoss
 from pyg_distill.nn.losses.attention import LearnedAttention
+from pyg_distill.nn.losses.contrast import contrast
 from pyg_distill.nn.losses.matching import LayerMatching
 from pyg_distill.nn.losses.node_types import Channels
 from pyg_distill.nn.losses.options import check_count, check_positive
@@ -182,7 +183,7 @@ class StructureMatching(LayerMatching):
         )
         student = self._unit(self.student_structure, rows)
         # One row of pairs at a time, of which each takes [N, N].
-        structure = torch.stack([_contrast(t, student) for t in teacher])
+        structure = torch.stack([contrast(t, student) for t in teacher])
         return distance + self.structure_weight * structure
 
     def _unit(
@@ -190,10 +191,3 @@ class StructureMatching(LayerMatching):
     ) -> Tensor:
         x = normalize_rows(torch.stack(projection(layers)), False, True)
         return x / self.structure_temperature**0.5
-
-
-def _contrast(teacher: Tensor, student: Tensor) -> Tensor:
-    """Cross-entropy of each student node against all teacher nodes."""
-    score = student @ teacher.t()
-    diagonal = score.diagonal(dim1=-2, dim2=-1)
-    return (score.logsumexp(dim=-1) - diagonal).mean(dim=-1)

@@ -1,0 +1,144 @@
+"""Attention transfer: which nodes are active, whatever the channels."""
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch_geometric.utils import scatter
+
+from pyg_distill.nn.losses.checks import check_batch
+from pyg_distill.nn.losses.node_types import Channels
+from pyg_distill.nn.losses.one_pair import OnePairLoss
+from pyg_distill.nn.losses.options import check_choice
+from pyg_distill.nn.losses.rows import inverse_lengths, scale_down
+
+Self = TypeVar('Self', bound='ATLoss')
+
+
+class ATLoss(OnePairLoss):
+    r"""Matches how active the nodes are, as a map over all of them.
+
+    The attention transfer of the `"Paying More Attention to Attention:
+    Improving the Performance of Convolutional Neural Networks via Attention
+    Transfer" <https://arxiv.org/abs/1612.03928>`_ paper, with nodes in the
+    place of pixels:
+
+    .. math::
+        \mathcal{L} = \left\| \frac{\mathbf{q}(\mathbf{T})}
+        {\| \mathbf{q}(\mathbf{T}) \|_2} - \frac{\mathbf{q}(\mathbf{S})}
+        {\| \mathbf{q}(\mathbf{S}) \|_2} \right\|_2^2
+        \quad \textrm{with} \quad
+        q(\mathbf{X})_v = \sum_{c} X_{vc}^2
+
+    It has no parameters, and layers may differ in width. How large the map of
+    a single node can be falls with their number.
+
+    Args:
+        teacher_channels (list[int] or list[dict[str, int]]): The width of each
+            of the teacher's layers, see
+            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+        student_channels (list[int] or list[dict[str, int]]): The width of each
+            of the student's layers.
+        reduction (str, optional): :obj:`"sum"` is the formula above.
+            :obj:`"mean"` divides it by the number of nodes, as the `code
+            <https://github.com/szagoruyko/attention-transfer>`_ of the paper
+            and that of the `"On Representation Knowledge Distillation for
+            Graph Neural Networks" <https://arxiv.org/abs/2111.04964>`_ paper
+            do: with a map over all nodes it is next to nothing, which is why
+            the latter has weights of 10,000 and more. :obj:`"norm"` is its
+            square root, as printed in the paper (Eq. 2), whose weight is
+            halved there. (default: :obj:`"sum"`)
+        per_graph (bool, optional): If set to :obj:`True`, every graph in
+            :obj:`batch` has a map of its own, as every image in the paper, and
+            the loss is their mean. Otherwise all nodes that are passed make
+            one map. (default: :obj:`False`)
+        teacher_layer (int, optional): The position of the teacher's layer, see
+            :class:`FitNetLoss`. (default: :obj:`-1`)
+        student_layer (int, optional): The position of the student's layer.
+            (default: :obj:`-1`)
+
+    Raises:
+        ValueError: If an option is unknown, or layers are not those that were
+            declared, differ in their rows, or require gradients on the
+            teacher's side.
+
+    Shapes:
+        - **input:** lists of matrices :math:`(N, F_i)` and :math:`(N, F_j)`,
+          graph of each node :math:`(N)`
+        - **output:** a scalar
+    """
+
+    def __init__(
+        self,
+        teacher_channels: Channels,
+        student_channels: Channels,
+        reduction: str = 'sum',
+        per_graph: bool = False,
+        *,
+        teacher_layer: int = -1,
+        student_layer: int = -1,
+    ) -> None:
+        super().__init__(
+            teacher_channels, student_channels, teacher_layer, student_layer
+        )
+        check_choice('reduction', reduction, ('sum', 'mean', 'norm'))
+        self.reduction = reduction
+        self.per_graph = per_graph
+
+    @classmethod
+    def paper(
+        cls: type[Self],
+        teacher_channels: Channels,
+        student_channels: Channels,
+        **kwargs: Any,
+    ) -> Self:
+        r"""The form of the paper, Eq. 2: the length of the difference.
+
+        Args:
+            teacher_channels (list[int]): See :class:`ATLoss`.
+            student_channels (list[int]): See :class:`ATLoss`.
+            **kwargs (optional): Any other option of :class:`ATLoss`.
+        """
+        options: dict[str, Any] = {'reduction': 'norm'}
+        return cls(teacher_channels, student_channels, **(options | kwargs))
+
+    def _compare(
+        self,
+        k: int,
+        teacher: Tensor,
+        student: Tensor,
+        batch: Tensor | None,
+        size: int | None,
+    ) -> Tensor:
+        if self.per_graph:
+            batch = check_batch(batch, student.size(0))
+        else:
+            batch, size = None, None
+        difference = _map(student, batch, size) - _map(teacher, batch, size)
+        if self.reduction == 'mean':
+            return difference.square().mean()
+        square = _sums(difference.square(), batch, size)
+        if self.reduction == 'norm':
+            # The gradient of the root is not finite where maps are equal.
+            equal = square == 0
+            square = torch.where(equal, 1.0, square)
+            square = torch.where(equal, 0.0, square.sqrt())
+        return square.mean()
+
+    def _options(self) -> list[str]:
+        return ['reduction', 'per_graph']
+
+
+def _map(x: Tensor, batch: Tensor | None, size: int | None) -> Tensor:
+    """The attention map :obj:`[N]`, of length 1 in each graph."""
+    energy = scale_down(x).square().sum(dim=-1)
+    length = _sums(energy.square(), batch, size)
+    scale = inverse_lengths(length.unsqueeze(-1), None).squeeze(-1)
+    return energy * (scale if batch is None else scale[batch])
+
+
+def _sums(x: Tensor, batch: Tensor | None, size: int | None) -> Tensor:
+    """The sum of each graph, or of all nodes."""
+    if batch is None:
+        return x.sum(dim=0, keepdim=True)
+    return scatter(x, batch, dim=0, dim_size=size, reduce='sum')

@@ -1,0 +1,155 @@
+"""Global structure: how alike all pairs of nodes are."""
+
+import torch
+from torch import Tensor
+
+from pyg_distill.nn.losses.head import HeadPairs
+from pyg_distill.nn.losses.kernels import KERNELS, of_all_pairs
+from pyg_distill.nn.losses.node_types import Channels
+from pyg_distill.nn.losses.one_pair import OnePairLoss
+from pyg_distill.nn.losses.options import check_choice, check_count
+from pyg_distill.nn.losses.rows import normalize_rows
+from pyg_distill.nn.losses.sampling import draw_pair
+
+
+class GSPLoss(OnePairLoss):
+    r"""Matches how alike all pairs of nodes are.
+
+    The global structure preserving loss of the `"On Representation Knowledge
+    Distillation for Graph Neural Networks" <https://arxiv.org/abs/2111.04964>`_
+    paper, in the form of its `code
+    <https://github.com/chaitjo/efficient-gnns>`_,
+
+    .. math::
+        \mathcal{L} = \frac{1}{N^2} \sum_{u = 1}^{N} \sum_{v = 1}^{N} \left(
+        k(\mathbf{t}_u, \mathbf{t}_v) - k(\mathbf{s}_u, \mathbf{s}_v) \right)^2
+
+    on up to :obj:`max_nodes` nodes that are drawn anew in each call. Pairs of
+    a node with itself count, too. Layers may differ in width.
+
+    Args:
+        teacher_channels (list[int] or list[dict[str, int]]): The width of each
+            of the teacher's layers, see
+            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+        student_channels (list[int] or list[dict[str, int]]): The width of each
+            of the student's layers.
+        kernel (str, optional): How alike two nodes are: by :obj:`"cosine"`, by
+            its square (:obj:`"poly"`), by their distance (:obj:`"l2"`) or by
+            :math:`\exp(-\frac{1}{2} \| \mathbf{x}_u - \mathbf{x}_v \|_2^2)`
+            (:obj:`"rbf"`). The last two depend on the scale of the features,
+            which differs between a teacher and a student unless they are
+            projected. (default: :obj:`"cosine"`)
+        max_nodes (int, optional): The number of nodes that are compared, drawn
+            by the global generator. The cost grows with its square, except
+            with :obj:`kernel="cosine"`, where it grows with the number alone.
+            If set to :obj:`None`, all nodes are compared.
+            (default: :obj:`8192`)
+        projection (str, optional): Whether both sides are mapped to
+            :obj:`hidden_channels` by a learned linear layer, batch norm and
+            ReLU (:obj:`"both"`), as the code does for some data sets, or
+            nothing is (:obj:`None`). With learned maps much of the loss can be
+            met without teaching the student: see
+            :meth:`~pyg_distill.evaluation.collapse_report`.
+            (default: :obj:`None`)
+        hidden_channels (int, optional): The width of the space in which both
+            sides are compared with :obj:`projection="both"`.
+            (default: :obj:`256`)
+        teacher_layer (int, optional): The position of the teacher's layer, see
+            :class:`FitNetLoss`. (default: :obj:`-1`)
+        student_layer (int, optional): The position of the student's layer.
+            (default: :obj:`-1`)
+
+    Raises:
+        ValueError: If an option is unknown, or layers are not those that were
+            declared, differ in their rows, or require gradients on the
+            teacher's side.
+
+    Shapes:
+        - **input:** lists of matrices :math:`(N, F_i)` and :math:`(N, F_j)`
+        - **output:** a scalar
+    """
+
+    def __init__(
+        self,
+        teacher_channels: Channels,
+        student_channels: Channels,
+        kernel: str = 'cosine',
+        max_nodes: int | None = 8192,
+        projection: str | None = None,
+        hidden_channels: int = 256,
+        *,
+        teacher_layer: int = -1,
+        student_layer: int = -1,
+    ) -> None:
+        super().__init__(
+            teacher_channels, student_channels, teacher_layer, student_layer
+        )
+        check_choice('kernel', kernel, KERNELS)
+        check_choice('projection', projection, ('both', None))
+        check_count('hidden_channels', hidden_channels)
+        if max_nodes is not None:
+            check_count('max_nodes', max_nodes)
+        self.kernel = kernel
+        self.max_nodes = max_nodes
+        self.projection = projection
+        self.hidden_channels = hidden_channels
+        self.heads: HeadPairs | None = None
+        if projection == 'both':
+            self.heads = HeadPairs(self._widths(), hidden_channels)
+
+    def _compare(
+        self,
+        k: int,
+        teacher: Tensor,
+        student: Tensor,
+        batch: Tensor | None,
+        size: int | None,
+    ) -> Tensor:
+        if self.heads is not None:
+            teacher, student = self.heads(k, teacher, student)
+        teacher, student = draw_pair(teacher, student, self.max_nodes)
+        widths = teacher.size(1) + student.size(1)
+        if self.kernel == 'cosine' and student.size(0) > widths:
+            return _cosine_difference(teacher, student)
+        taught = of_all_pairs(teacher, self.kernel)
+        learned = of_all_pairs(student, self.kernel)
+        return (taught - learned).square().mean()
+
+    def _least_rows(self) -> int:
+        # What batch norm needs.
+        return 2 if self.heads is not None and self.training else 1
+
+    def _options(self) -> list[str]:
+        names = ['kernel', 'max_nodes', 'projection']
+        if self.projection is not None:
+            names += ['hidden_channels']
+        return names
+
+
+def _cosine_difference(teacher: Tensor, student: Tensor) -> Tensor:
+    r"""The mean square without a matrix of all pairs.
+
+    .. math::
+        \| \mathbf{T} \mathbf{T}^{\top} - \mathbf{S} \mathbf{S}^{\top} \|^2 =
+        \| \mathbf{T}^{\top} \mathbf{T} \|^2
+        - 2 \| \mathbf{T}^{\top} \mathbf{S} \|^2
+        + \| \mathbf{S}^{\top} \mathbf{S} \|^2
+
+    In double precision where there is any, since the terms cancel.
+    """
+    teacher = normalize_rows(teacher, center=False, normalize=True)
+    student = normalize_rows(student, center=False, normalize=True)
+    dtype = student.dtype
+    if student.device.type != 'mps':
+        teacher, student = teacher.double(), student.double()
+    square = torch.stack(
+        [
+            weight * (x.t() @ y).square().sum()
+            for weight, x, y in (
+                (1.0, teacher, teacher),
+                (-2.0, teacher, student),
+                (1.0, student, student),
+            )
+        ]
+    ).sum()
+    return (square.clamp(min=0.0) / student.size(0) ** 2).to(dtype)
