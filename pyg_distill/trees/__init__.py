@@ -6,6 +6,7 @@ Nothing here knows of data sets or models.
 from pyg_distill.trees.build import BuiltTrees, build_trees
 from pyg_distill.trees.forest import Forest
 from pyg_distill.trees.graphs import Graphs
+from pyg_distill.trees.histograms import tree_histograms
 from pyg_distill.trees.keys import edge_keys, tree_keys
 from pyg_distill.trees.mining import (
     FrequentSets,
@@ -33,6 +34,7 @@ __all__ = [
     'frequent_sets',
     'share_trees',
     'support_count',
+    'tree_histograms',
     'tree_keys',
     'unique_keys',
     'verify_keys',

@@ -1,0 +1,143 @@
+"""Is one training set better than another, or was it luck?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """The difference of two training sets for one model and readout.
+
+    Attributes:
+        dataset: The name of the task.
+        model: The name of the model.
+        readout: The readout.
+        num_runs: The number of runs that both have.
+        difference: The mean difference over the runs, first minus second.
+        std: Its standard deviation over the runs.
+        p: The p-value of the two-sided paired t-test.
+        p_holm: The same, corrected for the number of cells (Holm).
+    """
+
+    dataset: str
+    model: str
+    readout: str
+    num_runs: int
+    difference: float
+    std: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two training sets, compared over runs; prints as a table.
+
+    Attributes:
+        first: The name of one.
+        second: The name of the other.
+        metric: What is compared.
+        cells: The difference for each model and readout.
+    """
+
+    first: str
+    second: str
+    metric: str
+    cells: Sequence[ComparedCell]
+
+    @property
+    def difference(self) -> float:
+        """The mean difference over all cells."""
+        return sum(cell.difference for cell in self.cells) / len(self.cells)
+
+    def better(self, level: float = 0.05) -> list[ComparedCell]:
+        """The cells in which the first is significantly better.
+
+        Args:
+            level (float, optional): The level of significance, corrected for
+                the number of cells. (default: :obj:`0.05`)
+        """
+        return [c for c in self.cells if c.p_holm < level and c.difference > 0]
+
+    def worse(self, level: float = 0.05) -> list[ComparedCell]:
+        """The cells in which the first is significantly worse.
+
+        Args:
+            level (float, optional): The level of significance, corrected for
+                the number of cells. (default: :obj:`0.05`)
+        """
+        return [c for c in self.cells if c.p_holm < level and c.difference < 0]
+
+    def __str__(self) -> str:
+        names = [
+            ' '.join(filter(None, (c.dataset, c.model, c.readout)))
+            for c in self.cells
+        ]
+        width = max(map(len, names))
+        lines = [
+            f'{self.metric} of {self.first!r} minus that of {self.second!r}',
+            f'{"":{width}}  {"difference":>15}  {"runs":>4}  {"p":>6}  '
+            f'{"Holm":>6}',
+        ]
+        for name, c in zip(names, self.cells, strict=True):
+            number = f'{c.difference:+.3f} ± {c.std:.3f}'
+            lines.append(
+                f'{name:{width}}  {number:>15}  {c.num_runs:>4}  {c.p:>6.3f}  '
+                f'{c.p_holm:>6.3f}'
+            )
+        lines.append(
+            f'{self.difference:+.3f} on average; significantly better in '
+            f'{len(self.better())} of {len(self.cells)} cells, worse in '
+            f'{len(self.worse())}'
+        )
+        return '\n'.join(lines)
+
+
+def paired_p_value(difference: Sequence[float]) -> float:
+    """The p-value of the two-sided t-test that the mean is zero.
+
+    Args:
+        difference (list): One value a run, two or more.
+
+    Raises:
+        ImportError: If SciPy is not installed.
+    """
+    try:
+        from scipy.stats import t as student
+    except ImportError:
+        raise ImportError(
+            "'compare' needs SciPy for p-values (it is not installed); pip "
+            'install "pyg-distill[evaluation]"'
+        ) from None
+    number = len(difference)
+    mean, std = mean_and_std(difference)
+    if std == 0:
+        return 1.0 if mean == 0 else 0.0
+    statistic = abs(mean) / (std / number**0.5)
+    return float(2 * student.sf(statistic, number - 1))
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and the standard deviation of a sample (0 of one value)."""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return mean, 0.0
+    square = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
+    return mean, square**0.5
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    r"""Corrects p-values for their number (Holm, 1979).
+
+    In ascending order, the :math:`i`-th of :math:`m` becomes :math:`\max_{j
+    \leq i} \min(1, (m - j + 1) p_j)`.
+
+    Args:
+        p (list): The p-values.
+    """
+    out, last = [0.0] * len(p), 0.0
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    for rank, i in enumerate(order):
+        last = max(last, min(1.0, (len(p) - rank) * p[i]))
+        out[i] = last
+    return out
