@@ -29,6 +29,7 @@ import torch
 from torch_geometric.datasets import TUDataset
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
+from pyg_distill.datasets.ogb_molecules import OGBMolecules
 from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest, Graphs
 
@@ -136,9 +137,7 @@ def load():
         order = torch.randperm(len(nci1))[: int(0.8 * len(nci1))]
         out.append(('NCI1 (80 %)', nci1[order], 2, 0.05, []))
     if args.ogb_root is not None:
-        from ogb import read_ogb
-
-        molhiv = read_ogb(args.ogb_root)
+        molhiv = OGBMolecules(args.ogb_root)
         out.append(('molhiv, x only', molhiv, 3, 0.05, ['edge_attr']))
         out.append(('molhiv', molhiv, 3, 0.1, []))
         out.append(('molhiv', molhiv, 3, 0.05, []))

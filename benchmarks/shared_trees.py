@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from ogb import read_ogb
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GAT, GIN, GraphSAGE
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
+from pyg_distill.datasets.ogb_molecules import OGBMolecules
 from pyg_distill.loader import TreeSetLoader
 from pyg_distill.nn import global_root_pool
 
@@ -47,7 +47,7 @@ def load(name):
         dataset = ToyMolecules()
     elif name == 'molhiv':
         folder = Path(args.root, 'OGB', 'ogbg_molhiv')
-        return read_ogb(folder, args.max_graphs)
+        return OGBMolecules(folder)[: args.max_graphs]
     else:
         dataset = TUDataset(str(Path(args.root, 'TUDataset')), name)
     if args.max_graphs is None or args.max_graphs >= len(dataset):

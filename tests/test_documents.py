@@ -38,6 +38,7 @@ def test_readme(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ('docs/tour.rst', 'docs/training.rst'),
         ('docs/how_it_works.rst',),
+        ('docs/evaluate.rst',),
         ('docs/shared_trees.rst',),
         ('docs/large.rst',),
         ('docs/compress.rst', 'docs/abkd.rst'),
@@ -51,6 +52,7 @@ def test_every_document_with_code_is_run() -> None:
     tested = {
         'tour.rst',
         'training.rst',
+        'evaluate.rst',
         'how_it_works.rst',
         'shared_trees.rst',
         'large.rst',

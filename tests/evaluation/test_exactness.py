@@ -269,7 +269,7 @@ def test_wrong_use() -> None:
     assert 'gnn' in text
     assert "got 'two'" in error(TypeError, gnn, SOURCE, 'two')
     distilled = MirageDataset(
-        [data.update({'y': torch.tensor([0])}) for data in list(SOURCE)], 2
+        [data.update({'y': torch.tensor([0])}) for data in list(SOURCE)], 2, 0.1
     )
     text = error(ValueError, gnn, distilled, 2)
     assert 'tree-set form already' in text
