@@ -1,6 +1,5 @@
 """A cache that is whole or absent, even if several processes write it."""
 
-import copy
 import json
 import os
 import os.path as osp
@@ -13,6 +12,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.io import fs
 
+from pyg_distill.datasets.materialising import add_graph_weights
+from pyg_distill.datasets.packing.column import Packed
+from pyg_distill.datasets.packing.packed import unpack
 from pyg_distill.datasets.report import DistillationReport
 
 
@@ -39,17 +41,11 @@ def check_writable(folder: str) -> None:
         ) from error
 
 
-def store(
-    data: Data,
-    slices: dict[str, Tensor] | None,
-    report: DistillationReport,
-    paths: list[str],
-) -> None:
+def store(packed: Packed, report: DistillationReport, paths: list[str]) -> None:
     """Writes the tensors and the report under temporary names, then renames.
 
     Args:
-        data (torch_geometric.data.Data): The collated graphs.
-        slices (dict, optional): Where each graph begins.
+        packed (dict): The packed graphs.
         report (DistillationReport): The report.
         paths (list): The paths of the tensors and of the report.
     """
@@ -57,9 +53,7 @@ def store(
     folder = osp.dirname(tensor_path)
     temporary = [osp.join(folder, _temporary(osp.basename(p))) for p in paths]
     try:
-        # The format of `InMemoryDataset.save`, so that its `load` reads it.
-        values = copy.copy(data).cpu().to_dict()
-        fs.torch_save((values, slices, Data), temporary[0])
+        fs.torch_save(packed, temporary[0])
         size = fs.get_fs(folder).size(temporary[0])
         with fsspec.open(temporary[1], 'w') as file:
             json.dump(replace(report, file_size=size).to_dict(), file, indent=2)
@@ -86,19 +80,24 @@ def restore(
     Raises:
         ValueError: If a file is truncated or was not written by it.
     """
-    path, report_path = paths
+    tensor_path, report_path = paths
+    path = tensor_path
     try:
         with fsspec.open(path, 'rb') as file:
-            values, slices, _ = torch.load(
-                file, map_location='cpu', weights_only=True
-            )
-        data = Data.from_dict(values)
-        missing = {'root_index', 'root_count', 'support'} - set(data.keys())
-        if missing:
-            raise ValueError(f'no {", ".join(sorted(missing))}')
+            packed = torch.load(file, map_location='cpu', weights_only=True)
         path = report_path
         with fsspec.open(path, 'r') as file:
             report = DistillationReport.from_dict(json.load(file))
+        path = tensor_path
+        data, slices = unpack(packed)
+        if report.options['selection'] == 'graphs':
+            sizes = {c: known.num_graphs for c, known in report.classes.items()}
+            data, slices = add_graph_weights(
+                (data, slices), sizes, report.options['balance']
+            )
+        missing = {'y', 'support', 'weight'} - set(data.keys())
+        if missing:
+            raise ValueError(f'no {", ".join(sorted(missing))}')
     except MemoryError:
         raise
     except PermissionError as error:

@@ -1,35 +1,50 @@
 """Source -> distilled graphs and a report of what was done."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
+from typing import NamedTuple
 
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
 from pyg_distill.datasets.checks import check_repetition
 from pyg_distill.datasets.counting.census import Census
-from pyg_distill.datasets.counting.frequent_trees import (
-    FrequentTrees,
-    join_trees,
-)
 from pyg_distill.datasets.counting.processes import Processes
 from pyg_distill.datasets.counting.shard import Shard
-from pyg_distill.datasets.lossless import select_lossless, summarise_lossless
-from pyg_distill.datasets.materialising import (
-    add_weights,
-    materialise,
-    split,
-    to_cpu,
-)
+from pyg_distill.datasets.materialising import add_graph_weights, add_weights
 from pyg_distill.datasets.options import MirageOptions
-from pyg_distill.datasets.patterns import select_patterns
+from pyg_distill.datasets.packing.column import Packed, packed_bytes
+from pyg_distill.datasets.packing.packed import pack, unpack
 from pyg_distill.datasets.report import DistillationReport, Size
+from pyg_distill.datasets.selecting.by_graph import keep_graphs
+from pyg_distill.datasets.selecting.by_multiset import keep_multisets
+from pyg_distill.datasets.selecting.by_pattern import (
+    fill_with_patterns,
+    keep_patterns,
+)
+from pyg_distill.datasets.selecting.everything import keep_everything
+from pyg_distill.datasets.selecting.room import Room
 from pyg_distill.datasets.selection import ClassSummary
 from pyg_distill.datasets.sharing import graph_sizes, predict_sharing
-from pyg_distill.datasets.thresholds import Thresholds
-from pyg_distill.trees import Forest
 
-Distilled = tuple[Data, dict[str, Tensor] | None, DistillationReport]
+Kept = tuple[list[Data], dict[int, ClassSummary]]
+
+
+class Distilled(NamedTuple):
+    """The distilled graphs, and what was done.
+
+    Attributes:
+        data: The graphs, collated.
+        slices: Where each of them begins.
+        report: What was done.
+        packed: The same graphs, to be stored.
+    """
+
+    data: Data
+    slices: dict[str, Tensor] | None
+    report: DistillationReport
+    packed: Packed
 
 
 def distil(
@@ -55,6 +70,9 @@ def distil(
     start = perf_counter() - shard.seconds
     counting = 'counting trees'
     alone = processes.size == 1
+    room = None
+    if options.selection != 'lossless' and not options.has_support:
+        room = Room.of(options.size, shard, processes)
 
     def take_census() -> Census | None:
         census = shard.census()
@@ -62,21 +80,54 @@ def distil(
 
     by_rank = processes.gather(take_census, counting)
     census = processes.in_first(lambda: _merge(by_rank, options), counting)
-    distil_all = _by_pattern if options.selection == 'patterns' else _lossless
-    out = distil_all(shard, census, options, processes, log)
+    out = _keep(shard, census, room, options, processes, log)
 
     def finish() -> Distilled | None:
         if out is None or census is None:
             return None
         graphs, classes = out
-        sizes = {label: kept.num_graphs for label, kept in classes.items()}
-        add_weights(graphs, sizes, options.balance)
+        sizes, balance = census.sizes(), options.balance
+        if options.selection == 'graphs':
+            # Read again, as edges are in another order then.
+            packed = pack(*InMemoryDataset.collate(graphs))
+            whole = unpack(packed)
+            data, slices = add_graph_weights(whole, sizes, balance)
+        else:
+            add_weights(graphs, sizes, balance)
+            data, slices = InMemoryDataset.collate(graphs)
+            packed = pack(data, slices, None, balance, sizes)
         seconds = perf_counter() - start - shard.seconds
-        data, slices = InMemoryDataset.collate(graphs)
-        report = _report(data, slices, census, classes, options, seconds)
-        return data, slices, report
+        report = _report(data, slices, census, classes, options)
+        report = replace(
+            report,
+            packed_bytes=packed_bytes(packed),
+            source_packed_bytes=None if room is None else room.source_bytes,
+            seconds=seconds,
+        )
+        return Distilled(data, slices, report, packed)
 
     return processes.in_first(finish, 'putting all together')
+
+
+def _keep(
+    shard: Shard,
+    census: Census | None,
+    room: Room | None,
+    options: MirageOptions,
+    processes: Processes,
+    log: bool,
+) -> Kept | None:
+    if options.selection == 'lossless':
+        return keep_everything(shard, census, options, processes)
+    if room is None:
+        return keep_patterns(shard, census, options, processes, log)
+    if options.selection == 'graphs':
+        return keep_graphs(shard, census, room, processes)
+    if options.selection == 'multisets':
+        return keep_multisets(
+            shard, census, room, options.size.num_trees, options, processes
+        )
+    return fill_with_patterns(shard, census, room, options, processes, log)
 
 
 def _report(
@@ -85,7 +136,6 @@ def _report(
     census: Census,
     classes: dict[int, ClassSummary],
     options: MirageOptions,
-    seconds: float,
 ) -> DistillationReport:
     source = Size(
         census.num_graphs, census.num_nodes, census.num_edges, census.num_bytes
@@ -106,7 +156,6 @@ def _report(
         left_out=sorted(
             {*census.left_out, *census.attributes} - {*data.keys()}
         ),
-        seconds=seconds,
     )
 
 
@@ -121,75 +170,6 @@ def _merge(by_rank: Sequence[Census | None], options: MirageOptions) -> Census:
     refuse = options.selection == 'patterns'
     check_repetition(census, options.num_layers, refuse)
     return census
-
-
-def _by_pattern(
-    shard: Shard,
-    census: Census | None,
-    options: MirageOptions,
-    processes: Processes,
-    log: bool,
-) -> tuple[list[Data], dict[int, ClassSummary]] | None:
-    alone, doing = processes.size == 1, 'collecting trees'
-    wanted = options.of_patterns
-
-    def find_frequent() -> tuple[Thresholds, Tensor]:
-        assert census is not None
-        known = Thresholds.of(wanted.min_support, census.by_class())
-        return known, census.counts.frequent(known.least)
-
-    planned = processes.in_first(find_frequent, 'looking for frequent trees')
-    key = processes.share(None if planned is None else planned[1], doing)
-
-    def collect() -> FrequentTrees | None:
-        found = shard.trees(key)
-        return found if alone or found is None else found.cpu()
-
-    by_rank = processes.gather(collect, doing)
-
-    def mine() -> tuple[list[Data], dict[int, ClassSummary]]:
-        assert census is not None
-        assert planned is not None
-        frequent = join_trees([part for part in by_rank if part is not None])
-        chosen, classes = select_patterns(
-            frequent, census.by_class(), planned[0], wanted, log
-        )
-        forest = Forest(frequent.graphs, options.num_layers, options.verify)
-        graphs = materialise(forest, chosen, options.compact, census.y_dim)
-        return graphs, classes
-
-    return processes.in_first(mine, 'mining tree sets')
-
-
-def _lossless(
-    shard: Shard,
-    census: Census | None,
-    options: MirageOptions,
-    processes: Processes,
-    log: bool,
-) -> tuple[list[Data], dict[int, ClassSummary]] | None:
-    def build() -> list[Data]:
-        out: list[Data] = []
-        for part in shard.parts('Building trees'):
-            chosen = select_lossless(part)
-            y_dim = part.source.y_dim
-            out += materialise(part.forest, chosen, options.compact, y_dim)
-        return out
-
-    doing = 'building trees'
-    if processes.size == 1:
-        graphs = build()
-    else:
-
-        def send() -> tuple | None:
-            mine = build()
-            return to_cpu(mine) if mine else None
-
-        parts = processes.gather(send, doing)
-        graphs = [data for part in parts if part for data in split(part)]
-    if census is None:
-        return None
-    return graphs, summarise_lossless(census.by_class())
 
 
 def _size(data: Data, slices: dict[str, Tensor] | None) -> Size:

@@ -62,6 +62,26 @@ def add_weights(
         data.weight = weight[i : i + 1]
 
 
+def add_graph_weights(
+    collated: Collated, num_graphs: dict[int, int], balance: str
+) -> Collated:
+    """Gives whole graphs a support of one each, and their weights.
+
+    Args:
+        collated (tuple): The graphs, without either.
+        num_graphs (dict): The graphs of each class in the source.
+        balance (str): See :meth:`sample_weights`.
+    """
+    data, slices = collated
+    label = data.y.view(-1)
+    data.support = torch.ones_like(label)
+    data.weight = sample_weights(data.support, label, num_graphs, balance)
+    if slices is not None:
+        every = torch.arange(label.numel() + 1)
+        slices = slices | {'support': every, 'weight': every.clone()}
+    return data, slices
+
+
 def split(collated: Collated) -> list[Data]:
     """Cuts collated graphs apart, the inverse of PyG's :meth:`collate`."""
     data, slices = collated

@@ -14,28 +14,37 @@ from torch_geometric.io import fs
 from pyg_distill.datasets.cache import check_writable, restore, store
 from pyg_distill.datasets.counting.processes import Processes
 from pyg_distill.datasets.counting.shard import Shard
-from pyg_distill.datasets.distilling import Distilled, distil
+from pyg_distill.datasets.distilling import distil
 from pyg_distill.datasets.options import (
     MirageOptions,
     PatternOptions,
+    SizeOptions,
     Support,
 )
 from pyg_distill.datasets.report import DistillationReport, format_options
 from pyg_distill.datasets.structure import check_structure, check_transform
 
 # Part of every digest: raise it when the same options give other tensors.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class MirageDataset(InMemoryDataset):
     r"""A graph classification data set, distilled to computation trees.
 
     Message passing networks see a graph as the multiset of its nodes'
-    :math:`L`-hop computation trees. Few of these trees are frequent, and
-    sets of trees that many graphs of a class hold stand for the class (Gupta
-    et al., `"Mirage: Model-Agnostic Graph Distillation for Graph
-    Classification" <https://arxiv.org/abs/2310.09486>`_, ICLR 2024). No model
-    is trained, and no label is read but to tell the classes apart.
+    :math:`L`-hop computation trees. Few of these trees are frequent, and they
+    stand for the data set (Gupta et al., `"Mirage: Model-Agnostic Graph
+    Distillation for Graph Classification"
+    <https://arxiv.org/abs/2310.09486>`_, ICLR 2024). No model is trained, and
+    no label is read but to tell the classes apart.
+
+    What is kept is up to :obj:`selection`. By default, some graphs of each
+    class, as multisets of trees: a vocabulary of a few hundred trees is chosen
+    so that any other tree is near to one of them (as compared by their
+    histograms of labels hop by hop), each rare tree is replaced by the nearest
+    one, and those graphs are kept whose trees are on average those of their
+    class. The paper keeps sets of trees that many graphs of a class hold
+    instead: :meth:`paper`, or :obj:`selection="patterns"`.
 
     Each graph of the result is a tree set in the form of
     :class:`~pyg_distill.transforms.ToComputationTrees`, with, in addition,
@@ -46,15 +55,12 @@ class MirageDataset(InMemoryDataset):
 
     .. code-block:: python
 
-        train = MirageDataset(dataset[train_idx], num_layers=3)
+        train = MirageDataset(dataset[train_idx], num_layers=3, budget=0.02)
         print(train.report)
         for data in DataLoader(train, batch_size=64, shuffle=True):
             x = gnn(data.x, data.edge_index)
-            out = head(
-                global_root_pool(
-                    x, data.batch, data.root_index, data.root_count
-                )
-            )
+            roots = data.get('root_index'), data.get('root_count')
+            out = head(global_root_pool(x, data.batch, *roots))
             loss = F.cross_entropy(out, data.y, reduction='none')
             loss = (loss * data.weight).mean()
 
@@ -62,7 +68,7 @@ class MirageDataset(InMemoryDataset):
         source (Dataset or iterable): The graphs to distil: a data set, a
             slice of one (nothing outside of it is read), or a list of
             :class:`~torch_geometric.data.Data`. What need not fit into memory
-            is read twice, a chunk at a time: any
+            is read several times, a chunk at a time: any
             :class:`~torch_geometric.data.Dataset` that is not in memory, such
             as :class:`~torch_geometric.data.OnDiskDataset`, a list of data
             sets, or an iterable of graphs, of lists of them or of the
@@ -73,11 +79,32 @@ class MirageDataset(InMemoryDataset):
         min_support (float or int or dict, optional): How many graphs of a
             class must hold a tree set: a share in :obj:`(0, 1]`, a count
             (:obj:`1` is one graph, :obj:`1.0` is all), or a dictionary with
-            either for each class. (default: :obj:`0.1`)
-        selection (str, optional): What to keep: :obj:`"patterns"`, the
-            frequent tree sets of each class, as the paper does, or
-            :obj:`"lossless"`, all trees of all graphs with their number.
-            (default: :obj:`"patterns"`)
+            either for each class. It selects :obj:`"patterns"`, for which its
+            default is :obj:`0.1`. (default: :obj:`None`)
+        selection (str, optional): What to keep:
+
+            - :obj:`"multisets"`, the trees of some graphs, rare ones replaced
+              by the nearest tree of a vocabulary,
+            - :obj:`"graphs"`, some graphs as they are, which are ordinary
+              graphs without roots,
+            - :obj:`"patterns"`, the frequent tree sets of each class, as the
+              paper does,
+            - :obj:`"lossless"`, all trees of all graphs with their number.
+
+            By default, :obj:`"patterns"` if one of its options is given, else
+            :obj:`"multisets"`. (default: :obj:`None`)
+        budget (float or int, optional): The size of the result when packed
+            (see :obj:`report.packed_bytes`), as a share of that of the source
+            in :obj:`(0, 1]` (a :obj:`float`, for sources in memory) or in
+            bytes (an :obj:`int`). It decides on the number of graphs and on
+            the size of the vocabulary, or on the smallest support. By
+            default, :obj:`0.1` if nothing else says how much to keep.
+            (default: :obj:`None`)
+        num_graphs (int, optional): The number of graphs to keep as
+            :obj:`"multisets"` or :obj:`"graphs"`. (default: :obj:`None`)
+        num_trees (int, optional): The size of the vocabulary of
+            :obj:`"multisets"`. By default, what fits into 15 % of the budget,
+            or :obj:`400` without one. (default: :obj:`None`)
         patterns (str, optional): Which frequent tree sets: :obj:`"closed"`
             (those without a superset of the same support, which lose no
             support), :obj:`"maximal"` (those without a frequent superset) or
@@ -140,8 +167,11 @@ class MirageDataset(InMemoryDataset):
         self,
         source: Dataset | Iterable[Any],
         num_layers: int,
-        min_support: Support = 0.1,
-        selection: str = 'patterns',
+        min_support: Support | None = None,
+        selection: str | None = None,
+        budget: float | int | None = None,
+        num_graphs: int | None = None,
+        num_trees: int | None = None,
         patterns: str = 'closed',
         shared: str = 'keep',
         root_count: str = 'mean',
@@ -170,6 +200,7 @@ class MirageDataset(InMemoryDataset):
             self._options = MirageOptions(
                 num_layers,
                 selection,
+                SizeOptions(budget, num_graphs, num_trees),
                 PatternOptions(
                     min_support,
                     patterns,
@@ -261,7 +292,7 @@ class MirageDataset(InMemoryDataset):
         source_id: str | None,
         has_cache: bool,
         processes: Processes,
-    ) -> Distilled:
+    ) -> tuple[Data, dict[str, Tensor] | None, DistillationReport]:
         shard = Shard(
             source,
             self._options,
@@ -273,7 +304,8 @@ class MirageDataset(InMemoryDataset):
         if not has_cache:
             self._digest = self._digest_of('in memory')
             result = distil(shard, self._options, processes, self.log)
-            return processes.share(result, 'sharing the result')
+            made = None if result is None else result[:3]
+            return processes.share(made, 'sharing the result')
 
         content = f'given {source_id}'
         if source_id is None:
@@ -294,7 +326,7 @@ class MirageDataset(InMemoryDataset):
 
             def write() -> None:
                 if result is not None:
-                    store(*result, paths)
+                    store(result.packed, result.report, paths)
 
             processes.in_first(write, 'writing the cache')
         restored = processes.in_first(

@@ -1,7 +1,7 @@
 """The options of a distilled data set, checked before any work is done."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,7 +15,7 @@ Support = int | float | Mapping[int, int | float]
 class PatternOptions:
     """The options of :obj:`selection="patterns"`; see `MirageDataset`."""
 
-    min_support: Support = 0.1
+    min_support: Support | None = None
     patterns: str = 'closed'
     shared: str = 'keep'
     root_count: str = 'mean'
@@ -24,7 +24,9 @@ class PatternOptions:
 
     def __post_init__(self) -> None:
         # Plain numbers, as NumPy's cannot be written to a report.
-        object.__setattr__(self, 'min_support', _plain(self.min_support))
+        if self.min_support is not None:
+            least = _plain(self.min_support)
+            object.__setattr__(self, 'min_support', least)
         _one_of('patterns', self.patterns, ('closed', 'maximal', 'all'))
         _one_of('shared', self.shared, ('keep', 'drop'))
         _one_of('root_count', self.root_count, ('mean', 'one'))
@@ -42,12 +44,36 @@ class PatternOptions:
         ]
 
 
+SELECTIONS = ('patterns', 'multisets', 'graphs', 'lossless')
+DEFAULT_SUPPORT = 0.1
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """How much to keep; see `MirageDataset`."""
+
+    budget: int | float | None = None
+    num_graphs: int | None = None
+    num_trees: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'budget', _plain_budget(self.budget))
+        for name in ('num_graphs', 'num_trees'):
+            _at_least_one(name, getattr(self, name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options that are given, by name."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: v for name, v in named.items() if v is not None}
+
+
 @dataclass(frozen=True)
 class MirageOptions:
     """All options that change the result; see `MirageDataset`."""
 
     num_layers: int
-    selection: str
+    selection: str | None
+    size: SizeOptions
     of_patterns: PatternOptions
     balance: str
     compact: bool
@@ -60,25 +86,76 @@ class MirageOptions:
         check_exclude_keys(self.exclude_keys)
         names = sorted(self.exclude_keys or [])
         object.__setattr__(self, 'exclude_keys', names)
-        _one_of('selection', self.selection, ('patterns', 'lossless'))
         _one_of('balance', self.balance, ('source', 'uniform', 'none'))
         changed = self.of_patterns.changed()
+        if self.selection is None:
+            selection = 'patterns' if changed else 'multisets'
+            object.__setattr__(self, 'selection', selection)
+        _one_of('selection', self.selection, SELECTIONS)
         if self.selection != 'patterns' and changed:
             raise ValueError(
                 f'{", ".join(changed)} can be given with '
                 f"selection='patterns' only (got selection="
                 f'{self.selection!r})'
             )
+        self._check_size()
+
+    def _check_size(self) -> None:
+        size, selection = self.size, self.selection
+        given = size.to_dict()
+        allowed = {
+            'patterns': {'budget'},
+            'multisets': {'budget', 'num_graphs', 'num_trees'},
+            'graphs': {'budget', 'num_graphs'},
+            'lossless': set(),
+        }[selection]
+        odd = sorted({*given} - allowed)
+        if odd:
+            takes = ' or '.join(sorted(allowed)) or 'none of these'
+            raise ValueError(
+                f'{", ".join(odd)} cannot be given with selection='
+                f'{selection!r}, which takes {takes}; leave it out, or pass '
+                f"selection='multisets'"
+            )
+        if self.selection == 'graphs' and not self.compact:
+            raise ValueError(
+                "'compact' is for trees (got compact=False with selection="
+                "'graphs', which keeps graphs as they are); leave it out"
+            )
+        if selection == 'patterns':
+            wanted = self.of_patterns
+            if size.budget is None and wanted.min_support is None:
+                wanted = replace(wanted, min_support=DEFAULT_SUPPORT)
+                object.__setattr__(self, 'of_patterns', wanted)
+            elif size.budget is not None and wanted.min_support is not None:
+                raise ValueError(
+                    f"'budget' finds a min_support by itself (got budget="
+                    f'{size.budget!r} and min_support='
+                    f'{wanted.min_support!r}); pass one of them'
+                )
+
+    @property
+    def has_support(self) -> bool:
+        """Whether a support says how much to keep."""
+        return self.of_patterns.min_support is not None
 
     def to_dict(self) -> dict[str, Any]:
         """The options by name, without those that do not matter here."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
-        del out['of_patterns']
+        out: dict[str, Any] = {
+            'num_layers': self.num_layers,
+            'selection': self.selection,
+            **self.size.to_dict(),
+        }
         if self.selection == 'patterns':
-            first = ('num_layers', 'selection')
-            head = {name: out.pop(name) for name in first}
-            out = head | self.of_patterns.to_dict() | out
-        return out
+            out |= self.of_patterns.to_dict()
+            if self.size.budget is not None:
+                del out['min_support']
+        return out | {
+            'balance': self.balance,
+            'compact': self.compact,
+            'exclude_keys': self.exclude_keys,
+            'verify': self.verify,
+        }
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -101,6 +178,31 @@ def _at_least_one(name: str, value: Any) -> None:
         raise ValueError(
             f"'{name}' must be 1 or more (got {value}); give None for no bound"
         )
+
+
+def _plain_budget(budget: Any) -> int | float | None:
+    hint = 'an int is bytes, 0.02 is 2% of the bytes of the source'
+    if budget is None:
+        return None
+    if isinstance(budget, bool) or not isinstance(budget, Real):
+        raise TypeError(
+            f"'budget' must be a number of bytes (an int) or a share (a "
+            f'float) (got {budget!r}); {hint}'
+        )
+    if isinstance(budget, Integral):
+        if budget < 1:
+            raise ValueError(
+                f"'budget' must be 1 byte or more or a share in (0, 1] (got "
+                f'{budget}); {hint}'
+            )
+        return int(budget)
+    share = float(budget)
+    if not 0 < share <= 1:
+        raise ValueError(
+            f"'budget' must be a share in (0, 1] or a number of bytes (got "
+            f'{share}); {hint}'
+        )
+    return share
 
 
 def _plain(min_support: Any) -> Any:

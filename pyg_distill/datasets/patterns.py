@@ -26,6 +26,11 @@ from pyg_distill.trees.mining import (
     frequent_sets,
 )
 
+
+class TooManyPatterns(ValueError):  # noqa: N818
+    """More tree sets are frequent than may be kept."""
+
+
 _FEWER = {
     'all': "patterns='closed', a max_size, or a larger max_patterns",
     'closed': "patterns='maximal', a max_size, or a larger max_patterns",
@@ -160,7 +165,7 @@ def _raise_too_many(
     known = {c: count for c, count in fits.items() if count is not None}
     if len(known) == len(fits):
         remedy = f'min_support={thresholds.given | known}, {remedy}'
-    raise ValueError(
+    raise TooManyPatterns(
         f'class {label} has too many {options.patterns} tree sets for '
         f'max_patterns={options.max_patterns} at a support of '
         f'{thresholds.least[label]} of its {classes[label].num_graphs} '

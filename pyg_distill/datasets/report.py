@@ -40,6 +40,10 @@ class DistillationReport:
         sharing: The predicted size of mini-batches with shared trees, beside
             that of the source's graphs if nothing is lost, else that of the
             distilled ones.
+        packed_bytes: The bytes of the result when packed, which is what a
+            budget limits and what a cache holds.
+        source_packed_bytes: Those of the given split, if the budget is a
+            share of them.
         left_out: Names of the source's attributes that are not in the result.
         seconds: The time that distilling took, without reading the source.
         file_size: The size of the cache file in bytes, if there is one.
@@ -52,6 +56,8 @@ class DistillationReport:
     source: Size
     distilled: Size
     sharing: Sharing
+    packed_bytes: int = 0
+    source_packed_bytes: int | None = None
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
     file_size: int | None = None
@@ -93,6 +99,13 @@ class DistillationReport:
             after = getattr(self.distilled, f'num_{name}')
             share = f'{after / before:.2%}' if before else '-'
             lines.append(f'{name:10}{before:>14,}{after:>14,}{share:>10}')
+        packed, share = '-', '-'
+        if self.source_packed_bytes is not None:
+            packed = f'{self.source_packed_bytes:,}'
+            share = f'{self.packed_bytes / self.source_packed_bytes:.2%}'
+        lines.append(
+            f'{"packed":10}{packed:>14}{self.packed_bytes:>14,}{share:>10}'
+        )
         lines.append(
             f'{"class":10}{"graphs":>8}{"trees":>8}{"sets":>8}'
             f'{"graphs held":>14}{"nodes held":>14}'

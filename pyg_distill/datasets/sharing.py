@@ -65,7 +65,8 @@ def predict_sharing(
     """Predicts the size of mini-batches, in closed form.
 
     Args:
-        data (torch_geometric.data.Data): Graphs in tree-set form, collated.
+        data (torch_geometric.data.Data): Graphs, ordinary ones or in tree-set
+            form, collated.
         slices (dict, optional): Where each of them begins.
         num_layers (int): The depth of their trees.
         num_nodes (int): The nodes of all graphs that an ordinary loader
@@ -81,12 +82,13 @@ def predict_sharing(
         **{name: data[name] for name in IDENTITY if name in data},
     )
     trees, entry = share_trees(local, num_layers)
+    roots = data.get('root_index')
     start = local.node_ptr[:-1].repeat_interleave(root_count)
     graph = torch.arange(num_graphs, device=start.device)
     batch_size = min(BATCH_SIZE, num_graphs)
     nodes, edges = expected_size(
         trees,
-        entry[data.root_index + start],
+        entry if roots is None else entry[roots + start],
         graph.repeat_interleave(root_count),
         num_graphs,
         batch_size,
@@ -103,16 +105,25 @@ def graph_sizes(
     """Counts the nodes, edges and roots of each of some collated graphs.
 
     Args:
-        data (torch_geometric.data.Data): Graphs in tree-set form, collated.
+        data (torch_geometric.data.Data): Graphs, collated. All nodes of
+            ordinary ones are roots.
         slices (dict, optional): Where each of them begins.
     """
     index = data.edge_index
     if slices is None:
-        sizes = data.num_nodes or 0, data.num_edges, data.root_index.numel()
-        nodes, edges, roots = index.new_tensor(sizes).view(3, 1)
-        return nodes, edges, roots
+        nodes = index.new_tensor([data.num_nodes or 0])
+        edges = index.new_tensor([data.num_edges])
+        roots = data.get('root_index')
+        return (
+            nodes,
+            edges,
+            nodes if roots is None else nodes.new_tensor([roots.numel()]),
+        )
     edges = slices['edge_index'].diff().to(index.device)
-    roots = slices['root_index'].diff().to(index.device)
     if 'x' in slices:
-        return slices['x'].diff().to(index.device), edges, roots
-    return index.new_tensor(data._num_nodes), edges, roots
+        nodes = slices['x'].diff().to(index.device)
+    else:
+        nodes = index.new_tensor(data._num_nodes)
+    if 'root_index' not in slices:
+        return nodes, edges, nodes
+    return nodes, edges, slices['root_index'].diff().to(index.device)

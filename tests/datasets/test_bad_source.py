@@ -60,7 +60,7 @@ def test_no_graph(source: Any) -> None:
 def test_distilled_graphs_are_not_distilled_again(
     wrap: Callable, num_graphs: int
 ) -> None:
-    dataset = MirageDataset(random_graphs(num_graphs, (0,)), 1)
+    dataset = MirageDataset(random_graphs(num_graphs, (0,)), 1, 0.1)
     text = message(ValueError, wrap(dataset), 1)
     assert 'tree-set form already' in text
 
@@ -103,7 +103,7 @@ def test_no_labels(wrap: Callable) -> None:
     assert 'torch.tensor([0])' in text
     assert "'y'" in message(ValueError, wrap(changed()), 1, exclude_keys=['y'])
     graphs = changed(y=torch.tensor([0]))
-    assert MirageDataset(graphs, 1).num_classes == 1
+    assert MirageDataset(graphs, 1, 0.1).num_classes == 1
 
 
 @both
@@ -176,7 +176,7 @@ def test_features_that_are_nan(wrap: Callable, name: str) -> None:
     text = message(ValueError, wrap(graphs), 1)
     assert f"'{name}' contains NaN" in text
     assert f"exclude_keys=['{name}']" in text
-    MirageDataset(wrap(graphs), 1, exclude_keys=[name])
+    MirageDataset(wrap(graphs), 1, 0.1, exclude_keys=[name])
 
 
 @both
@@ -235,7 +235,7 @@ def test_features_that_are_no_dense_tensors(
     text = message(TypeError, wrap(graphs), 1)
     assert f"'{name}' must be a dense tensor" in text
     assert f"exclude_keys=['{name}']" in text
-    dataset = MirageDataset(wrap(graphs), 1, exclude_keys=[name])
+    dataset = MirageDataset(wrap(graphs), 1, 0.1, exclude_keys=[name])
     assert dataset.report.left_out == [name]
     assert dataset.report.source.num_nodes == 5
 
@@ -272,8 +272,8 @@ def test_graphs_without_edges_or_nodes_are_graphs(wrap: Callable) -> None:
 @both
 def test_a_class_without_nodes(wrap: Callable) -> None:
     graphs: Sequence[Data] = [path(1, 2), path(1, 2), path(y=1), path(y=1)]
-    text = message(ValueError, wrap(graphs), 2)
+    text = message(ValueError, wrap(graphs), 2, 0.1)
     assert 'class 1' in text
     assert 'no nodes' in text
     MirageDataset(wrap(graphs), 2, selection='lossless')
-    MirageDataset(wrap(graphs[:2]), 2)
+    MirageDataset(wrap(graphs[:2]), 2, 0.1)

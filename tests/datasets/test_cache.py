@@ -40,7 +40,7 @@ class Unreadable(Graphs):
 def store_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MirageDataset:
-    dataset = MirageDataset(GRAPHS, 2, root=str(tmp_path))
+    dataset = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
     monkeypatch.setattr(part, 'Forest', never)
     return dataset
 
@@ -57,7 +57,7 @@ def test_two_files_are_stored(
 def test_the_same_is_loaded_without_distilling(
     store_once: MirageDataset, tmp_path: Path, wrap: Callable
 ) -> None:
-    loaded = MirageDataset(wrap(GRAPHS), 2, root=str(tmp_path))
+    loaded = MirageDataset(wrap(GRAPHS), 2, 0.1, root=str(tmp_path))
     assert same(loaded, store_once)
     assert loaded.report == store_once.report
     assert repr(loaded) == repr(store_once)
@@ -96,6 +96,11 @@ def test_what_is_loaded_is_what_was_distilled(
         {'min_support': 1},
         {'min_support': {0: 0.1, 1: 0.1}},
         {'selection': 'lossless'},
+        {'selection': 'graphs'},
+        {'selection': 'multisets'},
+        {'selection': 'multisets', 'num_trees': 4},
+        {'selection': 'multisets', 'num_graphs': 4},
+        {'selection': 'patterns', 'budget': 1_000},
         {'patterns': 'all'},
         {'shared': 'drop'},
         {'root_count': 'one'},
@@ -113,10 +118,13 @@ def test_what_is_loaded_is_what_was_distilled(
 )
 def test_every_option_changes_the_file(changed: dict, tmp_path: Path) -> None:
     root = str(tmp_path)
-    first = MirageDataset(GRAPHS, 2, root=root)
-    second = MirageDataset(GRAPHS, **{'num_layers': 2, **changed}, root=root)
+    first = MirageDataset(GRAPHS, 2, 0.1, root=root)
+    options = {'num_layers': 2, 'min_support': 0.1, **changed}
+    if 'selection' in changed or 'budget' in changed:
+        del options['min_support']
+    second = MirageDataset(GRAPHS, **options, root=root)
     third = MirageDataset(
-        GRAPHS, 2, root=root, source_id='c', transform=lambda data: data
+        GRAPHS, 2, 0.1, root=root, source_id='c', transform=lambda data: data
     )
     paths = {d.processed_paths[0] for d in (first, second, third)}
     assert len(paths) == 3
@@ -178,11 +186,11 @@ def test_every_change_of_the_source_changes_the_file(
     name: str, tmp_path: Path
 ) -> None:
     graphs = [data.clone() for data in GRAPHS]
-    expected = MirageDataset(graphs, 1, root=str(tmp_path))
+    expected = MirageDataset(graphs, 1, 0.1, root=str(tmp_path))
     changes()[name](graphs)
-    found = MirageDataset(graphs, 1, root=str(tmp_path))
+    found = MirageDataset(graphs, 1, 0.1, root=str(tmp_path))
     assert found.processed_paths != expected.processed_paths
-    assert same(found, MirageDataset(graphs, 1))
+    assert same(found, MirageDataset(graphs, 1, 0.1))
 
 
 @pytest.mark.parametrize('part', ['node', 'edge'])
@@ -220,7 +228,7 @@ def test_types_are_part_of_the_source(tmp_path: Path) -> None:
         graphs = [data.clone() for data in GRAPHS]
         for data in graphs:
             data.x = torch.zeros(data.num_nodes, dtype=dtype)
-        found = MirageDataset(graphs, 1, root=str(tmp_path))
+        found = MirageDataset(graphs, 1, 0.1, root=str(tmp_path))
         assert found[0].x.dtype == dtype
 
 
@@ -229,15 +237,20 @@ def test_graphs_of_two_classes_more_are_another_source(tmp_path: Path) -> None:
     graphs = random_graphs(12, (0, 1, 2))
     split = [i for i in range(12) if i % 3 < 2]
     part = Graphs(graphs)[split]
-    first = MirageDataset(part, 1, root=str(tmp_path))
-    second = MirageDataset(list(part), 1, root=str(tmp_path))
+    first = MirageDataset(part, 1, 0.1, root=str(tmp_path))
+    second = MirageDataset(list(part), 1, 0.1, root=str(tmp_path))
     assert (first.num_classes, second.num_classes) == (3, 2)
 
 
 def test_a_named_source_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {'num_layers': 2, 'root': str(tmp_path), 'source_id': 'split 1'}
+    options = {
+        'num_layers': 2,
+        'min_support': 0.1,
+        'root': str(tmp_path),
+        'source_id': 'split 1',
+    }
     expected = MirageDataset(GRAPHS, **options)
     with monkeypatch.context() as context:
         context.setattr(part, 'Forest', never)
@@ -249,20 +262,20 @@ def test_a_named_source_is_not_read_again(
 
 
 def test_a_named_source_is_read_if_there_is_no_cache(tmp_path: Path) -> None:
-    found = MirageDataset(GRAPHS, 2, root=str(tmp_path), source_id='a')
-    assert same(found, MirageDataset(GRAPHS, 2))
+    found = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path), source_id='a')
+    assert same(found, MirageDataset(GRAPHS, 2, 0.1))
 
 
 def test_force_reload_distils_again(
     store_once: MirageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(AssertionError, match='distilled again'):
-        MirageDataset(GRAPHS, 2, root=str(tmp_path), force_reload=True)
+        MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path), force_reload=True)
     assert files(tmp_path) == sorted(
         Path(p).name for p in store_once.processed_paths
     )
     monkeypatch.undo()
-    found = MirageDataset(GRAPHS, 2, root=str(tmp_path), force_reload=True)
+    found = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path), force_reload=True)
     assert same(found, store_once)
     assert len(files(tmp_path)) == 2
 
@@ -271,7 +284,7 @@ def test_options_that_do_not_change_the_result_find_it(
     store_once: MirageDataset, tmp_path: Path
 ) -> None:
     MirageDataset(
-        GRAPHS, 2, root=str(tmp_path), log=False, transform=lambda d: d
+        GRAPHS, 2, 0.1, root=str(tmp_path), log=False, transform=lambda d: d
     )
 
 
@@ -279,7 +292,7 @@ def test_exclude_keys_have_no_order(tmp_path: Path) -> None:
     names = ['edge_attr', 'pos']
     paths = {
         MirageDataset(
-            GRAPHS, 2, root=str(tmp_path), exclude_keys=keys
+            GRAPHS, 2, 0.1, root=str(tmp_path), exclude_keys=keys
         ).processed_paths[0]
         for keys in (names, names[::-1], tuple(names), set(names))
     }
@@ -298,10 +311,10 @@ def test_the_report_is_stored_beside_the_tensors(
 def test_root_may_be_a_path_or_in_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = MirageDataset(GRAPHS, 2, root=tmp_path / 'a' / 'b')
+    first = MirageDataset(GRAPHS, 2, 0.1, root=tmp_path / 'a' / 'b')
     monkeypatch.setenv('HOME', str(tmp_path / 'a'))
     monkeypatch.setattr(part, 'Forest', never)
-    second = MirageDataset(GRAPHS, 2, root='~/b')
+    second = MirageDataset(GRAPHS, 2, 0.1, root='~/b')
     assert Path(second.processed_paths[0]) == Path(first.processed_paths[0])
 
 
@@ -309,13 +322,13 @@ def test_other_file_systems() -> None:
     system = fsspec.filesystem('memory')
     root = 'memory://pyg_distill_test'
     try:
-        expected = MirageDataset(GRAPHS, 2, root=root)
+        expected = MirageDataset(GRAPHS, 2, 0.1, root=root)
         names = system.ls('/pyg_distill_test/processed', detail=False)
         assert len(names) == 2
         with pytest.MonkeyPatch.context() as context:
             context.setattr(part, 'Forest', never)
-            found = MirageDataset(GRAPHS, 2, root=root)
+            found = MirageDataset(GRAPHS, 2, 0.1, root=root)
         assert same(found, expected)
-        assert same(found, MirageDataset(GRAPHS, 2))
+        assert same(found, MirageDataset(GRAPHS, 2, 0.1))
     finally:
         system.rm('/pyg_distill_test', recursive=True)

@@ -19,7 +19,7 @@ GRAPHS = random_graphs(12)
 
 @pytest.fixture
 def paths(tmp_path: Path) -> tuple[Path, Path]:
-    dataset = MirageDataset(GRAPHS, 2, root=str(tmp_path))
+    dataset = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
     tensors, report = map(Path, dataset.processed_paths)
     return tensors, report
 
@@ -95,7 +95,12 @@ def report_without_sizes(tensors: Path, report: Path) -> None:
 def test_damage_is_named_and_healed(
     damage: Callable, source_id: str | None, tmp_path: Path
 ) -> None:
-    options = {'num_layers': 2, 'root': str(tmp_path), 'source_id': source_id}
+    options = {
+        'num_layers': 2,
+        'min_support': 0.1,
+        'root': str(tmp_path),
+        'source_id': source_id,
+    }
     expected = MirageDataset(GRAPHS, **options)
     tensors, report = map(Path, expected.processed_paths)
     damage(tensors, report)
@@ -114,10 +119,10 @@ def test_damage_is_named_and_healed(
 def test_a_missing_file_is_made_again(
     paths: tuple, missing: list[int], tmp_path: Path
 ) -> None:
-    before = [data.clone() for data in MirageDataset(GRAPHS, 2)]
+    before = [data.clone() for data in MirageDataset(GRAPHS, 2, 0.1)]
     for i in missing:
         paths[i].unlink()
-    found = MirageDataset(GRAPHS, 2, root=str(tmp_path))
+    found = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
     assert same(found, before)
     assert all(path.exists() for path in paths)
 
@@ -148,9 +153,9 @@ def test_no_half_written_file_is_left(
         else:
             context.setattr(cache.fs, 'mv', fail)
         with pytest.raises(error):
-            MirageDataset(GRAPHS, 2, root=str(tmp_path))
+            MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
     assert all_files(tmp_path) == []
-    assert len(MirageDataset(GRAPHS, 2, root=str(tmp_path))) > 0
+    assert len(MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))) > 0
     assert len(all_files(tmp_path)) == 2
 
 
@@ -167,10 +172,10 @@ def test_a_report_without_tensors_is_no_cache(
     with monkeypatch.context() as context:
         context.setattr(cache.fs, 'mv', fail_at_tensors)
         with pytest.raises(OSError, match='disk full'):
-            MirageDataset(GRAPHS, 2, root=str(tmp_path))
+            MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
     assert all(p.suffix == '.json' for p in all_files(tmp_path))
-    found = MirageDataset(GRAPHS, 2, root=str(tmp_path))
-    assert same(found, MirageDataset(GRAPHS, 2))
+    found = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
+    assert same(found, MirageDataset(GRAPHS, 2, 0.1))
 
 
 def test_no_two_writers_share_a_temporary_file(
@@ -186,7 +191,7 @@ def test_no_two_writers_share_a_temporary_file(
     monkeypatch.setattr(cache.fs, 'torch_save', spy)
     for _ in range(2):
         dataset = MirageDataset(
-            GRAPHS, 2, root=str(tmp_path), force_reload=True
+            GRAPHS, 2, 0.1, root=str(tmp_path), force_reload=True
         )
     assert len(set(written)) == 2
     # A rename is atomic within one folder only.
@@ -204,7 +209,7 @@ def test_failing_again_leaves_the_old_cache(
 
     monkeypatch.setattr(cache.fs, 'torch_save', fail)
     with pytest.raises(RuntimeError, match='stop'):
-        MirageDataset(GRAPHS, 2, root=str(tmp_path), force_reload=True)
+        MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path), force_reload=True)
     assert [path.read_bytes() for path in paths] == before
 
 
@@ -226,7 +231,7 @@ def test_a_root_that_cannot_be_written_is_refused_first(
 
     monkeypatch.setattr(part, 'Forest', never)
     with pytest.raises(ValueError, match='root=None') as info:
-        MirageDataset(GRAPHS, 2, root=str(given))
+        MirageDataset(GRAPHS, 2, 0.1, root=str(given))
     assert '\n' not in str(info.value)
     assert str(given) in str(info.value)
     assert in_the_way.read_text() == 'a file'
@@ -245,17 +250,17 @@ def test_a_cache_that_is_there_needs_no_writing(
         path.chmod(0o444)
     folder.chmod(0o555)
     try:
-        found = MirageDataset(GRAPHS, 2, root=str(tmp_path))
+        found = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
     finally:
         folder.chmod(0o755)
-    assert same(found, MirageDataset(GRAPHS, 2))
+    assert same(found, MirageDataset(GRAPHS, 2, 0.1))
 
 
 def distil(root: str, barrier: Any, queue: Any) -> None:
     torch.set_num_threads(1)
     barrier.wait()
     for _ in range(3):
-        dataset = MirageDataset(GRAPHS, 2, root=root, force_reload=True)
+        dataset = MirageDataset(GRAPHS, 2, 0.1, root=root, force_reload=True)
     # Shared tensors would end with this process.
     queue.put(
         [{k: v.tolist() for k, v in data.to_dict().items()} for data in dataset]
@@ -277,11 +282,11 @@ def test_two_processes_may_build_one_cache(tmp_path: Path) -> None:
         assert process.exitcode == 0
     expected = [
         {k: v.tolist() for k, v in data.to_dict().items()}
-        for data in MirageDataset(GRAPHS, 2)
+        for data in MirageDataset(GRAPHS, 2, 0.1)
     ]
     assert found == [expected, expected]
     assert len(all_files(tmp_path)) == 2
     assert same(
-        MirageDataset(GRAPHS, 2, root=str(tmp_path)),
-        MirageDataset(GRAPHS, 2),
+        MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path)),
+        MirageDataset(GRAPHS, 2, 0.1),
     )

@@ -21,11 +21,16 @@ from tests.datasets.sources import Graphs, path, random_graphs, same
 GRAPHS = random_graphs(24, (0, 1, 2), edge_attr=True, edge_weight=True)
 
 OPTIONS: list[dict[str, Any]] = [
-    {},
+    {'min_support': 0.1},
     {'selection': 'lossless'},
     {'patterns': 'all', 'root_count': 'one', 'balance': 'none'},
     {'shared': 'drop', 'min_support': {0: 1, 1: 1, 2: 1}},
-    {'verify': True, 'compact': False, 'exclude_keys': ['edge_attr']},
+    {
+        'min_support': 0.1,
+        'verify': True,
+        'compact': False,
+        'exclude_keys': ['edge_attr'],
+    },
 ]
 
 
@@ -63,19 +68,24 @@ def distil_all(rank: int, world_size: int, folder: str) -> None:
         found = MirageDataset(source, 2, **options, distributed=True)
         out.append(found)
     few = shard_of(GRAPHS[:1], rank, world_size)
-    out.append(MirageDataset(few, 1, distributed=True))
+    out.append(MirageDataset(few, 1, 0.1, distributed=True))
     toy = ToyMolecules(num_graphs=200)
     bounds = [200 * i // world_size for i in range(world_size + 1)]
     toy = toy[bounds[rank] : bounds[rank + 1]]
     out.append(MirageDataset(toy, 2, 0.2, distributed=True))
     for _ in range(2):
         root = f'{folder}/root'
-        out.append(MirageDataset(mine, 2, root=root, distributed=True))
+        out.append(MirageDataset(mine, 2, 0.1, root=root, distributed=True))
     # What any of them reads is part of the name.
     last = mine[::-1] if rank == world_size - 1 else mine
     root = f'{folder}/root'
-    out.append(MirageDataset(last, 2, root=root, distributed=True))
-    named = {'root': f'{folder}/named', 'source_id': 'a', 'distributed': True}
+    out.append(MirageDataset(last, 2, 0.1, root=root, distributed=True))
+    named = {
+        'min_support': 0.1,
+        'root': f'{folder}/named',
+        'source_id': 'a',
+        'distributed': True,
+    }
     out.append(MirageDataset(mine, 2, **named))
     out.append(MirageDataset(None, 2, **named))
     torch.save(
@@ -89,9 +99,9 @@ def distil_all(rank: int, world_size: int, folder: str) -> None:
 def test_any_number_of_processes(world_size: int, tmp_path: Path) -> None:
     mp.spawn(distil_all, args=(world_size, str(tmp_path)), nprocs=world_size)
     expected = [MirageDataset(GRAPHS, 2, **options) for options in OPTIONS]
-    expected.append(MirageDataset(GRAPHS[:1], 1))
+    expected.append(MirageDataset(GRAPHS[:1], 1, 0.1))
     expected.append(MirageDataset(ToyMolecules(num_graphs=200), 2, 0.2))
-    expected += [MirageDataset(GRAPHS, 2)] * 5
+    expected += [MirageDataset(GRAPHS, 2, 0.1)] * 5
     for rank in range(world_size):
         found = torch.load(tmp_path / f'{rank}.pt', weights_only=False)
         assert len(found) == len(expected)
@@ -142,6 +152,8 @@ def fail_in_turn(rank: int, world_size: int, folder: str) -> None:
             raise KeyboardInterrupt
 
     def distil(source: Any, **options: Any) -> str:
+        if 'selection' not in options:
+            options = {'min_support': 0.1, **options}
         return caught(
             lambda: MirageDataset(
                 source, 2, root=root, distributed=True, **options
@@ -234,7 +246,9 @@ def lose_one(rank: int, world_size: int, folder: str) -> None:
     start(rank, world_size, folder)
     mine: Any = GRAPHS if rank == 0 else Fatal()
     text = caught(
-        lambda: MirageDataset(mine, 2, root=f'{folder}/root', distributed=True)
+        lambda: MirageDataset(
+            mine, 2, 0.1, root=f'{folder}/root', distributed=True
+        )
     )
     Path(folder, 'said').write_text(text)
     os._exit(0)
@@ -252,7 +266,7 @@ def test_a_process_that_is_lost(tmp_path: Path) -> None:
 
 def test_without_a_group() -> None:
     with pytest.raises(RuntimeError, match='init_process_group') as info:
-        MirageDataset(GRAPHS, 2, distributed=True)
+        MirageDataset(GRAPHS, 2, 0.1, distributed=True)
     assert '\n' not in str(info.value)
 
 
@@ -261,10 +275,10 @@ def test_a_group_of_one() -> None:
         'gloo', store=dist.HashStore(), rank=0, world_size=1
     )
     try:
-        found = MirageDataset(GRAPHS, 2, distributed=True)
+        found = MirageDataset(GRAPHS, 2, 0.1, distributed=True)
     finally:
         dist.destroy_process_group()
-    assert same(found, MirageDataset(GRAPHS, 2))
+    assert same(found, MirageDataset(GRAPHS, 2, 0.1))
 
 
 def test_alone() -> None:

@@ -72,7 +72,7 @@ def test_weighted_sampler_draws_classes_as_often_as_the_source() -> None:
 
 def test_imbalanced_sampler_draws_classes_equally() -> None:
     graphs = [path(1, 2), path(1, 3), path(1)] * 10 + [path(5, y=1)]
-    dataset = MirageDataset(graphs, 0, patterns='all')
+    dataset = MirageDataset(graphs, 0, 0.1, patterns='all')
     sampler = ImbalancedSampler(dataset, num_samples=4000)
     drawn = dataset.y[list(sampler)].double().mean()
     assert float(drawn) == pytest.approx(0.5, abs=0.05)
@@ -138,7 +138,7 @@ def test_no_attribute_shares_memory_with_the_source() -> None:
 
 
 def test_length_and_repr() -> None:
-    dataset = MirageDataset([path(1, 2), path(1)], 0)
+    dataset = MirageDataset([path(1, 2), path(1)], 0, 0.1)
     assert len(dataset) == 2
     assert repr(dataset) == (
         "MirageDataset(2, num_layers=0, selection='patterns', "
@@ -160,7 +160,7 @@ def test_length_and_repr() -> None:
 
 
 def test_one_distilled_graph_is_a_data_set() -> None:
-    dataset = MirageDataset([path(1, 2)], 1)
+    dataset = MirageDataset([path(1, 2)], 1, 0.1)
     assert len(dataset) == 1
     assert dataset.y.tolist() == [0]
     assert dataset[-1].support.tolist() == [1]
@@ -174,7 +174,7 @@ def test_features_keep_their_shape_and_type() -> None:
     for data in graphs:
         data.x = data.x.to(torch.int16)
         data.edge_weight = data.edge_weight.double()
-    dataset = MirageDataset(graphs, 2)
+    dataset = MirageDataset(graphs, 2, 0.1)
     data = dataset[0]
     assert data.x.dtype == torch.int16
     assert data.edge_attr.dtype == torch.long
@@ -185,7 +185,7 @@ def test_features_keep_their_shape_and_type() -> None:
 
 
 def test_graphs_without_features_have_as_many_nodes_as_trees_need() -> None:
-    dataset = MirageDataset(random_graphs(12, num_features=None), 1)
+    dataset = MirageDataset(random_graphs(12, num_features=None), 1, 0.1)
     for data in [*dataset, *pickle.loads(pickle.dumps(dataset))]:
         assert 'x' not in data
         edges = data.edge_index.unique()
@@ -205,20 +205,11 @@ def test_save_and_load_are_clean(
     assert same(loaded, dataset)
 
 
-def test_the_cache_file_is_one_that_pyg_loads(tmp_path: Path) -> None:
-    for graphs in (random_graphs(8), random_graphs(8, num_features=None)):
-        with warnings.catch_warnings():
-            warnings.simplefilter('error')
-            dataset = MirageDataset(graphs, 1, root=str(tmp_path))
-            loaded = Loaded(dataset.processed_paths[0])
-        assert same(loaded, dataset)
-
-
 def test_training_on_distilled_and_ordinary_graphs_at_once() -> None:
     graphs = [
         Data.from_dict(d.to_dict()) for d in random_graphs(10) if d.num_nodes
     ]
-    dataset = MirageDataset(graphs, 2)
+    dataset = MirageDataset(graphs, 2, 0.1)
     gnn = GIN(3, 8, 2)
     head = torch.nn.Linear(8, dataset.num_classes)
     optimizer = torch.optim.Adam([*gnn.parameters(), *head.parameters()])
@@ -247,7 +238,7 @@ def test_training_on_distilled_and_ordinary_graphs_at_once() -> None:
 
 
 def test_concatenated_data_sets_are_loaded_together() -> None:
-    parts = [MirageDataset(random_graphs(8, seed=s), 2) for s in range(2)]
+    parts = [MirageDataset(random_graphs(8, seed=s), 2, 0.1) for s in range(2)]
     both = torch.utils.data.ConcatDataset(parts)
     (batch,) = DataLoader(both, batch_size=len(both))
     assert batch.weight.equal(torch.cat([p.weight for p in parts]))

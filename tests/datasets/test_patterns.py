@@ -153,10 +153,10 @@ def test_labels_keep_their_shape_and_are_long(
     shape: tuple, dtype: torch.dtype, collated: bool
 ) -> None:
     graphs = random_graphs(9, (0, 3, 7))
-    expected = MirageDataset(graphs, 1)
+    expected = MirageDataset(graphs, 1, 0.1)
     for data in graphs:
         data.y = data.y.to(dtype).view(shape)
-    dataset = MirageDataset(Graphs(graphs) if collated else graphs, 1)
+    dataset = MirageDataset(Graphs(graphs) if collated else graphs, 1, 0.1)
     # Without dimensions, PyG itself makes it one when it collates.
     assert dataset[0].y.size() == (shape or (1,))
     assert dataset[0].y.dtype == torch.long
@@ -166,11 +166,11 @@ def test_labels_keep_their_shape_and_are_long(
 
 def test_labels_may_be_python_numbers_or_booleans() -> None:
     graphs = random_graphs(8)
-    expected = MirageDataset(graphs, 1)
+    expected = MirageDataset(graphs, 1, 0.1)
     for kind in (int, bool, float):
         for data in graphs:
             data.y = kind(data.y)
-        assert MirageDataset(graphs, 1).y.equal(expected.y)
+        assert MirageDataset(graphs, 1, 0.1).y.equal(expected.y)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_numpy_numbers_are_numbers(tmp_path: Any) -> None:
 @pytest.mark.parametrize('verify', [True, False])
 def test_verify_changes_nothing(verify: bool) -> None:
     graphs = random_graphs(10, edge_attr=True)
-    found = MirageDataset(graphs, 2, verify=verify)
-    assert summary(found) == summary(MirageDataset(graphs, 2))
+    found = MirageDataset(graphs, 2, 0.1, verify=verify)
+    assert summary(found) == summary(MirageDataset(graphs, 2, 0.1))
 
 
 def test_the_paper_keeps_all_sets_once() -> None:

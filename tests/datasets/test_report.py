@@ -79,18 +79,20 @@ def test_bytes_are_those_of_all_tensors(
 
 
 def test_one_distilled_graph_has_bytes_too() -> None:
-    dataset = MirageDataset([path(1, 2)], 1)
+    dataset = MirageDataset([path(1, 2)], 1, 0.1)
     assert dataset.report.distilled.num_bytes == payload(list(dataset))
 
 
 def test_what_is_excluded_costs_nothing_and_is_named() -> None:
     graphs = random_graphs(8, edge_attr=True)
-    expected = MirageDataset(random_graphs(8), 1).report.source
+    expected = MirageDataset(random_graphs(8), 1, 0.1).report.source
     for data in graphs:
         data.edge_attr = data.edge_attr.float()
         data.smiles = 'C'
     for source in (graphs, Graphs(graphs)):
-        report = MirageDataset(source, 1, exclude_keys=['edge_attr']).report
+        report = MirageDataset(
+            source, 1, 0.1, exclude_keys=['edge_attr']
+        ).report
         assert report.left_out == ['edge_attr', 'smiles']
         # The edges are drawn in another order than without attributes.
         nodes = report.source.num_nodes
@@ -136,6 +138,7 @@ def test_prints_as_a_table() -> None:
         'nodes                  9             2    22.22%',
         'edges                  8             0     0.00%',
         'bytes                204            96    47.06%',
+        'packed                 -            12         -',
         'class       graphs   trees    sets   graphs held    nodes held',
         '0                2       3       1        100.0%         60.0%',
         '1                3       2       1         66.7%         75.0%',
@@ -148,7 +151,7 @@ def test_prints_as_a_table() -> None:
 
 
 def test_prints_without_edges_and_files() -> None:
-    lines = str(MirageDataset([path(1)], 0).report).splitlines()
+    lines = str(MirageDataset([path(1)], 0, 0.1).report).splitlines()
     assert lines[4].split() == ['edges', '0', '0', '-']
     assert lines[-3].startswith('1 distinct trees in all')
     # One node with its root, counts and weight takes more than the node.

@@ -86,15 +86,15 @@ def test_any_collection_gives_the_same(wrap: Callable, selection: str) -> None:
 
 
 def test_on_disk(tmp_path: Path) -> None:
-    expected = MirageDataset(GRAPHS, 2)
+    expected = MirageDataset(GRAPHS, 2, 0.1)
     with_process = Graphs(GRAPHS).to_on_disk_dataset(
         str(tmp_path / 'a'), log=False
     )
     filled = OnDisk(str(tmp_path / 'b'), GRAPHS)
     for source in (with_process, filled):
-        assert same(MirageDataset(source, 2), expected)
-        part = MirageDataset(source[3:9], 2)
-        assert same(part, MirageDataset(GRAPHS[3:9], 2))
+        assert same(MirageDataset(source, 2, 0.1), expected)
+        part = MirageDataset(source[3:9], 2, 0.1)
+        assert same(part, MirageDataset(GRAPHS[3:9], 2, 0.1))
         source.close()
 
 
@@ -118,8 +118,10 @@ def test_a_deterministic_transform_is_applied() -> None:
 
     source = Graphs(GRAPHS, transform=double)
     by_hand = [double(data.clone()) for data in GRAPHS]
-    assert same(MirageDataset(source, 2), MirageDataset(by_hand, 2))
-    assert same(MirageDataset(source[:6], 2), MirageDataset(by_hand[:6], 2))
+    assert same(MirageDataset(source, 2, 0.1), MirageDataset(by_hand, 2, 0.1))
+    assert same(
+        MirageDataset(source[:6], 2, 0.1), MirageDataset(by_hand[:6], 2, 0.1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_a_random_transform_is_refused(
 ) -> None:
     source = wrap(Graphs(random_graphs(12), transform=transform))
     with pytest.raises(ValueError, match='transform is random') as info:
-        MirageDataset(source, 1)
+        MirageDataset(source, 1, 0.1)
     assert '\n' not in str(info.value)
 
 
@@ -158,7 +160,7 @@ def test_what_a_subclass_returns_is_what_is_read() -> None:
             return data
 
     for source in (Doubled(GRAPHS), DoubledToo(GRAPHS)[:]):
-        assert MirageDataset(source, 1)[0].x.max() == 2
+        assert MirageDataset(source, 1, 0.1)[0].x.max() == 2
 
 
 def sparse_graphs() -> list[Data]:
@@ -186,15 +188,17 @@ def _coalesce(data: Data) -> tuple:
 @pytest.mark.parametrize('lazy', [True, False])
 def test_sparse_adjacencies(layout: Any, lazy: bool) -> None:
     graphs = sparse_graphs()
-    expected = MirageDataset(graphs, 2)
+    expected = MirageDataset(graphs, 2, 0.1)
     transform = T.ToSparseTensor(layout=layout)
     if lazy:
         source = Graphs(graphs, transform=transform)
         assert 'adj_t' in source[0]
     else:
         source = [transform(data.clone()) for data in graphs]
-    assert same(MirageDataset(source, 2), expected)
-    assert same(MirageDataset(source[2:], 2), MirageDataset(graphs[2:], 2))
+    assert same(MirageDataset(source, 2, 0.1), expected)
+    assert same(
+        MirageDataset(source[2:], 2, 0.1), MirageDataset(graphs[2:], 2, 0.1)
+    )
 
 
 @with_torch_sparse
@@ -202,13 +206,14 @@ def test_collated_sparse_tensors() -> None:
     graphs = sparse_graphs()
     source = [T.ToSparseTensor()(data.clone()) for data in graphs]
     assert same(
-        MirageDataset(Graphs(source)[1:], 2), MirageDataset(graphs[1:], 2)
+        MirageDataset(Graphs(source)[1:], 2, 0.1),
+        MirageDataset(graphs[1:], 2, 0.1),
     )
 
 
 def test_an_adjacency_beside_the_edges_says_nothing_new() -> None:
     graphs = random_graphs(10, edge_attr=True)
-    expected = MirageDataset(graphs, 2)
+    expected = MirageDataset(graphs, 2, 0.1)
     transform = T.ToSparseTensor(
         attr=None, remove_edge_index=False, layout=torch.sparse_csr
     )
@@ -216,21 +221,21 @@ def test_an_adjacency_beside_the_edges_says_nothing_new() -> None:
     assert 'edge_index' in source[0]
     assert 'adj_t' in source[0]
     for given in (source, Graphs(source), Graphs(source)[:]):
-        assert same(MirageDataset(given, 2), expected)
+        assert same(MirageDataset(given, 2, 0.1), expected)
 
 
 def test_edge_index_objects() -> None:
     graphs = random_graphs(10)
-    expected = MirageDataset(graphs, 2)
+    expected = MirageDataset(graphs, 2, 0.1)
     for data in graphs:
         size = (data.num_nodes, data.num_nodes)
         data.edge_index = EdgeIndex(data.edge_index, sparse_size=size)
     for source in (graphs, Graphs(graphs)):
-        dataset = MirageDataset(source, 2)
+        dataset = MirageDataset(source, 2, 0.1)
         assert same(dataset, expected)
         assert type(dataset[0].edge_index) is torch.Tensor
-        part = MirageDataset(source[::2], 2)
-        assert same(part, MirageDataset(graphs[::2], 2))
+        part = MirageDataset(source[::2], 2, 0.1)
+        assert same(part, MirageDataset(graphs[::2], 2, 0.1))
 
 
 @pytest.mark.parametrize('selection', ['patterns', 'lossless'])
@@ -251,16 +256,16 @@ def test_the_source_is_left_as_it_is() -> None:
     before = [data.clone() for data in graphs]
     source = Graphs(graphs)
     for given in (graphs, source, Graphs(graphs, transform=lambda d: d)):
-        MirageDataset(given, 2, exclude_keys=['edge_attr'])
+        MirageDataset(given, 2, 0.1, exclude_keys=['edge_attr'])
     assert same(graphs, before)
     assert same(list(source), before)
 
 
 def test_exclude_keys_leaves_out_what_only_some_graphs_have() -> None:
     graphs = random_graphs(8)
-    expected = MirageDataset(graphs, 1)
+    expected = MirageDataset(graphs, 1, 0.1)
     graphs[3].pos = torch.rand(graphs[3].num_nodes, 3)
-    found = MirageDataset(graphs, 1, exclude_keys=['pos'])
+    found = MirageDataset(graphs, 1, 0.1, exclude_keys=['pos'])
     assert same(found, expected)
     assert found.report.left_out == ['pos']
 
@@ -284,7 +289,7 @@ def test_no_graph_is_read_twice_without_need() -> None:
             return super().get(idx)
 
     source = Counting(random_graphs(10))
-    MirageDataset(source, 1)
+    MirageDataset(source, 1, 0.1)
     # Three graphs are read twice before, to see whether they are random.
     assert source.reads == 10 + 6
 
@@ -294,14 +299,14 @@ def test_iterators_are_refused() -> None:
         yield from random_graphs(4)
 
     with pytest.raises(TypeError, match=r'list\(\.\.\.\)'):
-        MirageDataset(generate(), 1)
+        MirageDataset(generate(), 1, 0.1)
 
 
 def test_infinite_features_are_values() -> None:
     graphs = [path(1, 2), path(1, 2)]
     for data in graphs:
         data.x = torch.where(data.x == 2, math.inf, data.x)
-    dataset = MirageDataset(graphs, 1)
+    dataset = MirageDataset(graphs, 1, 0.1)
     assert sorted(dataset[0].x.view(-1).unique().tolist()) == [1, math.inf]
 
 
@@ -321,9 +326,9 @@ class Augmented(torch.utils.data.Dataset):
 
 def test_sources_that_are_random_by_themselves_are_refused() -> None:
     with pytest.raises(ValueError, match='random'):
-        MirageDataset(Augmented(), 1)
+        MirageDataset(Augmented(), 1, 0.1)
 
 
 def test_a_dictionary_is_no_list() -> None:
     with pytest.raises(TypeError, match=r'graphs.values\(\)'):
-        MirageDataset({0: path(1, 2)}, 1)
+        MirageDataset({0: path(1, 2)}, 1, 0.1)

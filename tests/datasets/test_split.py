@@ -87,7 +87,7 @@ def test_poison_is_poison() -> None:
     graphs = poison(random_graphs(12))
     for i in HELD_OUT:
         with pytest.raises(ValueError, match='edge_index'):
-            MirageDataset(Graphs(graphs)[[0, 1, i]], 1)
+            MirageDataset(Graphs(graphs)[[0, 1, i]], 1, 0.1)
 
 
 @pytest.mark.parametrize('num_features', [3, None])
@@ -109,7 +109,9 @@ def test_the_order_of_graphs_does_not_matter(shift: int) -> None:
     source = Graphs(random_graphs(12, (0, 1, 2)))
     permuted = [(shift * 5 * i + shift) % 12 for i in range(12)]
     assert sorted(permuted) == list(range(12))
-    assert same(MirageDataset(source[permuted], 2), MirageDataset(source, 2))
+    assert same(
+        MirageDataset(source[permuted], 2, 0.1), MirageDataset(source, 2, 0.1)
+    )
 
 
 def test_random_split_is_a_slice() -> None:
@@ -118,8 +120,8 @@ def test_random_split_is_a_slice() -> None:
     train, _ = random_split(source, [0.7, 0.3], generator=generator)
     inner, _ = random_split(train, [0.8, 0.2], generator=generator)
     for part in (train, inner):
-        expected = MirageDataset([source[i] for i in _flat(part)], 1)
-        assert same(MirageDataset(part, 1), expected)
+        expected = MirageDataset([source[i] for i in _flat(part)], 1, 0.1)
+        assert same(MirageDataset(part, 1, 0.1), expected)
 
 
 def _flat(part: Any) -> list[int]:
@@ -145,13 +147,13 @@ def test_a_split_without_a_class_has_the_classes_of_the_data_set(
     graphs = random_graphs(12, (0, 3, 7))
     for data in graphs:
         data.y = data.y.to(dtype)
-    dataset = MirageDataset(select(Graphs(graphs)), 1)
+    dataset = MirageDataset(select(Graphs(graphs)), 1, 0.1)
     assert dataset.num_classes == dataset.report.num_classes == 8
     assert dataset.num_features == 3
 
 
 def test_a_list_has_the_classes_that_it_shows() -> None:
-    assert MirageDataset(random_graphs(6, (0, 4)), 1).num_classes == 5
+    assert MirageDataset(random_graphs(6, (0, 4)), 1, 0.1).num_classes == 5
 
 
 def test_a_data_set_may_declare_its_classes() -> None:
@@ -160,11 +162,11 @@ def test_a_data_set_may_declare_its_classes() -> None:
         def num_classes(self) -> int:
             return 10
 
-    assert MirageDataset(Declared(random_graphs(6)), 1).num_classes == 10
+    assert MirageDataset(Declared(random_graphs(6)), 1, 0.1).num_classes == 10
 
 
 def test_held_out_labels_that_are_missing_are_no_class() -> None:
     graphs = random_graphs(9)
     for i, data in enumerate(graphs):
         data.y = data.y.float() if i < 6 else torch.tensor([float('nan')])
-    assert MirageDataset(Graphs(graphs)[:6], 1).num_classes == 2
+    assert MirageDataset(Graphs(graphs)[:6], 1, 0.1).num_classes == 2

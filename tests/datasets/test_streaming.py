@@ -116,8 +116,12 @@ def test_any_chunks_give_the_same(
         {'patterns': 'all', 'root_count': 'one'},
         {'patterns': 'maximal', 'min_support': 0.25},
         {'shared': 'drop', 'min_support': {0: 1, 1: 1, 2: 1}},
-        {'verify': True, 'compact': False},
-        {'balance': 'uniform', 'exclude_keys': ['edge_attr']},
+        {'min_support': 0.1, 'verify': True, 'compact': False},
+        {
+            'min_support': 0.1,
+            'balance': 'uniform',
+            'exclude_keys': ['edge_attr'],
+        },
         {'min_support': 1},
     ],
 )
@@ -159,11 +163,11 @@ def test_whatever_the_bounds(
 
 def test_on_disk(tmp_path: Path, small_chunks: None) -> None:
     source = OnDisk(str(tmp_path), GRAPHS)
-    expected = MirageDataset(GRAPHS, 2)
-    assert alike(MirageDataset(source, 2), expected)
+    expected = MirageDataset(GRAPHS, 2, 0.1)
+    assert alike(MirageDataset(source, 2, 0.1), expected)
     part = [*range(20, 3, -1), 5]
-    expected = MirageDataset([GRAPHS[i] for i in part], 2)
-    assert alike(MirageDataset(source[part], 2), expected)
+    expected = MirageDataset([GRAPHS[i] for i in part], 2, 0.1)
+    assert alike(MirageDataset(source[part], 2, 0.1), expected)
     source.close()
 
 
@@ -176,8 +180,8 @@ def test_a_transform_of_a_source_on_disk_is_applied(
 
     source = OnDisk(str(tmp_path), GRAPHS)
     source.transform = double
-    expected = MirageDataset([double(data.clone()) for data in GRAPHS], 2)
-    assert alike(MirageDataset(source, 2), expected)
+    expected = MirageDataset([double(data.clone()) for data in GRAPHS], 2, 0.1)
+    assert alike(MirageDataset(source, 2, 0.1), expected)
     source.close()
 
 
@@ -186,10 +190,10 @@ def test_the_cache_is_the_same_whatever_the_chunks(
 ) -> None:
     sources = [GRAPHS, Graphs(GRAPHS), Lazy(GRAPHS), cut(GRAPHS, 3, 11)]
     sources.append(Stream(GRAPHS))
-    found = [MirageDataset(s, 2, root=str(tmp_path)) for s in sources]
+    found = [MirageDataset(s, 2, 0.1, root=str(tmp_path)) for s in sources]
     assert len({d.processed_paths[0] for d in found}) == 1
     assert all(same(d, found[0]) for d in found)
-    other = MirageDataset(cut(GRAPHS[::-1], 3), 2, root=str(tmp_path))
+    other = MirageDataset(cut(GRAPHS[::-1], 3), 2, 0.1, root=str(tmp_path))
     assert other.processed_paths[0] != found[0].processed_paths[0]
 
 
@@ -197,13 +201,13 @@ def test_a_cached_stream_is_read_once_for_its_digest(
     tmp_path: Path, small_chunks: None
 ) -> None:
     source = Stream(GRAPHS)
-    MirageDataset(source, 2, root=str(tmp_path))
+    MirageDataset(source, 2, 0.1, root=str(tmp_path))
     assert source.rounds == 2
-    MirageDataset(source, 2, root=str(tmp_path))
+    MirageDataset(source, 2, 0.1, root=str(tmp_path))
     assert source.rounds == 3
-    MirageDataset(source, 2, root=str(tmp_path), source_id='a')
+    MirageDataset(source, 2, 0.1, root=str(tmp_path), source_id='a')
     assert source.rounds == 5
-    MirageDataset(source, 2, root=str(tmp_path), source_id='a')
+    MirageDataset(source, 2, 0.1, root=str(tmp_path), source_id='a')
     assert source.rounds == 5
 
 
@@ -221,16 +225,16 @@ def test_no_more_than_two_chunks_are_held(small_chunks: None) -> None:
             most = max(most, sum(ref() is not None for ref in held))
             return data
 
-    expected = MirageDataset(GRAPHS, 2)
-    assert alike(MirageDataset(Watched(GRAPHS), 2), expected)
+    expected = MirageDataset(GRAPHS, 2, 0.1)
+    assert alike(MirageDataset(Watched(GRAPHS), 2, 0.1), expected)
     # Two chunks, and what has not been collected yet.
     assert most <= 2 * 5 + 6
 
 
 def test_classes_that_a_chunk_lacks(small_chunks: None) -> None:
     graphs = sorted(GRAPHS, key=lambda data: int(data.y))
-    expected = MirageDataset(graphs, 2)
-    assert alike(MirageDataset(Stream(graphs), 2), expected)
+    expected = MirageDataset(graphs, 2, 0.1)
+    assert alike(MirageDataset(Stream(graphs), 2, 0.1), expected)
 
 
 def test_classes_that_only_the_data_set_knows(small_chunks: None) -> None:
@@ -239,9 +243,11 @@ def test_classes_that_only_the_data_set_knows(small_chunks: None) -> None:
         def num_classes(self) -> int:
             return 7
 
-    dataset = MirageDataset(Wide(GRAPHS), 2)
+    dataset = MirageDataset(Wide(GRAPHS), 2, 0.1)
     assert dataset.num_classes == 7
-    assert MirageDataset([Graphs(GRAPHS), Wide(GRAPHS)], 2).num_classes == 7
+    assert (
+        MirageDataset([Graphs(GRAPHS), Wide(GRAPHS)], 2, 0.1).num_classes == 7
+    )
 
 
 def test_attributes_are_carried(small_chunks: None) -> None:
@@ -258,7 +264,7 @@ def test_attributes_are_carried(small_chunks: None) -> None:
 
 def test_iterators_are_refused() -> None:
     for source in (iter(GRAPHS), (data for data in GRAPHS)):
-        text = message(TypeError, source, 1)
+        text = message(TypeError, source, 1, 0.1)
         assert 'reads its source twice' in text
         assert '__iter__ starts anew' in text
 
@@ -267,17 +273,17 @@ def test_iterators_are_refused() -> None:
     'source', [[[]], [[], ()], Stream([]), [Graphs([path(1)])[:0]]]
 )
 def test_no_graph_in_any_chunk(source: Any) -> None:
-    assert 'at least one graph' in message(ValueError, source, 1)
+    assert 'at least one graph' in message(ValueError, source, 1, 0.1)
 
 
 def test_a_chunk_that_cannot_be_read_is_named(small_chunks: None) -> None:
     graphs = [data.clone() for data in GRAPHS]
     graphs[17].x[:] = float('nan')
-    text = message(ValueError, Lazy(graphs), 1)
+    text = message(ValueError, Lazy(graphs), 1, 0.1)
     assert 'graph 0 is graph 15 of the source' in text
     assert 'contains NaN' in text
     graphs[17] = None
-    text = message(TypeError, Stream(graphs), 1)
+    text = message(TypeError, Stream(graphs), 1, 0.1)
     assert 'graph 0 is graph 15 of the source' in text
     assert "'NoneType'" in text
 
@@ -301,7 +307,7 @@ def test_chunks_with_other_attributes(name: str, change: Callable) -> None:
     for data in graphs[9:]:
         data[name] = change(data)
     parts = [Graphs(graphs[:9]), Graphs(graphs[9:])]
-    text = message(ValueError, parts, 1)
+    text = message(ValueError, parts, 1, 0.1)
     assert f"'{name}'" in text
     assert 'chunks' in text
 
@@ -348,7 +354,7 @@ def test_a_source_that_changes_is_refused(
 def test_a_loader_that_shuffles_is_refused(small_chunks: None) -> None:
     torch.manual_seed(0)
     loader = DataLoader(GRAPHS, batch_size=4, shuffle=True)
-    assert 'shuffling' in message(ValueError, loader, 1)
+    assert 'shuffling' in message(ValueError, loader, 1, 0.1)
 
 
 def test_an_iterator_in_disguise_is_refused() -> None:
@@ -359,7 +365,7 @@ def test_an_iterator_in_disguise_is_refused() -> None:
         def __iter__(self) -> Iterator[Data]:
             return self.iterator
 
-    assert 'reads its source twice' in message(TypeError, Once(), 1)
+    assert 'reads its source twice' in message(TypeError, Once(), 1, 0.1)
 
 
 def test_a_get_of_ones_own_is_asked(tmp_path: Path, small_chunks: None) -> None:
@@ -373,7 +379,7 @@ def test_a_get_of_ones_own_is_asked(tmp_path: Path, small_chunks: None) -> None:
     graphs = [data.clone() for data in GRAPHS]
     for data in graphs:
         data.x = 2 * data.x
-    assert alike(MirageDataset(source, 2), MirageDataset(graphs, 2))
+    assert alike(MirageDataset(source, 2, 0.1), MirageDataset(graphs, 2, 0.1))
     source.close()
 
 
@@ -386,7 +392,9 @@ def test_large_graphs_make_small_chunks(
     ]
     assert sum(sizes) == 24
     assert 1 <= max(sizes) < 5
-    assert alike(MirageDataset(Lazy(GRAPHS), 2), MirageDataset(GRAPHS, 2))
+    assert alike(
+        MirageDataset(Lazy(GRAPHS), 2, 0.1), MirageDataset(GRAPHS, 2, 0.1)
+    )
 
 
 def test_sizes_of_attributes_are_part_of_the_cache(
@@ -405,7 +413,7 @@ def test_sizes_of_attributes_are_part_of_the_cache(
 
 def test_labels_may_be_large(small_chunks: None) -> None:
     graphs = [path(1, y=10**12), path(2), path(1, y=10**12)]
-    dataset = MirageDataset(graphs, 0)
+    dataset = MirageDataset(graphs, 0, 0.1)
     assert sorted(dataset.report.classes) == [0, 10**12]
 
 
@@ -452,4 +460,4 @@ def test_a_data_set_of_chunks_is_a_data_set(small_chunks: None) -> None:
         def get(self, idx: int) -> Data:
             return GRAPHS[idx]
 
-    assert alike(MirageDataset(Whole(), 1), MirageDataset(GRAPHS, 1))
+    assert alike(MirageDataset(Whole(), 1, 0.1), MirageDataset(GRAPHS, 1, 0.1))

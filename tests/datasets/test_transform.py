@@ -77,8 +77,8 @@ def test_feature_transforms_are_applied(
     transform: Callable, cached: bool, tmp_path: object
 ) -> None:
     root = str(tmp_path) if cached else None
-    plain = MirageDataset(GRAPHS, 2)
-    dataset = MirageDataset(GRAPHS, 2, transform=transform, root=root)
+    plain = MirageDataset(GRAPHS, 2, 0.1)
+    dataset = MirageDataset(GRAPHS, 2, 0.1, transform=transform, root=root)
     for data, original in zip(dataset, plain, strict=True):
         assert data.x.equal(transform(original).x)
         assert data.root_index.equal(original.root_index)
@@ -103,8 +103,8 @@ def test_feature_transforms_are_applied(
 )
 def test_transforms_that_read_edges_are_refused(transform: Callable) -> None:
     with pytest.raises(ValueError, match='apply it to the source'):
-        MirageDataset(GRAPHS, 2, transform=transform)
-    dataset = MirageDataset(GRAPHS, 2)
+        MirageDataset(GRAPHS, 2, 0.1, transform=transform)
+    dataset = MirageDataset(GRAPHS, 2, 0.1)
     dataset.transform = transform
     with pytest.raises(ValueError, match='apply it to the source'):
         dataset[0]
@@ -122,26 +122,28 @@ def recount(data: Data) -> Data:
 
 @pytest.mark.parametrize('transform', [weigh, recount])
 def test_weights_and_counts_are_kept(transform: Callable) -> None:
-    dataset = MirageDataset(GRAPHS, 2, transform=transform)
+    dataset = MirageDataset(GRAPHS, 2, 0.1, transform=transform)
     with pytest.raises(ValueError, match='ruins its trees'):
         dataset[0]
 
 
 def test_two_views_are_two_graphs() -> None:
-    dataset = MirageDataset(GRAPHS, 2, transform=lambda d: (d, T.Constant()(d)))
+    dataset = MirageDataset(
+        GRAPHS, 2, 0.1, transform=lambda d: (d, T.Constant()(d))
+    )
     first, second = dataset[0]
     assert (first.num_features, second.num_features) == (1, 2)
 
 
 def test_constant_gives_features_where_there_are_none() -> None:
     graphs = random_graphs(12, num_features=None)
-    dataset = MirageDataset(graphs, 1, transform=T.Constant())
+    dataset = MirageDataset(graphs, 1, 0.1, transform=T.Constant())
     assert dataset.num_features == 1
     assert all(data.x.size(0) == data.num_nodes for data in dataset)
 
 
 def test_isolated_nodes_are_kept() -> None:
-    dataset = MirageDataset([path(1)], 3)
+    dataset = MirageDataset([path(1)], 3, 0.1)
     assert dataset[0].num_nodes == 1
     assert dataset[0].num_edges == 0
     assert dataset[0].root_index.tolist() == [0]
@@ -152,7 +154,7 @@ def test_isolated_nodes_are_kept() -> None:
     [T.RemoveIsolatedNodes(), lambda d: d.update({'x': d.x.repeat(2, 1)})],
 )
 def test_more_or_fewer_isolated_nodes_are_refused(transform: Callable) -> None:
-    dataset = MirageDataset([path(1)], 3, transform=transform)
+    dataset = MirageDataset([path(1)], 3, 0.1, transform=transform)
     with pytest.raises(ValueError, match='ruins its trees'):
         dataset[0]
 
@@ -163,4 +165,4 @@ def test_in_place_changes_of_structure_do_not_pass() -> None:
         return data
 
     with pytest.raises(ValueError, match='ruins its trees'):
-        list(MirageDataset(GRAPHS, 2, transform=relink))
+        list(MirageDataset(GRAPHS, 2, 0.1, transform=relink))

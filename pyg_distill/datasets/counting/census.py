@@ -122,6 +122,10 @@ class Census:
         """The number of dimensions that :obj:`y` has."""
         return 1 + len(self.layout['y'][1])
 
+    def sizes(self) -> dict[int, int]:
+        """The number of graphs of each class, by its label, ascending."""
+        return dict(sorted(self.graphs_of_class.items()))
+
     def by_class(self) -> dict[int, ClassCensus]:
         """What is known of each class, by its label, ascending."""
         out = {}

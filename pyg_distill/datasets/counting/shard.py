@@ -64,6 +64,11 @@ class Shard:
             self.source, self.owner, may_be_empty=self.may_be_empty
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all graphs of this process are in memory at once."""
+        return self._chunks.is_whole
+
     def digest(self) -> str:
         """A hash of all that is read, whatever the chunks."""
         # Whether there is a cache should be known before keys are computed,

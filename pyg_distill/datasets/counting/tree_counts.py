@@ -65,6 +65,22 @@ class TreeCounts:
         key = self.key[kept]
         return key[unique_keys(key).first]
 
+    def most_frequent(self, k: int) -> Tensor:
+        """Finds the trees that most graphs hold, whatever their class.
+
+        Args:
+            k (int): How many, of which those of equal support are taken by
+                their keys.
+
+        Returns:
+            torch.Tensor: Their keys of shape :obj:`[V, 2]`, ascending.
+        """
+        tree = unique_keys(self.key)
+        total = torch.zeros_like(tree.count)
+        total.index_add_(0, tree.inverse, self.support)
+        order = total.argsort(descending=True, stable=True)[:k]
+        return self.key[tree.first[order.sort().values]]
+
     def cpu(self) -> 'TreeCounts':
         """The same, ready to be sent to another process."""
         return TreeCounts(self.label.cpu(), self.key.cpu(), self.support.cpu())

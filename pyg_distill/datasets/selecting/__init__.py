@@ -1,0 +1,1 @@
+"""Ways to decide what to keep of the graphs of all processes."""

@@ -1,0 +1,99 @@
+"""Whole graphs: those whose trees are, on average, those of their class."""
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_distill.datasets.coresets.proportions import ClassOrders
+from pyg_distill.datasets.counting.census import Census
+from pyg_distill.datasets.counting.processes import Processes
+from pyg_distill.datasets.counting.shard import Shard
+from pyg_distill.datasets.selecting.fetching import GraphStore, Missing
+from pyg_distill.datasets.selecting.herding import herd_by_class
+from pyg_distill.datasets.selecting.room import Room
+from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.trees import tree_histograms
+
+# Columns of hashed histograms, which are sparse: chunks and processes need
+# not agree on numbers for their trees.
+_NUM_COLUMNS = 1 << 18
+
+Kept = tuple[list[Data], dict[int, ClassSummary]]
+
+
+def keep_graphs(
+    shard: Shard, census: Census | None, room: Room, processes: Processes
+) -> Kept | None:
+    """Herds graphs by the square roots of the numbers of their trees.
+
+    Args:
+        shard (Shard): The graphs of this process.
+        census (Census, optional): What is known of all, in the first process.
+        room (Room): What there is to fill.
+        processes (Processes): Those that take part.
+
+    Returns:
+        tuple: The graphs and what was kept of each class, in the first
+        process; :obj:`None` in all others.
+
+    Raises:
+        ValueError: If there is no room for one graph a class.
+    """
+
+    def describe() -> tuple[Tensor, Tensor] | None:
+        rows, labels = [], []
+        for part in shard.parts('Comparing graphs'):
+            rows.append(
+                tree_histograms(
+                    part.forest, 'last', _NUM_COLUMNS, normalize='sqrt'
+                ).cpu()
+            )
+            labels.append(part.source.label.cpu())
+        return (torch.cat(rows), torch.cat(labels)) if rows else None
+
+    by_rank = processes.gather(describe, 'comparing graphs')
+    described = [found for found in by_rank if found is not None]
+    sizes = [0 if found is None else found[1].numel() for found in by_rank]
+    store = GraphStore(shard, processes, sizes)
+    orders: ClassOrders | None = None
+    label = torch.empty(0, dtype=torch.long)
+    if described:
+        histogram = torch.cat([rows for rows, _ in described]).coalesce()
+        label = torch.cat([labels for _, labels in described])
+        orders = ClassOrders(herd_by_class(histogram, label))
+    fetched = [0]
+
+    def plan() -> tuple[Tensor, list[Data]]:
+        assert orders is not None
+        assert census is not None
+        try:
+            chosen = room.fill(census.sizes(), orders, store.cost)
+            return chosen, store.take(chosen)
+        except Missing as missing:
+            # Reading takes longer than holding some graphs too many.
+            fetched[0] = max(64, 2 * fetched[0], missing.index.numel())
+            ahead = room.ahead(census.sizes(), orders, fetched[0])
+            raise Missing(torch.cat([missing.index, ahead]).unique()) from None
+
+    planned = store.ask(plan, 'picking graphs')
+    if planned is None or census is None:
+        return None
+    chosen, graphs = planned
+    return graphs, _summarise(label[chosen], graphs, census)
+
+
+def _summarise(
+    label: Tensor, graphs: list[Data], census: Census
+) -> dict[int, ClassSummary]:
+    num_nodes = torch.tensor([data.num_nodes for data in graphs])
+    return {
+        c: ClassSummary(
+            num_graphs=known.num_graphs,
+            num_trees=known.num_trees,
+            num_sets=int((label == c).sum()),
+            graph_coverage=int((label == c).sum()) / known.num_graphs,
+            node_coverage=int(num_nodes[label == c].sum())
+            / max(1, known.num_nodes),
+        )
+        for c, known in census.by_class().items()
+    }

@@ -1,0 +1,193 @@
+"""Trees that stand for others are what trying all of them finds."""
+
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pyg_distill.trees import vocabulary
+from pyg_distill.trees.vocabulary import (
+    facility_location,
+    facility_steps,
+    nearest,
+)
+
+# Distances are rounded to this, so that sums of them are exact.
+DIGIT = 2.0**-10
+
+
+def random_points(num_points: int, num_columns: int, high: int = 5) -> Tensor:
+    """Multiples of 1 / 4, so that many points are equally far apart."""
+    return torch.randint(-high, high, (num_points, num_columns)) / 4
+
+
+def distance(a: list[float], b: list[float]) -> float:
+    square = sum((p - q) ** 2 for p, q in zip(a, b, strict=True))
+    return round(square**0.5 / DIGIT) * DIGIT
+
+
+def gain(
+    points: list[list[float]], weight: list[int], chosen: list[int]
+) -> float:
+    """What is saved by having these, as compared to the largest distance."""
+    far = max(distance(a, b) for a in points for b in points)
+    return sum(
+        w * (far - min([far, *(distance(point, points[c]) for c in chosen)]))
+        for point, w in zip(points, weight, strict=True)
+    )
+
+
+def greedy(points: Tensor, weight: Tensor) -> list[int]:
+    """Tries all points at each step; of equally good ones, the first."""
+    rows, count = points.tolist(), weight.tolist()
+    order: list[int] = []
+    while len(order) < len(rows):
+        rest = [i for i in range(len(rows)) if i not in order]
+        value = [gain(rows, count, [*order, i]) for i in rest]
+        order.append(rest[value.index(max(value))])
+    return order
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(0, 7),
+    st.integers(1, 3),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(0, 1000),
+)
+def test_each_step_is_the_best_one(
+    num_points: int, num_columns: int, high: int, most: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    points = random_points(num_points, num_columns, high)
+    weight = torch.randint(0, most, (num_points,))
+    expected = greedy(points, weight)
+    assert facility_location(points, weight).tolist() == expected
+
+
+@settings(max_examples=20)
+@given(st.integers(2, 9), st.integers(0, 1000))
+def test_each_step_is_the_best_one_of_any_points(
+    num_points: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    points = torch.randn(num_points, 4) * 3
+    weight = torch.rand(num_points)
+    order = facility_location(points, weight).tolist()
+    assert sorted(order) == list(range(num_points))
+    rows, count = points.tolist(), weight.tolist()
+    for k in range(num_points):
+        best = max(gain(rows, count, [*order[:k], i]) for i in order[k:])
+        got = gain(rows, count, order[: k + 1])
+        assert got == pytest.approx(best, abs=num_points * DIGIT)
+
+
+def test_lazy_is_eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = random_points(120, 2, 20)
+    weight = torch.randint(0, 9, (120,))
+    lazy = facility_location(points, weight)
+    rows, count = points.tolist(), weight.tolist()
+    table = [[distance(a, b) for b in rows] for a in rows]
+    best = [max(max(row) for row in table)] * 120
+    for step, c in enumerate(lazy.tolist()):
+        gains = [
+            sum(
+                w * max(0.0, d - e)
+                for w, d, e in zip(count, best, table[i], strict=True)
+            )
+            for i in range(120)
+        ]
+        for i in lazy[:step].tolist():
+            gains[i] = -1.0
+        assert gains.index(max(gains)) == c
+        best = [min(d, e) for d, e in zip(best, table[c], strict=True)]
+    for together in (1, 2, 120):
+        monkeypatch.setattr(vocabulary, '_TOGETHER', together)
+        assert facility_location(points, weight).equal(lazy)
+
+
+def test_the_first_ones_are_those_of_a_smaller_number() -> None:
+    points, weight = random_points(30, 3), torch.randint(1, 5, (30,))
+    whole = facility_location(points, weight)
+    assert whole.sort().values.equal(torch.arange(30))
+    for k in (0, 1, 2, 7, 29, 30, 31):
+        assert facility_location(points, weight, k).equal(whole[:k])
+    steps = facility_steps(points, weight)
+    assert [*islice(steps, 3), *islice(steps, 4)] == whole[:7].tolist()
+
+
+def test_the_order_of_blocks_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points, weight = random_points(200, 5), torch.randint(1, 50, (200,))
+    others = random_points(70, 5)
+    order = facility_location(points, weight)
+    number = nearest(points, others)
+    monkeypatch.setattr(vocabulary, '_BLOCK', 200)
+    assert facility_location(points, weight).equal(order)
+    assert nearest(points, others).equal(number)
+    assert torch.cat([nearest(p, others) for p in points.split(7)]).equal(
+        number
+    )
+
+
+def test_equal_points_stand_for_each_other() -> None:
+    points = torch.tensor([[1.0], [5.0], [1.0], [5.0], [9.0]])
+    order = facility_location(points, torch.ones(5)).tolist()
+    # One of each first, and then the rest as they come.
+    assert sorted(order[:3]) == [0, 1, 4]
+    assert order[3:] == [2, 3]
+    assert facility_location(torch.ones(4, 2), torch.ones(4)).tolist() == [
+        *range(4)
+    ]
+
+
+def test_what_counts_more_comes_first() -> None:
+    points = torch.tensor([[0.0], [4.0], [8.0]])
+    weight = torch.tensor([1, 0, 100])
+    assert facility_location(points, weight).tolist() == [2, 0, 1]
+    assert facility_location(points, torch.zeros(3)).tolist() == [0, 1, 2]
+    assert facility_location(points, weight * 10**6).tolist() == [2, 0, 1]
+
+
+def test_no_points() -> None:
+    none = torch.empty(0, 3)
+    assert facility_location(none, torch.empty(0)).tolist() == []
+    assert nearest(none, torch.ones(2, 3)).tolist() == []
+    assert facility_location(torch.ones(1, 0), torch.ones(1)).tolist() == [0]
+    assert nearest(torch.ones(2, 0), torch.ones(3, 0)).tolist() == [0, 0]
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(0, 12),
+    st.integers(1, 9),
+    st.integers(1, 3),
+    st.sampled_from([1.0, 1000.0]),
+    st.integers(0, 1000),
+)
+def test_nearest_is_nearest(
+    num_points: int, num_centers: int, dim: int, scale: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    points = random_points(num_points, dim) * scale
+    centers = random_points(num_centers, dim) * scale
+    square = [
+        [
+            sum((p - q) ** 2 for p, q in zip(a, b, strict=True))
+            for b in centers.tolist()
+        ]
+        for a in points.tolist()
+    ]
+    expected = [row.index(min(row)) for row in square]
+    assert nearest(points, centers).tolist() == expected
+
+
+def test_of_equally_near_centers_the_first() -> None:
+    centers = torch.tensor([[3.0], [1.0], [1.0], [-1.0]])
+    points = torch.tensor([[1.0], [2.0], [0.0], [-9.0]])
+    assert nearest(points, centers).tolist() == [1, 0, 1, 3]
