@@ -19,7 +19,7 @@ NAMES = ['toy', 'MUTAG', 'NCI1', 'PROTEINS', 'AIDS']
 parser = argparse.ArgumentParser()
 parser.add_argument('--dataset', default='toy', choices=NAMES)
 parser.add_argument('--root', default='data/TUDataset')
-parser.add_argument('--min_support', type=float, default=0.1)
+parser.add_argument('--budget', type=float, default=0.1)
 parser.add_argument('--num_layers', type=int, default=2)
 parser.add_argument('--teacher_channels', type=int, default=64)
 parser.add_argument('--hidden_channels', type=int, default=8)
@@ -82,9 +82,8 @@ for run in range(args.runs):
     val_loader = DataLoader(dataset[perm[:num]], batch_size=256)
     test_loader = DataLoader(dataset[perm[num : 2 * num]], batch_size=256)
     full = dataset[perm[2 * num :]]
-    distilled = MirageDataset(
-        full, args.num_layers, args.min_support, exclude_keys=['edge_attr']
-    )
+    options = {'budget': args.budget, 'exclude_keys': ['edge_attr']}
+    distilled = MirageDataset(full, args.num_layers, **options)
 
     seed_everything(run)
     teacher = Net(args.teacher_channels)

@@ -12,7 +12,7 @@ from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
-from pyg_distill.datasets import MirageDataset, ToyMolecules
+from pyg_distill.datasets import CoresetDataset, MirageDataset, ToyMolecules
 from pyg_distill.nn import global_root_pool, num_hops
 
 GNNS = {'gcn': GCN, 'gin': GIN, 'gat': GAT, 'sage': GraphSAGE}
@@ -25,8 +25,9 @@ parser.add_argument('--gnn', default='gin', choices=GNNS)
 parser.add_argument('--hidden_channels', type=int, default=64)
 parser.add_argument('--num_layers', type=int, default=2)
 parser.add_argument('--readout', default='sum', choices=['sum', 'mean', 'max'])
-parser.add_argument('--min_support', type=float, default=[0.1], nargs='+')
-parser.add_argument('--selection', default='patterns')
+parser.add_argument('--selection', default='multisets')
+parser.add_argument('--budget', type=float, default=0.1)
+parser.add_argument('--min_support', type=float, nargs='+')
 parser.add_argument('--lr', type=float, default=0.001)
 parser.add_argument('--steps', type=int, default=1000)
 parser.add_argument('--runs', type=int, default=3)
@@ -90,26 +91,25 @@ for run in range(args.runs):
     test_loader = DataLoader(dataset[perm[num : 2 * num]], batch_size=256)
     full = dataset[perm[2 * num :]]
 
-    support = dict(enumerate(args.min_support))  # One a class, or one for all.
-    distilled = MirageDataset(
-        full,
-        num_layers=num_hops(Net().gnn),
-        min_support=support if len(support) > 1 else support[0],
-        selection=args.selection,
-        exclude_keys=['edge_attr'],  # These networks do not read it.
-    )
+    options = {'exclude_keys': ['edge_attr']}  # These networks do not read it.
+    whole = CoresetDataset(full, 'full', **options).report
+    if low := args.min_support:  # One a class, or one for all.
+        options['min_support'] = dict(enumerate(low)) if low[1:] else low[0]
+    else:
+        options |= {'selection': args.selection, 'budget': args.budget}
+    distilled = MirageDataset(full, num_hops(Net().gnn), **options)
     print(f'Run {run}: {(report := distilled.report)}\n')
-    for name, train_set, size, seconds in [
-        ('full', full, report.source, 0.0),
-        ('distilled', distilled, report.distilled, report.seconds),
+    for name, train_set, num_bytes, seconds in [
+        ('full', full, whole.packed_bytes, 0.0),
+        ('distilled', distilled, report.packed_bytes, report.seconds),
     ]:
         seed_everything(run)
         start = time.perf_counter()
         auc, acc = train(train_set, val_loader, test_loader)
         duration = time.perf_counter() - start
-        rows[name].append([acc, auc, size.num_bytes, seconds, duration])
+        rows[name].append([acc, auc, num_bytes, seconds, duration])
 
-print('           Test acc       Test AUC         Bytes    Distil     Train')
+print('           Test acc       Test AUC  Packed bytes    Distil     Train')
 for name, values in rows.items():
     std, mean = torch.std_mean(torch.tensor(values), dim=0, correction=0)
     acc, auc, num_bytes, seconds, duration = mean.tolist()

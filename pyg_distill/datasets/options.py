@@ -108,7 +108,7 @@ class MirageOptions:
             'multisets': {'budget', 'num_graphs', 'num_trees'},
             'graphs': {'budget', 'num_graphs'},
             'lossless': set(),
-        }[selection]
+        }[str(selection)]
         odd = sorted({*given} - allowed)
         if odd:
             takes = ' or '.join(sorted(allowed)) or 'none of these'
@@ -158,7 +158,7 @@ class MirageOptions:
         }
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(
             f"'{name}' must be one of {', '.join(map(repr, allowed))} (got "

@@ -86,3 +86,8 @@ def same(first: Sequence[Data], second: Sequence[Data]) -> bool:
     return len(first) == len(second) and all(
         equal(a, b) for a, b in zip(first, second, strict=True)
     )
+
+
+def name_of(value: Any) -> str:
+    """The name of a test's argument, the same in every process."""
+    return getattr(value, '__name__', None) or str(value)

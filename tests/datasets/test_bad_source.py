@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Batch, Data, HeteroData
 
 from pyg_distill.datasets import MirageDataset
-from tests.datasets.sources import Graphs, path, random_graphs
+from tests.datasets.sources import Graphs, name_of, path, random_graphs
 from tests.datasets.test_bad_options import message
 
 
@@ -80,7 +80,7 @@ def test_distilled_graphs_are_not_distilled_again(
         (lambda data: torch.zeros(data.num_nodes).long(), 'node-level'),
         (lambda data: torch.zeros(data.num_edges).long(), 'values for graph'),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_labels_that_are_no_classes(wrap: Callable, y: Any, named: str) -> None:
     text = message(ValueError, wrap(changed(y=y)), 1)

@@ -9,7 +9,7 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import DataLoader
 
 from pyg_distill.datasets import MirageDataset
-from tests.datasets.sources import path, random_graphs
+from tests.datasets.sources import name_of, path, random_graphs
 
 # One node alone, one pair and one path, each frequent.
 GRAPHS = [path(1), path(1, 2), path(3, 4, 5)] * 2
@@ -49,7 +49,7 @@ def to_hetero(data: Data) -> HeteroData:
         lambda data: (data, T.AddSelfLoops()(data)),
         lambda data: None,
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_structural_transforms_are_refused(transform: Callable) -> None:
     # Compact trees, of which at least one shows each of the changes.
@@ -70,7 +70,7 @@ def test_structural_transforms_are_refused(transform: Callable) -> None:
         lambda data: data.update({'x': data.x + 1}),
         lambda data: data.clone(),
     ],
-    ids=str,
+    ids=name_of,
 )
 @pytest.mark.parametrize('cached', [True, False])
 def test_feature_transforms_are_applied(
@@ -99,7 +99,7 @@ def test_feature_transforms_are_applied(
         T.AddRandomWalkPE(3),
         T.Compose([T.Constant(), T.OneHotDegree(10)]),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_transforms_that_read_edges_are_refused(transform: Callable) -> None:
     with pytest.raises(ValueError, match='apply it to the source'):

@@ -135,22 +135,27 @@ def _herd(
     orders = ClassOrders(herd_by_class(histogram, graphs.label))
     sizes, balance, extra = census.sizes(), options.balance, 0
 
-    def cost(index: Tensor) -> int:
-        return builder.cost(graphs.take(index)) + extra
-
-    while True:
-        index = room.fill(sizes, orders, cost)
+    def build(index: Tensor) -> list[Data]:
         chosen = graphs.take(index)
-        out = builder.build(chosen, options.compact, census.y_dim)
-        if room.budget is None:
-            break
+        return builder.build(chosen, options.compact, census.y_dim)
+
+    def exact(index: Tensor) -> int:
+        out = build(index)
         add_weights(out, sizes, balance)
         data, slices = InMemoryDataset.collate(out)
-        num_bytes = packed_bytes(pack(data, slices, None, balance, sizes))
-        is_least = index.numel() == len(sizes) and room.is_default
-        if num_bytes <= room.num_bytes or is_least:
-            break
-        extra += num_bytes - cost(index)
+        return packed_bytes(pack(data, slices, None, balance, sizes))
+
+    def cost(index: Tensor) -> int:
+        # The smallest budget is named in an error, and has to work.
+        if index.numel() <= len(sizes):
+            return exact(index)
+        return builder.cost(graphs.take(index)) + extra
+
+    index = room.fill(sizes, orders, cost)
+    while index.numel() > len(sizes) and exact(index) > room.num_bytes:
+        extra += exact(index) - cost(index)
+        index = room.fill(sizes, orders, cost)
+    chosen = graphs.take(index)
     summaries = {}
     for c, known in census.by_class().items():
         num_sets = int((chosen.label == c).sum())
@@ -162,4 +167,4 @@ def _herd(
             graph_coverage=num_sets / known.num_graphs,
             node_coverage=num_exact / max(1, known.num_nodes),
         )
-    return out, summaries
+    return build(index), summaries

@@ -1,0 +1,237 @@
+# Compares ways to make a training set small, at equal bytes when packed.
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch_geometric import seed_everything
+from torch_geometric.loader import DataLoader
+from torch_geometric.nn import GIN, global_add_pool
+
+from pyg_distill.datasets import CoresetDataset, MirageDataset
+from pyg_distill.evaluation import (
+    Evaluation,
+    evaluate,
+    get_recipe,
+    list_recipes,
+    model_embeddings,
+)
+
+parser = argparse.ArgumentParser()
+parser.add_argument('--root', default='data')
+parser.add_argument('--datasets', default=['MUTAG'], nargs='+')
+parser.add_argument('--budgets', type=float, default=[0.02], nargs='+')
+parser.add_argument('--runs', type=int, default=3)
+parser.add_argument('--first_run', type=int, default=0)
+parser.add_argument('--steps', type=int, default=300)
+parser.add_argument('--eval_every', type=int, default=25)
+parser.add_argument('--batch_size', type=int, default=64)
+parser.add_argument('--lr', type=float, default=0.005)
+parser.add_argument('--path', help='results, which are kept and added to')
+parser.add_argument('--report', action='store_true', help='print --path only')
+parser.add_argument('--sets', nargs='+', help='only these training sets')
+args = parser.parse_args()
+torch.set_num_threads(1)
+unknown = {*args.datasets} - {*list_recipes()}
+if unknown:
+    parser.error(f'no recipe for {sorted(unknown)}; take {list_recipes()}')
+
+
+class Encoded(torch.nn.Module):
+    """A classifier whose embeddings of graphs tell them apart."""
+
+    def __init__(self, dataset, encode):
+        super().__init__()
+        self.encode = encode
+        x = dataset[0].x if encode is None else encode(dataset[0].x)
+        self.gnn = GIN(x.size(1), 64, 2)
+        self.lin = torch.nn.Linear(64, dataset.num_classes)
+
+    def forward(self, x, edge_index, batch):
+        x = x if self.encode is None else self.encode(x)
+        return self.lin(global_add_pool(self.gnn(x, edge_index), batch))
+
+
+def trained_embeddings(dataset, encode, seed):
+    """What the literature herds: the graphs as a trained model sees them."""
+    seed_everything(seed)
+    model = Encoded(dataset, encode)
+    optimizer = torch.optim.Adam(model.parameters(), args.lr)
+    step = 0
+    while step < args.steps:
+        for data in DataLoader(dataset, args.batch_size, shuffle=True):
+            optimizer.zero_grad()
+            out = model(data.x, data.edge_index, data.batch)
+            torch.nn.functional.cross_entropy(out, data.y.view(-1)).backward()
+            optimizer.step()
+            step += 1
+    return model_embeddings(model, dataset, layer='lin')
+
+
+def distil(name, source, budget, encode, seed):
+    if name == 'full':
+        return CoresetDataset(source, 'full')
+    if name in ('multisets', 'graphs', 'patterns'):
+        return MirageDataset(source, 2, selection=name, budget=budget)
+    method, _, by = name.partition(' ')
+    options = {'budget': budget, 'seed': seed}
+    if by == 'trained':
+        options['embedding'] = trained_embeddings(source, encode, seed)
+    return CoresetDataset(source, method, **options)
+
+
+NAMES = ['full', 'random', 'k_center', 'herding', 'herding trained']
+NAMES += ['patterns', 'graphs', 'multisets']
+path = Path(args.path) if args.path else None
+cells = []
+if path and path.exists():
+    cells = [json.loads(line) for line in path.read_text().splitlines()]
+known = {(c['dataset'], c['budget'], c['run'], c['set']) for c in cells}
+
+
+def run_all():
+    for dataset_name in args.datasets:
+        recipe = get_recipe(dataset_name)
+        dataset = recipe.load(args.root)
+        options = recipe.options(dataset) | {
+            'steps': args.steps,
+            'lr': args.lr,
+            'batch_size': args.batch_size,
+            'eval_every': args.eval_every,
+        }
+        for run in range(args.first_run, args.first_run + args.runs):
+            train, val, test = (dataset[i] for i in recipe.split(dataset, run))
+            for budget in [1.0, *args.budgets]:
+                names = ['full'] if budget == 1.0 else NAMES[1:]
+                for name in names:
+                    cell = (dataset_name, budget, run, name)
+                    if cell in known or (args.sets and name not in args.sets):
+                        continue
+                    yield cell, options, train, val, test
+
+
+def measure(cell, options, train, val, test):
+    _, budget, run, name = cell
+    start = time.perf_counter()
+    out = dict(zip(('dataset', 'budget', 'run', 'set'), cell, strict=True))
+    try:
+        small = distil(name, train, budget, options.get('encode'), run)
+    except ValueError as error:
+        return out | {'error': str(error)}
+    seconds = time.perf_counter() - start
+    result = evaluate(
+        {name: small}, test, val, runs=[run], **options, log=False
+    )
+    report = small.report
+    return out | {
+        'seconds': seconds,
+        'packed_bytes': report.packed_bytes,
+        'num_graphs': len(small),
+        'result': result.to_dict(),
+    }
+
+
+if not args.report:
+    for work in run_all():
+        cell = measure(*work)
+        cells.append(cell)
+        if path:
+            with path.open('a') as file:
+                file.write(json.dumps(cell) + '\n')
+        auc = '-'
+        if 'result' in cell:
+            records = Evaluation.from_dict(cell['result']).records
+            auc = f'{sum(r.auc for r in records) / len(records):.3f}'
+        print(*work[0], auc, cell.get('error', ''), flush=True)
+
+
+def auc_by_cell(name, budget):
+    """{(data set, model, readout): {run: test AUC}} of a training set."""
+    out = {}
+    for cell in cells:
+        if (cell['set'], cell['budget']) == (name, budget) and 'result' in cell:
+            for r in Evaluation.from_dict(cell['result']).records:
+                key = (cell['dataset'], r.model, r.readout)
+                out.setdefault(key, {})[r.run] = r.auc
+    return out
+
+
+def report(budget):
+    full = auc_by_cell('full', 1.0)
+    found = {name: auc_by_cell(name, budget) for name in NAMES[1:]}
+    found = {name: auc for name, auc in found.items() if auc}
+    runs = {  # Those that all have, except for sets that never fit.
+        key: set.intersection(
+            *(set(a[key]) for a in found.values() if key in a)
+        )
+        for key in found['multisets']
+    }
+    found['full'] = full
+    datasets = list(dict.fromkeys(key[0] for key in runs))
+    names = [name for name in NAMES if name in found]
+    ranks = {name: [] for name in names}
+    print(f'\nBudget {budget:g}: mean test AUC over models, readouts and runs')
+    count = {key[0]: len(run) for key, run in runs.items()}
+    print(f'{"":16}' + ''.join(f'{d:>20}' for d in datasets) + '      rank')
+    print(f'{"runs":16}' + ''.join(f'{count[d]:>20}' for d in datasets))
+    mean = {
+        (name, key): sum(auc[key][r] for r in runs[key]) / len(runs[key])
+        for name, auc in found.items()
+        for key in runs
+        if key in auc and runs[key] <= {*auc[key]}
+    }
+    for key in runs:
+        here = [n for n in names if n != 'full']
+        # What does not fit is last.
+        value = {n: mean.get((n, key), 0.0) for n in here}
+        for n in here:
+            above = sum(value[m] > value[n] for m in here)
+            equal = sum(value[m] == value[n] for m in here)
+            ranks[n].append(above + (equal + 1) / 2)
+    for name in names:
+        line = f'{name:16}'
+        for d in datasets:
+            keys = [k for k in runs if k[0] == d and (name, k) in mean]
+            if not keys:
+                line += f'{"does not fit":>20}'
+                continue
+            by_run = torch.tensor(
+                [
+                    sum(found[name][k][r] for k in keys) / len(keys)
+                    for r in runs[keys[0]]
+                ]
+            )
+            line += f'{by_run.mean():>12.3f} ± {by_run.std(correction=0):.3f}'
+        rank = ranks[name]
+        print(line + (f'{sum(rank) / len(rank):>10.2f}' if rank else ''))
+    near = [
+        mean['multisets', key] > mean['full', key] - 0.03
+        for key in runs
+        if ('full', key) in mean
+    ]
+    print(f'multisets within .03 of full: {sum(near)} of {len(near)} cells')
+
+
+def compare(first, second):
+    """Paired over runs, cell by cell, corrected for their number (Holm)."""
+    chosen = []
+    for cell in cells:
+        if cell['set'] in (first, second) and 'result' in cell:
+            name = f'{cell["dataset"]} {cell["budget"]:g}'
+            values = json.loads(json.dumps(cell['result']))
+            for record in values['records'] + values['set_records']:
+                record['dataset'] = name
+            values['options'] = {}
+            chosen.append(Evaluation.from_dict(values))
+    result = Evaluation.merge(chosen).compare(first, second)
+    print(str(result).splitlines()[0], str(result).splitlines()[-1])
+
+
+budgets = sorted({c['budget'] for c in cells if c['set'] == 'multisets'})
+for budget in budgets:
+    report(budget)
+print()
+if len({c['run'] for c in cells}) > 1:
+    for other in ('random', 'herding', 'herding trained', 'patterns', 'graphs'):
+        compare('multisets', other)
