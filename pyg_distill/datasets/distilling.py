@@ -25,10 +25,8 @@ from pyg_distill.datasets.selecting.by_pattern import (
 )
 from pyg_distill.datasets.selecting.everything import keep_everything
 from pyg_distill.datasets.selecting.room import Room
-from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.datasets.selection import ClassSummary, Kept
 from pyg_distill.datasets.sharing import graph_sizes, predict_sharing
-
-Kept = tuple[list[Data], dict[int, ClassSummary]]
 
 
 class Distilled(NamedTuple):

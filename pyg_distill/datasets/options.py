@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any
 
+from pyg_distill.datasets.option_checks import one_of, plain_budget
 from pyg_distill.transforms.levels import check_exclude_keys
 from pyg_distill.transforms.to_computation_trees import check_num_layers
 
@@ -27,9 +28,9 @@ class PatternOptions:
         if self.min_support is not None:
             least = _plain(self.min_support)
             object.__setattr__(self, 'min_support', least)
-        _one_of('patterns', self.patterns, ('closed', 'maximal', 'all'))
-        _one_of('shared', self.shared, ('keep', 'drop'))
-        _one_of('root_count', self.root_count, ('mean', 'one'))
+        one_of('patterns', self.patterns, ('closed', 'maximal', 'all'))
+        one_of('shared', self.shared, ('keep', 'drop'))
+        one_of('root_count', self.root_count, ('mean', 'one'))
         for name in ('max_patterns', 'max_size'):
             _at_least_one(name, getattr(self, name))
 
@@ -57,7 +58,7 @@ class SizeOptions:
     num_trees: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'budget', _plain_budget(self.budget))
+        object.__setattr__(self, 'budget', plain_budget(self.budget))
         for name in ('num_graphs', 'num_trees'):
             _at_least_one(name, getattr(self, name))
 
@@ -86,12 +87,12 @@ class MirageOptions:
         check_exclude_keys(self.exclude_keys)
         names = sorted(self.exclude_keys or [])
         object.__setattr__(self, 'exclude_keys', names)
-        _one_of('balance', self.balance, ('source', 'uniform', 'none'))
+        one_of('balance', self.balance, ('source', 'uniform', 'none'))
         changed = self.of_patterns.changed()
         if self.selection is None:
             selection = 'patterns' if changed else 'multisets'
             object.__setattr__(self, 'selection', selection)
-        _one_of('selection', self.selection, SELECTIONS)
+        one_of('selection', self.selection, SELECTIONS)
         if self.selection != 'patterns' and changed:
             raise ValueError(
                 f'{", ".join(changed)} can be given with '
@@ -158,14 +159,6 @@ class MirageOptions:
         }
 
 
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(
-            f"'{name}' must be one of {', '.join(map(repr, allowed))} (got "
-            f'{value!r})'
-        )
-
-
 def _at_least_one(name: str, value: Any) -> None:
     if value is None:
         return
@@ -178,31 +171,6 @@ def _at_least_one(name: str, value: Any) -> None:
         raise ValueError(
             f"'{name}' must be 1 or more (got {value}); give None for no bound"
         )
-
-
-def _plain_budget(budget: Any) -> int | float | None:
-    hint = 'an int is bytes, 0.02 is 2% of the bytes of the source'
-    if budget is None:
-        return None
-    if isinstance(budget, bool) or not isinstance(budget, Real):
-        raise TypeError(
-            f"'budget' must be a number of bytes (an int) or a share (a "
-            f'float) (got {budget!r}); {hint}'
-        )
-    if isinstance(budget, Integral):
-        if budget < 1:
-            raise ValueError(
-                f"'budget' must be 1 byte or more or a share in (0, 1] (got "
-                f'{budget}); {hint}'
-            )
-        return int(budget)
-    share = float(budget)
-    if not 0 < share <= 1:
-        raise ValueError(
-            f"'budget' must be a share in (0, 1] or a number of bytes (got "
-            f'{share}); {hint}'
-        )
-    return share
 
 
 def _plain(min_support: Any) -> Any:

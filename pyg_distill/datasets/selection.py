@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class ClassSummary:
     num_sets: int
     graph_coverage: float
     node_coverage: float
+
+
+# The graphs that a way of distilling keeps, and what it kept of each class.
+Kept = tuple[list[Data], dict[int, ClassSummary]]
 
 
 @dataclass(frozen=True)

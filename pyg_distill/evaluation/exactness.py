@@ -1,16 +1,15 @@
 """Does a model see the same in tree sets as in graphs? Try it."""
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.dataset import Dataset
 
+from pyg_distill.evaluation.calling import call_by_name
 from pyg_distill.nn import RootReadout
 from pyg_distill.transforms import ToComputationTrees
 from pyg_distill.transforms.reading import read_graph
@@ -119,7 +118,7 @@ def check_exact(
         tree_batch = tree_batch.to(parameter.device)
         break
 
-    run = forward or _call_by_name
+    run = forward or call_by_name
     model = copy.deepcopy(model).eval()
     tree_model = model if encoder is None else RootReadout(model, encoder)
     with torch.no_grad():
@@ -163,40 +162,6 @@ def check_exact(
     return result
 
 
-def _call_by_name(model: torch.nn.Module, data: Data) -> Any:
-    """Calls a model with the attributes that its arguments are named after.
-
-    Args:
-        model (torch.nn.Module): The model.
-        data (torch_geometric.data.Data): A graph or mini-batch; an argument
-            named :obj:`data` gets all of it.
-
-    Raises:
-        ValueError: If an argument is not there.
-    """
-    inner = model.model if isinstance(model, RootReadout) else model
-    parameters = inspect.signature(inner.forward).parameters.values()
-    kwargs = {}
-    for parameter in parameters:
-        if parameter.name == 'data':
-            kwargs['data'] = data
-        elif parameter.name in data:
-            kwargs[parameter.name] = data[parameter.name]
-        elif parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            raise ValueError(
-                f"'{type(inner).__name__}' has an argument "
-                f'{parameter.name!r} that the graphs do not have (got '
-                f'{data}); say how to call it with forward=...'
-            )
-    if isinstance(model, RootReadout) and 'data' not in kwargs:
-        for name in ('root_index', 'root_count'):
-            kwargs[name] = data.get(name)
-    return model(**kwargs)
-
-
 def _ignores_roots(model: torch.nn.Module, data: Data, out: Tensor) -> bool:
     if data.root_index.numel() == data.num_nodes:
         return False
@@ -204,7 +169,7 @@ def _ignores_roots(model: torch.nn.Module, data: Data, out: Tensor) -> bool:
     del data.root_index, data.root_count
     try:
         with torch.no_grad():
-            return torch.equal(_call_by_name(model, data), out)
+            return torch.equal(call_by_name(model, data), out)
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
 

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.dataset import Dataset
 from torch_geometric.loader import DataLoader
 
-from pyg_distill.evaluation.exactness import _call_by_name
+from pyg_distill.evaluation.calling import call_by_name
 
 Layer = str | Callable[[torch.nn.Module, Data], Tensor]
 
@@ -72,7 +72,7 @@ def model_embeddings(
             "'model_embeddings' needs at least one graph (got an empty data "
             'set); check the split'
         )
-    run = forward or _call_by_name
+    run = forward or call_by_name
     device = next((p.device for p in model.parameters()), None)
     modes = [(module, module.training) for module in model.modules()]
     name = _check_layer(model, layer)

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor
 
+from pyg_distill.datasets.option_checks import one_of, plain_budget
 from pyg_distill.transforms.levels import check_exclude_keys
 from pyg_distill.transforms.to_computation_trees import check_num_layers
 
 Embedding = str | Tensor | Callable[[Any], Tensor]
 BY_EMBEDDING = ('herding', 'k_center')
-_HINT = 'an int is bytes, 0.02 is 2% of the bytes of the source'
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,10 @@ class CoresetOptions:
     exclude_keys: Sequence[str] | None
 
     def __post_init__(self) -> None:
-        _one_of('method', self.method, ('random', *BY_EMBEDDING, 'full'))
-        _one_of('depths', self.depths, ('all', 'last'))
-        _one_of(
-            'normalize', self.normalize, ('none', 'sqrt', 'l2', 'hellinger')
-        )
-        _one_of('balance', self.balance, ('source', 'uniform', 'none'))
+        one_of('method', self.method, ('random', *BY_EMBEDDING, 'full'))
+        one_of('depths', self.depths, ('all', 'last'))
+        one_of('normalize', self.normalize, ('none', 'sqrt', 'l2', 'hellinger'))
+        one_of('balance', self.balance, ('source', 'uniform', 'none'))
         check_exclude_keys(self.exclude_keys)
         self._check_size()
         self._check_embedding()
@@ -67,18 +65,7 @@ class CoresetOptions:
         if num_graphs is not None:
             object.__setattr__(self, 'num_graphs', _count(num_graphs))
             return
-        if isinstance(budget, bool) or not isinstance(budget, Real):
-            raise TypeError(
-                f"'budget' must be a number of bytes (an int) or a share (a "
-                f'float) (got {budget!r}); {_HINT}'
-            )
-        plain = int(budget) if isinstance(budget, Integral) else float(budget)
-        if plain < 1 if isinstance(plain, int) else not 0 < plain <= 1:
-            raise ValueError(
-                f"'budget' must be 1 byte or more or a share in (0, 1] (got "
-                f'{plain}); {_HINT}'
-            )
-        object.__setattr__(self, 'budget', plain)
+        object.__setattr__(self, 'budget', plain_budget(budget))
 
     def _check_embedding(self) -> None:
         given = self.embedding
@@ -123,14 +110,6 @@ class CoresetOptions:
             'balance': self.balance,
             'exclude_keys': self.exclude_keys,
         }
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(
-            f"'{name}' must be one of {', '.join(map(repr, allowed))} (got "
-            f'{value!r})'
-        )
 
 
 def _count(num_graphs: Any) -> int:

@@ -11,14 +11,12 @@ from pyg_distill.datasets.counting.shard import Shard
 from pyg_distill.datasets.selecting.fetching import GraphStore, Missing
 from pyg_distill.datasets.selecting.herding import herd_by_class
 from pyg_distill.datasets.selecting.room import Room
-from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.datasets.selection import ClassSummary, Kept
 from pyg_distill.trees import tree_histograms
 
 # Columns of hashed histograms, which are sparse: chunks and processes need
 # not agree on numbers for their trees.
 _NUM_COLUMNS = 1 << 18
-
-Kept = tuple[list[Data], dict[int, ClassSummary]]
 
 
 def keep_graphs(

@@ -22,13 +22,11 @@ from pyg_distill.datasets.selecting.multisets import (
 )
 from pyg_distill.datasets.selecting.room import NoRoom, Room
 from pyg_distill.datasets.selecting.vocabulary import Vocabulary
-from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.datasets.selection import ClassSummary, Kept
 from pyg_distill.trees import Forest
 
 # Trees that may become part of a vocabulary: all distances are computed.
 MAX_CANDIDATES = 4096
-
-Kept = tuple[list[Data], dict[int, ClassSummary]]
 
 
 def keep_multisets(

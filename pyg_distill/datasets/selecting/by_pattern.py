@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from torch import Tensor
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import InMemoryDataset
 
 from pyg_distill.datasets.counting.census import Census
 from pyg_distill.datasets.counting.frequent_trees import (
@@ -18,11 +18,9 @@ from pyg_distill.datasets.packing.column import packed_bytes
 from pyg_distill.datasets.packing.packed import pack
 from pyg_distill.datasets.patterns import TooManyPatterns, select_patterns
 from pyg_distill.datasets.selecting.room import Room
-from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.datasets.selection import Kept
 from pyg_distill.datasets.thresholds import Thresholds
 from pyg_distill.trees import Forest
-
-Kept = tuple[list[Data], dict[int, ClassSummary]]
 
 
 def keep_patterns(
