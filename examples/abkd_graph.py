@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch_geometric import seed_everything
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
+from torch_geometric.logging import init_wandb, log
 from torch_geometric.nn import GIN, global_add_pool
 from torch_geometric.profile import count_parameters, timeit
 from torch_geometric.transforms import OneHotDegree
@@ -31,7 +32,9 @@ parser.add_argument('--lr', type=float, default=0.005)
 parser.add_argument('--batch_size', type=int, default=128)
 parser.add_argument('--epochs', type=int, default=50)
 parser.add_argument('--runs', type=int, default=3)
+parser.add_argument('--wandb', action='store_true')
 args = parser.parse_args()
+init_wandb('abkd_graph', **vars(args))
 
 toy = args.dataset == 'toy'
 dataset = ToyMolecules() if toy else TUDataset(args.root, args.dataset)
@@ -58,15 +61,13 @@ def test(model, loader):
 
 
 def train(model, total=lambda loss: loss, parameters=None):
-    parameters = parameters or model.parameters()
-    optimizer = torch.optim.Adam(parameters, lr=args.lr)
+    optimizer = torch.optim.Adam(parameters or model.parameters(), args.lr)
     best_val, best_state = -1.0, None
     for _ in range(args.epochs):
         model.train()
         for data in train_loader:
             optimizer.zero_grad()
-            out = model(data)
-            total(F.cross_entropy(out, data.y)).backward()
+            total(F.cross_entropy(model(data), data.y)).backward()
             optimizer.step()
         if (val := test(model, val_loader)) > best_val:
             best_val, best_state = val, copy.deepcopy(model.state_dict())
@@ -102,7 +103,7 @@ for run in range(args.runs):
         seed_everything(run)
         student = Net(args.hidden_channels, args.num_layers)
         results[method].append(train_student(student, teacher, method))
-        print(f'Run {run}, {method}: {results[method][-1][1]:.4f}')
+        log(Run=run, Method=method, Test=results[method][-1][1])
 
 print('              Val acc          Test acc')
 for name, values in results.items():

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from node_graphs import load
 from torch_geometric import seed_everything
 from torch_geometric.loader import NeighborLoader
+from torch_geometric.logging import init_wandb, log
 from torch_geometric.nn import GraphSAGE
 
 from pyg_distill.nn import Distiller, TeacherCache
@@ -28,7 +29,9 @@ parser.add_argument('--abkd_weight', type=float, default=1.0)
 parser.add_argument('--lr', type=float, default=0.01)
 parser.add_argument('--epochs', type=int, default=20)
 parser.add_argument('--runs', type=int, default=3)
+parser.add_argument('--wandb', action='store_true')
 args = parser.parse_args()
+init_wandb('abkd_neighbor', **vars(args))
 
 data = load(args.root, args.dataset, num_train_per_class=100)
 num_classes = int(data.y.max()) + 1
@@ -97,6 +100,7 @@ for run in range(args.runs):
     student = build(args.hidden_channels, args.num_layers)
     row = train(student, student.parameters(), lambda loss, batch: loss)
     rows['ce'].append(row)
+    log(Run=run, **{name: values[-1][1] for name, values in rows.items()})
 
 print('            Val acc        Test acc       Epoch')
 for name, values in rows.items():

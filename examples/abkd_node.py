@@ -10,6 +10,7 @@ import torch_geometric.transforms as T
 from node_graphs import GCNII, NAMES, load
 from torch.utils.benchmark import Timer
 from torch_geometric import seed_everything
+from torch_geometric.logging import init_wandb, log
 from torch_geometric.nn import GAT, GCN
 from torch_geometric.profile import count_parameters
 
@@ -36,7 +37,9 @@ parser.add_argument('--kd_weight', type=float, default=[4.0], nargs='+')
 parser.add_argument('--abkd_weight', type=float, default=[1.0], nargs='+')
 parser.add_argument('--epochs', type=int, default=300)
 parser.add_argument('--runs', type=int, default=3)
+parser.add_argument('--wandb', action='store_true')
 args = parser.parse_args()
+init_wandb('abkd_node', **vars(args))
 
 data = load(args.root, args.dataset)
 y, num_classes = data.y, int(data.y.max()) + 1
@@ -91,22 +94,20 @@ def compress(seed, **weights):
         fit(student, student.parameters(), args.epochs)
         return student
     losses = {name: LOSSES.get(name) or KDLoss() for name in weights}
-    model = Distiller.from_example(
-        student, teacher, inputs, losses, weights, cache=True
-    )
+    models = student, teacher
+    model = Distiller.from_example(*models, inputs, losses, weights, cache=True)
     fit(model, model.parameter_groups(), args.epochs, model.loss)
     return model.export()
 
 
-best = {'val': 0.0}
-names = [name for name in args.method.split('+') if name != 'ce']
+names, best = args.method.replace('ce', '').split('+'), {'val': 0.0}
 for beta, kd in product(args.abkd_weight, args.kd_weight):
-    weights = {name: kd if name == 'kd' else beta for name in names}
+    weights = {name: kd if name == 'kd' else beta for name in names if name}
     students = [compress(seed, **weights) for seed in range(args.runs)]
     accs = torch.tensor([evaluate(student) for student in students])
     std, mean = torch.std_mean(accs, dim=0, correction=0)
     row = f'val {mean[0]:.3f} ± {std[0]:.3f}, test {mean[2]:.3f} ± {std[2]:.3f}'
-    print(f'{args.method} {weights}: {row}', flush=True)
+    log(Method=args.method, **weights, Val=float(mean[0]), Test=float(mean[2]))
     if mean[0] > best['val']:
         best = {'val': mean[0], 'row': row, 'student': students[0]}
 print(f'Student: {best["row"]}')

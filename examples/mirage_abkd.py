@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch_geometric import seed_everything
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
+from torch_geometric.logging import init_wandb, log
 from torch_geometric.nn import GIN
 from torch_geometric.profile import count_parameters
 
@@ -28,7 +29,9 @@ parser.add_argument('--abkd_weight', type=float, default=1.0)
 parser.add_argument('--lr', type=float, default=0.005)
 parser.add_argument('--steps', type=int, default=400)
 parser.add_argument('--runs', type=int, default=3)
+parser.add_argument('--wandb', action='store_true')
 args = parser.parse_args()
+init_wandb('mirage_abkd', **vars(args))
 
 toy = args.dataset == 'toy'
 dataset = ToyMolecules() if toy else TUDataset(args.root, args.dataset)
@@ -68,9 +71,8 @@ def train(model, train_set, parameters=None, total=None):
         loss.backward()
         optimizer.step()
         if step % 50 == 0:
-            best = max(
-                best, [test(model, val_loader), test(model, test_loader)]
-            )
+            accs = [test(model, loader) for loader in (val_loader, test_loader)]
+            best = max(best, accs)
     return [*best, time.perf_counter() - start]
 
 
@@ -104,15 +106,14 @@ for run in range(args.runs):
     )
     groups = distiller.parameter_groups()
     rows['student'].append(train(distiller, distilled, groups, distiller.loss))
+    log(Run=run, **{name: values[-1][1] for name, values in rows.items()})
 
 print(distilled.report)
 print('\n                   Val acc        Test acc       Train')
 for name, values in rows.items():
     std, mean = torch.std_mean(torch.tensor(values), dim=0, correction=0)
     (val, acc, duration), (val_std, std, _) = mean.tolist(), std.tolist()
-    print(
-        f'{name:17}  {val:.3f} ± {val_std:.3f}  {acc:.3f} ± {std:.3f}', end=''
-    )
-    print(f'{duration:>7.1f} s')
+    print(f'{name:17}  {val:.3f} ± {val_std:.3f}  ', end='')
+    print(f'{acc:.3f} ± {std:.3f}{duration:>7.1f} s')
 for name, model in {'Teacher': teacher, 'Student': student}.items():
     print(f'{name}: {count_parameters(model):,} parameters')

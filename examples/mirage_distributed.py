@@ -12,6 +12,7 @@ from torch.utils.data.distributed import DistributedSampler
 from torch_geometric import seed_everything
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
+from torch_geometric.logging import init_wandb, log
 from torch_geometric.nn import GIN
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
@@ -27,6 +28,7 @@ parser.add_argument('--patterns', default='maximal')
 parser.add_argument('--lr', type=float, default=0.005)
 parser.add_argument('--epochs', type=int, default=40)
 parser.add_argument('--runs', type=int, default=3)
+parser.add_argument('--wandb', action='store_true')
 args = parser.parse_args()
 
 is_distributed = 'RANK' in os.environ  # As set by torchrun.
@@ -35,6 +37,8 @@ if is_distributed:
     dist.init_process_group('gloo')
 rank = dist.get_rank() if is_distributed else 0
 world_size = dist.get_world_size() if is_distributed else 1
+if rank == 0:
+    init_wandb('mirage_distributed', **vars(args))
 
 toy = args.dataset == 'toy'
 dataset = ToyMolecules() if toy else TUDataset(args.root, args.dataset)
@@ -101,7 +105,8 @@ for run in range(args.runs):
     acc = test(train(distilled), test_set)
     accs.append(acc)
     if rank == 0:
-        print(f'Run {run}: {distilled.report}\nTest accuracy: {acc:.3f}\n')
+        print(f'Run {run}: {distilled.report}\n')
+        log(Run=run, Test=acc, Seconds=durations[-1])
 
 if rank == 0:
     acc, seconds = torch.tensor(accs), torch.tensor(durations)

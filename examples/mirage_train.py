@@ -1,6 +1,5 @@
 # Distils a training split with Mirage and trains on it and on the full split.
 import argparse
-import time
 from itertools import chain, repeat
 
 import torch
@@ -10,7 +9,9 @@ from sklearn.metrics import roc_auc_score
 from torch_geometric import seed_everything
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
+from torch_geometric.logging import init_wandb, log
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
+from torch_geometric.profile import timeit
 
 from pyg_distill.datasets import CoresetDataset, MirageDataset, ToyMolecules
 from pyg_distill.nn import global_root_pool, num_hops
@@ -31,7 +32,9 @@ parser.add_argument('--min_support', type=float, nargs='+')
 parser.add_argument('--lr', type=float, default=0.001)
 parser.add_argument('--steps', type=int, default=1000)
 parser.add_argument('--runs', type=int, default=3)
+parser.add_argument('--wandb', action='store_true')
 args = parser.parse_args()
+init_wandb('mirage_train', **vars(args))
 
 toy = args.dataset == 'toy'
 dataset = ToyMolecules() if toy else TUDataset(args.root, args.dataset)
@@ -87,10 +90,9 @@ rows = {'full': [], 'distilled': []}
 for run in range(args.runs):
     seed_everything(run)
     perm, num = torch.randperm(len(dataset)), len(dataset) // 10
-    val_loader = DataLoader(dataset[perm[:num]], batch_size=256)
-    test_loader = DataLoader(dataset[perm[num : 2 * num]], batch_size=256)
+    held_out = perm[: 2 * num].view(2, -1)
+    loaders = [DataLoader(dataset[i], batch_size=256) for i in held_out]
     full = dataset[perm[2 * num :]]
-
     options = {'exclude_keys': ['edge_attr']}  # These networks do not read it.
     whole = CoresetDataset(full, 'full', **options).report
     if low := args.min_support:  # One a class, or one for all.
@@ -99,21 +101,19 @@ for run in range(args.runs):
         options |= {'selection': args.selection, 'budget': args.budget}
     distilled = MirageDataset(full, num_hops(Net().gnn), **options)
     print(f'Run {run}: {(report := distilled.report)}\n')
-    for name, train_set, num_bytes, seconds in [
-        ('full', full, whole.packed_bytes, 0.0),
-        ('distilled', distilled, report.packed_bytes, report.seconds),
-    ]:
+    sets = {'full': (full, whole), 'distilled': (distilled, report)}
+    for name, (train_set, size) in sets.items():
         seed_everything(run)
-        start = time.perf_counter()
-        auc, acc = train(train_set, val_loader, test_loader)
-        duration = time.perf_counter() - start
-        rows[name].append([acc, auc, num_bytes, seconds, duration])
+        with timeit(log=False) as t:
+            auc, acc = train(train_set, *loaders)
+        seconds = 0.0 if name == 'full' else size.seconds
+        rows[name].append([acc, auc, size.packed_bytes, seconds, t.duration])
+        log(Run=run, Set=name, Acc=acc, AUC=float(auc))
 
 print('           Test acc       Test AUC  Packed bytes    Distil     Train')
 for name, values in rows.items():
     std, mean = torch.std_mean(torch.tensor(values), dim=0, correction=0)
     acc, auc, num_bytes, seconds, duration = mean.tolist()
-    print(
-        f'{name:9}  {acc:.3f} ± {std[0]:.3f}  {auc:.3f} ± {std[1]:.3f}'
-        f'{num_bytes:>12,.0f}{seconds:>8.2f} s{duration:>8.1f} s'
-    )
+    print(f'{name:9}  {acc:.3f} ± {std[0]:.3f}  ', end='')
+    print(f'{auc:.3f} ± {std[1]:.3f}{num_bytes:>12,.0f}', end='')
+    print(f'{seconds:>8.2f} s{duration:>8.1f} s')
