@@ -6,11 +6,20 @@ from pyg_distill.datasets.mirage import MirageDataset
 from pyg_distill.datasets.ogb_molecules import OGBMolecules
 from pyg_distill.datasets.payload import payload
 from pyg_distill.datasets.report import DistillationReport, Size
+from pyg_distill.datasets.selection import ClassSummary
+from pyg_distill.datasets.sharing import Sharing
 from pyg_distill.datasets.toy_molecules import ToyMolecules
 
 distilled_datasets = ['MirageDataset']
 coresets = ['CoresetDataset']
-reports = ['DistillationReport', 'CoresetReport', 'Size', 'payload']
+reports = [
+    'DistillationReport',
+    'ClassSummary',
+    'Sharing',
+    'CoresetReport',
+    'Size',
+    'payload',
+]
 other_datasets = ['ToyMolecules', 'OGBMolecules']
 
 __all__ = distilled_datasets + coresets + reports + other_datasets

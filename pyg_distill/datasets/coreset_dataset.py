@@ -16,11 +16,13 @@ from pyg_distill.datasets.coresets.gathering import Collated, gather
 from pyg_distill.datasets.coresets.options import CoresetOptions, Embedding
 from pyg_distill.datasets.coresets.picking import pick
 from pyg_distill.datasets.coresets.report import CoresetReport
+from pyg_distill.datasets.describing import describe
 from pyg_distill.datasets.packing.column import packed_bytes
 from pyg_distill.datasets.packing.packed import pack
+from pyg_distill.datasets.progress import Progress
 from pyg_distill.datasets.reading.chunks import open_chunks
 from pyg_distill.datasets.reading.source import Source, read_source
-from pyg_distill.datasets.report import Size, format_options
+from pyg_distill.datasets.report import Size
 from pyg_distill.datasets.weights import sample_weights
 
 
@@ -146,6 +148,18 @@ class CoresetDataset(InMemoryDataset):
             exclude_keys,
         )
         super().__init__(None, transform, log=log)
+        with Progress(f'Picking graphs ({method})', log) as progress:
+            self._pick(source, options, progress, log)
+
+    def _pick(
+        self,
+        source: Any,
+        options: CoresetOptions,
+        progress: Progress,
+        log: bool,
+    ) -> None:
+        owner = self.__class__.__name__
+        progress.stage('reading the source')
         read, given = _read(source, options, owner, log)
         if 'weight' in read.attributes:
             raise ValueError(
@@ -158,16 +172,20 @@ class CoresetDataset(InMemoryDataset):
         present, count = label.unique(return_counts=True)
         sizes = dict(zip(present.tolist(), count.tolist(), strict=True))
 
+        progress.stage('measuring the source')
         everything = gather(read, torch.arange(label.numel()))
-        is_share = method == 'full' or isinstance(options.budget, float)
+        is_full = options.method == 'full'
+        is_share = is_full or isinstance(options.budget, float)
         total = _packed(everything) if is_share else None
+        progress.stage('choosing graphs')
         index = pick(read, given, options, partial(_packed, everything), total)
         weight = sample_weights(
-            torch.ones_like(index), label[index], sizes, balance
+            torch.ones_like(index), label[index], sizes, options.balance
         )
         self.source_index = index
         self._data, self.slices = gather(read, index, weight)
         kept = label[index].bincount(minlength=int(present[-1]) + 1).tolist()
+        progress.stage('measuring what is kept')
         self.report = CoresetReport(
             options=options.to_dict(),
             num_classes=read.num_classes,
@@ -186,8 +204,7 @@ class CoresetDataset(InMemoryDataset):
         return self.report.num_classes
 
     def __repr__(self) -> str:
-        options = format_options(self.report.options)
-        return f'{self.__class__.__name__}({len(self)}, {options})'
+        return describe(self, self.report)
 
 
 def _read(

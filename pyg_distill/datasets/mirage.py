@@ -14,6 +14,7 @@ from torch_geometric.io import fs
 from pyg_distill.datasets.cache import check_writable, restore, store
 from pyg_distill.datasets.counting.processes import Processes
 from pyg_distill.datasets.counting.shard import Shard
+from pyg_distill.datasets.describing import describe
 from pyg_distill.datasets.distilling import distil
 from pyg_distill.datasets.options import (
     MirageOptions,
@@ -21,11 +22,12 @@ from pyg_distill.datasets.options import (
     SizeOptions,
     Support,
 )
-from pyg_distill.datasets.report import DistillationReport, format_options
+from pyg_distill.datasets.progress import Progress
+from pyg_distill.datasets.report import DistillationReport
 from pyg_distill.datasets.structure import check_structure, check_transform
 
 # Part of every digest: raise it when the same options give other tensors.
-_FORMAT = 3
+_FORMAT = 4
 
 
 class MirageDataset(InMemoryDataset):
@@ -217,7 +219,8 @@ class MirageDataset(InMemoryDataset):
             if source_id is not None and root is None:
                 raise ValueError(
                     f"'source_id' names the source of a cache, which needs a "
-                    f'root (got source_id={source_id!r} and root=None)'
+                    f'root (got source_id={source_id!r} and root=None); pass '
+                    f'root=..., or leave source_id out'
                 )
             check_transform(transform)
             return self._options.to_dict() | {
@@ -283,8 +286,7 @@ class MirageDataset(InMemoryDataset):
         return out
 
     def __repr__(self) -> str:
-        options = format_options(self._options.to_dict())
-        return f'{self.__class__.__name__}({len(self)}, {options})'
+        return describe(self, self.report)
 
     def _obtain(
         self,
@@ -309,7 +311,8 @@ class MirageDataset(InMemoryDataset):
 
         content = f'given {source_id}'
         if source_id is None:
-            by_rank = processes.gather(shard.digest, 'reading its shard')
+            with self._progress('Reading the source', processes):
+                by_rank = processes.gather(shard.digest, 'reading its shard')
             content = processes.share(' '.join(by_rank), 'naming the cache')
         self._digest = self._digest_of(content)
         paths = self.processed_paths
@@ -329,10 +332,14 @@ class MirageDataset(InMemoryDataset):
                     store(result.packed, result.report, paths)
 
             processes.in_first(write, 'writing the cache')
-        restored = processes.in_first(
-            lambda: restore(paths), 'reading the cache'
-        )
+        with self._progress('Reading the cache', processes):
+            restored = processes.in_first(
+                lambda: restore(paths), 'reading the cache'
+            )
         return processes.share(restored, 'sharing the result')
+
+    def _progress(self, what: str, processes: Processes) -> Progress:
+        return Progress(what, self.log and processes.is_first)
 
     def _digest_of(self, content: str) -> str:
         named = {

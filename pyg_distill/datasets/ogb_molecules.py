@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
+from pyg_distill.datasets.progress import Progress
 from pyg_distill.trees.csr import pointer, ragged_range
 
 _MISSING = -1
@@ -36,20 +37,34 @@ class OGBMolecules(InMemoryDataset):
             :obj:`torch_geometric.data.Data` object and returns a transformed
             version. The data object will be transformed before every access.
             (default: :obj:`None`)
+        log (bool, optional): Whether to show progress if it takes long.
+            (default: :obj:`True`)
 
     Raises:
         ValueError: If a file is missing, or files do not fit each other.
     """
 
     def __init__(
-        self, folder: str | PathLike, transform: Callable | None = None
+        self,
+        folder: str | PathLike,
+        transform: Callable | None = None,
+        log: bool = True,
     ) -> None:
-        super().__init__(None, transform)
+        super().__init__(None, transform, log=log)
         self._folder = Path(folder)
+        with Progress(f'Reading {self._folder.name}', log) as progress:
+            self._data, self.slices = self._open(progress)
+
+    def _open(self, progress: Progress) -> tuple[Data, dict[str, Tensor]]:
+        progress.stage('numbers of atoms and bonds')
         num_nodes = self._read('num-node-list').view(-1)
         num_bonds = self._read('num-edge-list').view(-1)
-        x, bond = self._read('node-feat'), self._read('edge')
-        edge_attr, y = self._read('edge-feat'), self._read_labels()
+        progress.stage('atoms')
+        x = self._read('node-feat')
+        progress.stage('bonds')
+        bond, edge_attr = self._read('edge'), self._read('edge-feat')
+        progress.stage('labels')
+        y = self._read_labels()
         for name, rows, size in [
             ('node-feat', x, int(num_nodes.sum())),
             ('edge', bond, int(num_bonds.sum())),
@@ -66,14 +81,14 @@ class OGBMolecules(InMemoryDataset):
         there = 2 * pointer(num_bonds)[graph] + offset
         back = there + num_bonds[graph]
         both = torch.cat([there, back]).argsort()
-        self._data = Data(
+        data = Data(
             x=x,
             edge_index=torch.cat([bond, bond.flip(1)])[both].t().contiguous(),
             edge_attr=edge_attr.repeat(2, 1)[both],
             y=y.view(-1) if y.size(1) == 1 else y,
         )
         edge_ptr = pointer(2 * num_bonds)
-        self.slices = {
+        return data, {
             'x': pointer(num_nodes),
             'edge_index': edge_ptr,
             'edge_attr': edge_ptr,

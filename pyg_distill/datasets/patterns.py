@@ -166,8 +166,8 @@ def _raise_too_many(
     if len(known) == len(fits):
         remedy = f'min_support={thresholds.given | known}, {remedy}'
     raise TooManyPatterns(
-        f'class {label} has too many {options.patterns} tree sets for '
-        f'max_patterns={options.max_patterns} at a support of '
+        f'class {label} has more than max_patterns={options.max_patterns} '
+        f'tree sets of patterns={options.patterns!r} at a support of '
         f'{thresholds.least[label]} of its {classes[label].num_graphs} '
         f'graphs; try {remedy}'
     )

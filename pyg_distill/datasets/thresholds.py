@@ -48,7 +48,8 @@ def _by_class(
     if set(min_support) != set(classes):
         raise ValueError(
             f"'min_support' must name the classes of the source, which are "
-            f'{sorted(classes)} (got {sorted(min_support)})'
+            f'{sorted(classes)} (got {sorted(min_support)}); pass a share or a '
+            f'count for each'
         )
     return dict(min_support)
 
@@ -60,8 +61,8 @@ def _support_counts(
         value = given[label]
         if isinstance(value, int) and value > known.num_graphs:
             raise ValueError(
-                f"'min_support' is a count of {value} graphs, but class "
-                f'{label} has {known.num_graphs}; give a smaller count, a '
+                f"'min_support' must not exceed the {known.num_graphs} graphs "
+                f'of class {label} (got {value}); pass a smaller count, a '
                 f'share (1.0 is all graphs), or a dictionary with either for '
                 f'each class'
             )

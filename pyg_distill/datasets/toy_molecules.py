@@ -9,6 +9,7 @@ from torch_geometric.utils import to_undirected
 from pyg_distill.datasets.molecules.draw import Draw
 from pyg_distill.datasets.molecules.grow import CLASSES, grow
 from pyg_distill.datasets.molecules.molecule import ORDER, VALENCE
+from pyg_distill.datasets.progress import Progress
 
 
 class ToyMolecules(InMemoryDataset):
@@ -42,6 +43,8 @@ class ToyMolecules(InMemoryDataset):
             an :obj:`torch_geometric.data.Data` object and returns a
             transformed version. The data object will be transformed once,
             after it has been generated. (default: :obj:`None`)
+        log (bool, optional): Whether to show progress if it takes long.
+            (default: :obj:`True`)
 
     Attributes:
         atom_types (tuple): The element that each column of :obj:`x` means.
@@ -114,15 +117,20 @@ class ToyMolecules(InMemoryDataset):
         seed: int = 0,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
+        log: bool = True,
     ) -> None:
         if num_graphs < 1:
             raise ValueError(
                 f"'num_graphs' must be 1 or more (got {num_graphs}); leave it "
                 f'out for the default'
             )
-        super().__init__(None, transform, pre_transform)
+        super().__init__(None, transform, pre_transform, log=log)
 
-        data_list = [self._generate(seed, i) for i in range(num_graphs)]
+        data_list = []
+        with Progress('Growing molecules', log, num_graphs) as progress:
+            for i in range(num_graphs):
+                data_list.append(self._generate(seed, i))
+                progress.update()
         if pre_transform is not None:
             data_list = [pre_transform(data) for data in data_list]
         self.data, self.slices = self.collate(data_list)

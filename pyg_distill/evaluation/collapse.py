@@ -2,11 +2,12 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from pyg_distill.evaluation.collapse_result import CollapseReport, LossState
 
@@ -18,6 +19,7 @@ def collapse_report(
     batch: Any = None,
     steps: int = 300,
     lr: float = 0.01,
+    log: bool = True,
 ) -> CollapseReport:
     r"""Trains a loss's own parameters while the student stands still.
 
@@ -46,6 +48,8 @@ def collapse_report(
         steps (int, optional): The number of steps. (default: :obj:`300`)
         lr (float, optional): The learning rate of
             :class:`~torch.optim.Adam`. (default: :obj:`0.01`)
+        log (bool, optional): Whether to show progress if it takes long.
+            (default: :obj:`True`)
 
     Returns:
         CollapseReport: The state before and after, to be printed.
@@ -62,10 +66,14 @@ def collapse_report(
         )
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(
-            f"'steps' must be a whole number above 0 (got {steps})"
+            f"'steps' must be a whole number above 0 (got {steps}); leave it "
+            f'out for the default'
         )
     if not (isinstance(lr, int | float) and 0 < lr < math.inf):
-        raise ValueError(f"'lr' must be a finite number above 0 (got {lr})")
+        raise ValueError(
+            f"'lr' must be a finite number above 0 (got {lr}); leave it out "
+            f'for the default'
+        )
     if not any(x.is_floating_point() for x in _tensors(student)):
         raise ValueError(
             f"'student' must hold the features of its layers (got "
@@ -86,7 +94,10 @@ def collapse_report(
         with torch.random.fork_rng(devices):
             before = _measure(loss, parameters, teacher, student, *more)
         with torch.random.fork_rng(devices):
-            _train(loss, parameters, steps, lr, teacher, student, *more)
+            bar = tqdm(
+                range(steps), 'Training the loss', disable=not log, delay=1
+            )
+            _train(loss, parameters, bar, lr, teacher, student, *more)
         with torch.random.fork_rng(devices):
             after = _measure(loss, parameters, teacher, student, *more)
     return CollapseReport(
@@ -101,14 +112,14 @@ def collapse_report(
 def _train(
     loss: torch.nn.Module,
     parameters: Sequence[Tensor],
-    steps: int,
+    steps: Iterable[int],
     lr: float,
     *args: Any,
 ) -> None:
     if not parameters:
         return
     optimizer = torch.optim.Adam(parameters, lr=lr)
-    for _ in range(steps):
+    for _ in steps:
         optimizer.zero_grad()
         loss(*args).backward()
         optimizer.step()

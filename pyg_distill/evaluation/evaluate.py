@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import torch
 from torch_geometric.data.dataset import Dataset
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
-from tqdm import tqdm
 
 from pyg_distill.datasets.payload import payload
+from pyg_distill.datasets.progress import Progress
 from pyg_distill.evaluation.cross.checks import (
     check_rates,
     check_whole,
@@ -113,7 +113,7 @@ def evaluate(
             :obj:`in_channels`, :obj:`hidden_channels` and :obj:`num_layers`.
             It is called with :obj:`x` and :obj:`edge_index`, and
             :obj:`edge_attr` and :obj:`edge_weight` by name if its
-            :meth:`forward` has them, and returns node embeddings of width
+            :obj:`forward` has them, and returns node embeddings of width
             :obj:`hidden_channels`. (default: :class:`~torch_geometric.nn.GCN`,
             :class:`~torch_geometric.nn.GIN`, :class:`~torch_geometric.nn.GAT`
             and :class:`~torch_geometric.nn.GraphSAGE`)
@@ -184,10 +184,9 @@ def evaluate(
     records: list[Record] = []
     set_records: list[SetRecord] = []
     total = len(numbers) * len(sets) * len(builders) * len(pools)
-    with tqdm(
-        total=total, desc='Evaluating', disable=not log, delay=1
-    ) as progress:
+    with Progress('Evaluating', log, total) as progress:
         for run, key in product(numbers, sets):
+            progress.stage(f'run {run} of {key!r}')
             dataset, view = sets[key](run)
             set_records.append(_measure(dataset, exclude_keys, name, key, run))
             views = {key: view}

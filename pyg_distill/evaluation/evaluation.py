@@ -146,8 +146,9 @@ class Evaluation:
         for name in (first, second):
             if name not in self.train_sets:
                 raise ValueError(
-                    f'no training set is called {name!r} (got '
-                    f'{self.train_sets}); choose one of them'
+                    f"'train_sets' must name training sets of the result (got "
+                    f'{name!r}); pass one of '
+                    f'{", ".join(map(repr, self.train_sets))}'
                 )
         found = []
         for cell in self.cells:
@@ -270,5 +271,5 @@ def _check_metric(metric: str) -> None:
     if metric not in METRICS:
         raise ValueError(
             f"'metric' must be one of {', '.join(METRICS)} (got {metric!r}); "
-            f'try the first'
+            f'pass metric={METRICS[0]!r}'
         )

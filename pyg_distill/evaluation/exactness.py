@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.dataset import Dataset
 
+from pyg_distill.datasets.progress import Progress
 from pyg_distill.evaluation.calling import call_by_name
 from pyg_distill.nn import RootReadout
 from pyg_distill.transforms import ToComputationTrees
@@ -62,6 +63,7 @@ def check_exact(
     exclude_keys: Sequence[str] | None = None,
     max_graphs: int = 64,
     forward: Callable[[torch.nn.Module, Data], Tensor] | None = None,
+    log: bool = True,
 ) -> Exactness:
     r"""Compares a model's outputs on graphs and on their tree sets.
 
@@ -91,6 +93,8 @@ def check_exact(
         forward (callable, optional): Calls the model with a mini-batch.
             Without, its arguments are looked up in the batch by their names.
             (default: :obj:`None`)
+        log (bool, optional): Whether to show progress if it takes long.
+            (default: :obj:`True`)
 
     Returns:
         Exactness: The deviation; it is true if the model is exact.
@@ -105,11 +109,33 @@ def check_exact(
             f"'check_exact' expects a data set or a list of graphs (got one "
             f"'{type(source).__name__}'); pass [data]"
         )
+    with Progress('Comparing graphs with their tree sets', log):
+        return _check(
+            model,
+            source,
+            num_layers,
+            encoder,
+            exclude_keys,
+            max_graphs,
+            forward,
+        )
+
+
+def _check(
+    model: torch.nn.Module,
+    source: Dataset | Sequence[Data],
+    num_layers: int,
+    encoder: str | None,
+    exclude_keys: Sequence[str] | None,
+    max_graphs: int,
+    forward: Callable[[torch.nn.Module, Data], Tensor] | None,
+) -> Exactness:
     to_trees = ToComputationTrees(num_layers, exclude_keys=exclude_keys)
     graphs = [source[i] for i in range(min(len(source), max_graphs))]
     if not graphs:
         raise ValueError(
-            "'check_exact' needs at least one graph (got an empty source)"
+            "'check_exact' needs at least one graph (got an empty source); "
+            'check the split'
         )
     graph_batch = Batch.from_data_list(graphs)
     tree_batch = Batch.from_data_list([to_trees(data) for data in graphs])

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.dataset import Dataset
 from torch_geometric.loader import DataLoader
+from tqdm import tqdm
 
 from pyg_distill.evaluation.calling import call_by_name
 
@@ -20,6 +21,7 @@ def model_embeddings(
     layer: Layer | None = None,
     batch_size: int = 256,
     forward: Callable[[torch.nn.Module, Data], Any] | None = None,
+    log: bool = True,
 ) -> Tensor:
     r"""Embeds graphs with a trained model: what its head is given.
 
@@ -53,6 +55,8 @@ def model_embeddings(
         forward (callable, optional): Calls the model with a mini-batch.
             Without, its arguments are looked up in the batch by their names.
             (default: :obj:`None`)
+        log (bool, optional): Whether to show progress if it takes long.
+            (default: :obj:`True`)
 
     Returns:
         torch.Tensor: The embeddings of shape :obj:`[num_graphs, D]`, on the
@@ -79,7 +83,12 @@ def model_embeddings(
     out = []
     try:
         model.eval()
-        for batch in DataLoader(dataset, batch_size):
+        for batch in tqdm(
+            DataLoader(dataset, batch_size),
+            desc='Embedding graphs',
+            disable=not log,
+            delay=1,
+        ):
             batch = batch.to(device) if device is not None else batch
             with torch.no_grad():
                 if callable(layer):

@@ -96,7 +96,8 @@ def _open(data: Any, exclude_keys: Names[str], owner: str) -> Data:
     ):
         raise TypeError(
             f"'{owner}' expects graphs that are plain 'Data' objects (got "
-            f"'{type(data).__name__}'); make them with 'ToComputationTrees'"
+            f"'{type(data).__name__}'); convert them, HeteroData with "
+            f'to_homogeneous() and a batch with to_data_list()'
         )
     # The depth is needed here, whether it is left out or not.
     left_out = {*exclude_keys} - {'num_layers'}

@@ -29,8 +29,8 @@ def tree_depth(graphs: Collection, num_layers: int | None, owner: str) -> int:
     if not all(key in names for key in _FORM):
         remedy = 'pass num_layers=... for the trees of ordinary graphs, or'
         raise ValueError(
-            f"'{owner}' expects graphs in tree-set form (got graphs with "
-            f'{", ".join(names) or "nothing"}); '
+            f"'{owner}' expects graphs with 'edge_index', or in tree-set form "
+            f'(got graphs with {", ".join(names) or "nothing"}); '
             f'{remedy if ordinary else "pass"} MirageDataset(..., '
             f"selection='lossless')"
         )

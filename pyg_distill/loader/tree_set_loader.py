@@ -160,3 +160,13 @@ class TreeSetLoader(torch.utils.data.DataLoader):
         return expected_size(
             sets.trees, sets.root.value, graph, len(sets), size
         )
+
+    def __repr__(self) -> str:
+        sets: Any = self.dataset
+        size = ''
+        if self.batch_size is not None:
+            size = f', batch_size={self.batch_size}'
+        return (
+            f'{self.__class__.__name__}({len(sets):,} graphs, '
+            f'{sets.trees.num_trees:,} distinct trees{size})'
+        )

@@ -193,8 +193,9 @@ def _column_mass(attention: Any, known: list[str]) -> Tensor:
     mass = attention.detach().double().view(-1, columns).sum(dim=0).cpu()
     if not bool(mass.isfinite().all()) or bool((attention < 0).any()):
         raise ValueError(
-            "'attention' must hold finite weights of at least 0; pass "
-            'last_attention of a loss'
+            f"'attention' must hold finite weights of at least 0 (got values "
+            f'from {float(attention.min()):g} to {float(attention.max()):g}); '
+            f'pass last_attention of a loss'
         )
     return mass
 
@@ -204,7 +205,7 @@ def _check_models(student: Any, trained: Any) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
                 f"'{name}' must be a torch.nn.Module (got "
-                f'{type(model).__name__})'
+                f'{type(model).__name__}); pass the model itself'
             )
         if any(is_lazy(p) for p in model.parameters()):
             raise ValueError(
@@ -213,6 +214,6 @@ def _check_models(student: Any, trained: Any) -> None:
             )
     if student is trained:
         raise ValueError(
-            "'student' must be another model than 'trained'; build one of "
-            'fewer layers'
+            "'student' must be another model than 'trained' (got the same "
+            'twice); build one of fewer layers'
         )

@@ -64,8 +64,8 @@ def refuse_others(
     ]
     if 'y' in others:
         raise ValueError(
-            "'y' has one row a node or edge, but computation trees stand for "
-            'graph-level tasks; give one label a graph, or leave it out with '
+            "'y' must have one label a graph, as computation trees stand for "
+            'graph-level tasks (got one row a node or edge); leave it out with '
             "exclude_keys=['y']"
         )
     if others:

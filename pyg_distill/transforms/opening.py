@@ -42,7 +42,7 @@ def open_graph(data: Any, owner: str) -> Data:
     if not isinstance(data, Data):
         raise TypeError(
             f"'{owner}' expects a 'torch_geometric.data.Data' object (got "
-            f"'{type(data).__name__}')"
+            f"'{type(data).__name__}'); pass one graph at a time"
         )
     if isinstance(data, Batch):
         raise ValueError(
@@ -52,7 +52,7 @@ def open_graph(data: Any, owner: str) -> Data:
     if 'root_index' in data:
         raise ValueError(
             f"'{owner}' expects an ordinary graph (got one that is in "
-            f'tree-set form already)'
+            f'tree-set form already); use it as it is'
         )
 
     num_nodes = data.num_nodes
@@ -90,8 +90,8 @@ def _open_adjacency(adj_t: Any, data: Data) -> dict[str, Tensor]:
         key = 'edge_weight' if value.dim() == 1 else 'edge_attr'
         if isinstance(data.get(key), Tensor) and not data[key].equal(value):
             raise ValueError(
-                f"'adj_t' holds other values than '{key}'; give edges one of "
-                f"them, as by ToSparseTensor(attr='{key}')"
+                f"'adj_t' must hold the values of '{key}' (got others); make "
+                f"it with ToSparseTensor(attr='{key}'), or delete '{key}'"
             )
         out[key] = value
     return out

@@ -104,12 +104,12 @@ def check_num_layers(num_layers: Any) -> int:
     if isinstance(num_layers, bool) or not isinstance(num_layers, Integral):
         got = f'{num_layers!r:.40}'
         raise TypeError(
-            f"'num_layers' must be an integer (got {got}); give the number of "
+            f"'num_layers' must be an integer (got {got}); pass the number of "
             f'message passing layers of the model'
         )
     if num_layers < 0:
         raise ValueError(
-            f"'num_layers' must be 0 or more (got {num_layers}); give the "
+            f"'num_layers' must be 0 or more (got {num_layers}); pass the "
             f'number of message passing layers of the model'
         )
     return int(num_layers)

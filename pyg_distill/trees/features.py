@@ -48,7 +48,8 @@ def hash_features(value: Tensor, name: str) -> Tensor:
         )
     if value.dim() == 0:
         raise ValueError(
-            f"'{name}' needs one row a node or edge (got a scalar)"
+            f"'{name}' must have one row a node or edge (got a scalar); leave "
+            f"it out with exclude_keys=['{name}']"
         )
     kind = _INTEGER
     if value.is_complex():
@@ -110,7 +111,7 @@ def _to_words(value: Tensor, name: str) -> Tensor:
     value = value.double() + 0.0
     if value.isnan().any():
         raise ValueError(
-            f"'{name}' contains NaN, which equals nothing; fill it in before "
-            f"distilling, or leave it out with exclude_keys=['{name}']"
+            f"'{name}' must not hold NaN, which equals nothing (got some); "
+            f"fill it in, or leave it out with exclude_keys=['{name}']"
         )
     return value.view(torch.long)

@@ -77,9 +77,9 @@ class Graphs:
         if bad.any():
             edge = int(bad.nonzero()[0])
             raise ValueError(
-                f"'edge_index' holds the edge {edge_index[:, edge].tolist()} "
-                f'in a graph of {int(size[edge])} nodes; every entry must be '
-                f"below the graph's num_nodes"
+                f"'edge_index' must hold nodes of its own graph (got the edge "
+                f'{edge_index[:, edge].tolist()} in one of {int(size[edge])} '
+                f'nodes); set num_nodes, or relabel the nodes of subgraphs'
             )
         for name, value, total in [
             ('x', x, node_ptr[-1]),
@@ -92,7 +92,8 @@ class Graphs:
                 what = 'node' if name == 'x' else 'edge'
                 raise ValueError(
                     f"'{name}' must have one row per {what} (got shape "
-                    f'{list(value.size())} for {int(total)} {what}s)'
+                    f'{list(value.size())} for {int(total)} {what}s); fill it '
+                    f"in, or leave it out with exclude_keys=['{name}']"
                 )
         edge_index = edge_index + node_ptr[:-1].repeat_interleave(num_edges)
         return cls(edge_index, node_ptr, edge_ptr, x, edge_attr, edge_weight)

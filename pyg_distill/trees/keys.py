@@ -89,8 +89,8 @@ def tree_keys(
     """
     if num_layers < 0:
         raise ValueError(
-            f"'num_layers' is the depth of the trees and must be 0 or more "
-            f'(got {num_layers})'
+            f"'num_layers' must be 0 or more (got {num_layers}); pass the "
+            f'number of message passing layers of the model'
         )
     if x is None:
         own = edge_index.new_zeros(1, 2)

@@ -174,7 +174,7 @@ def test_features_that_are_nan(wrap: Callable, name: str) -> None:
         data.edge_weight = torch.ones(data.num_edges)
     graphs[1][name].view(-1)[1] = float('nan')
     text = message(ValueError, wrap(graphs), 1)
-    assert f"'{name}' contains NaN" in text
+    assert f"'{name}' must not hold NaN" in text
     assert f"exclude_keys=['{name}']" in text
     MirageDataset(wrap(graphs), 1, 0.1, exclude_keys=[name])
 

@@ -359,13 +359,14 @@ def test_report_and_repr() -> None:
     dataset = CoresetDataset(
         source, 'herding', budget=0.3, num_layers=1, exclude_keys=['target']
     )
-    assert repr(dataset) == (
-        f"CoresetDataset({len(dataset)}, method='herding', budget=0.3, "
-        f"embedding='trees', num_layers=1, depths='all', "
-        f"normalize='hellinger', "
-        f"balance='source', exclude_keys=['target'])"
-    )
     report = dataset.report
+    share = report.packed_bytes / report.source_packed_bytes
+    assert repr(dataset) == (
+        f'CoresetDataset({len(dataset)}, from 40 graphs, {share:.2%} of the '
+        f"packed bytes, method='herding', budget=0.3, num_layers=1, "
+        f"exclude_keys=['target'])"
+    )
+    assert repr(report) == str(report)
     assert report.source.num_graphs == 40
     assert report.source.num_nodes == sum(d.num_nodes for d in source)
     assert report.source.num_edges == sum(d.num_edges for d in source)
@@ -382,7 +383,7 @@ def test_report_and_repr() -> None:
     lines = str(report).splitlines()
     packed, total = report.packed_bytes, report.source_packed_bytes
     assert (
-        f'packed    {total:>14,}{packed:>14,}{packed / total:>10.2%}' in lines
+        f'packed bytes{total:>14,}{packed:>14,}{packed / total:>10.2%}' in lines
     )
     assert any(line.startswith('class 2 ') for line in lines)
     assert lines[-1] == 'left out: target'
@@ -394,11 +395,15 @@ def test_report_and_repr() -> None:
     assert 'seed=4' in repr(random)
     assert 'num_layers' not in repr(random)
     assert random.report.source_packed_bytes is None
-    assert 'packed                 -' in str(random.report)
+    assert 'packed bytes             -' in str(random.report)
+    assert repr(random[1:3]) == (
+        f'CoresetDataset(2 of 5, from 40 graphs, {random.report.packed_bytes} '
+        f"packed bytes, method='random', num_graphs=5, seed=4)"
+    )
     given = CoresetDataset(
         source, 'k_center', num_graphs=5, embedding=torch.ones(40, 2)
     )
-    assert "embedding='given [40, 2]', balance" in repr(given)
+    assert "embedding='given [40, 2]')" in repr(given)
 
 
 def test_real_data(real_dataset: Callable) -> None:

@@ -199,7 +199,7 @@ def test_what_fails_in_one_process_is_told_in_all(tmp_path: Path) -> None:
     first, _, last = by_rank
     assert all('\n' not in text for texts in by_rank for text in texts)
     # The process that failed tells its own error, the others who it was.
-    for i, named in enumerate(['contains NaN', "'NoneType'"]):
+    for i, named in enumerate(['must not hold NaN', "'NoneType'"]):
         assert named in last[i]
         assert 'RuntimeError' not in last[i]
         for other in by_rank[:2]:
@@ -210,8 +210,8 @@ def test_what_fails_in_one_process_is_told_in_all(tmp_path: Path) -> None:
     assert 'all processes must be given' in last[2]
     assert "'edge_attr'" in first[3]
     assert 'at least one graph' in first[4]
-    assert 'too many closed tree sets' in first[5]
-    assert 'too many closed tree sets' in last[5]
+    assert "tree sets of patterns='closed'" in first[5]
+    assert "tree sets of patterns='closed'" in last[5]
     assert first[6].startswith('ValueError')
     assert "'min_support' must be a count" in last[7]
     assert 'process 2 of 3 failed while comparing options' in first[7]

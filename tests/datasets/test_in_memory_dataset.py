@@ -141,22 +141,30 @@ def test_length_and_repr() -> None:
     dataset = MirageDataset([path(1, 2), path(1)], 0, 0.1)
     assert len(dataset) == 2
     assert repr(dataset) == (
-        "MirageDataset(2, num_layers=0, selection='patterns', "
-        "min_support=0.1, patterns='closed', shared='keep', "
-        "root_count='mean', max_patterns=10000, balance='source', "
-        'compact=True, verify=False)'
+        'MirageDataset(2, from 2 graphs, 8 packed bytes, num_layers=0, '
+        "selection='patterns', min_support=0.1)"
+    )
+    whole = MirageDataset([path(1, 2)] * 5, 1, selection='graphs', budget=0.9)
+    assert whole.report.source_packed_bytes is not None
+    share = whole.report.packed_bytes / whole.report.source_packed_bytes
+    assert repr(whole) == (
+        f'MirageDataset({len(whole)}, from 5 graphs, {share:.2%} of the '
+        f"packed bytes, num_layers=1, selection='graphs', budget=0.9)"
     )
     dataset = MirageDataset(
-        [path(1, 2)],
+        [path(1, 2), path(1)],
         1,
         selection='lossless',
         compact=False,
         exclude_keys=['pos'],
     )
+    size = dataset.report.packed_bytes
     assert repr(dataset[:1]) == (
-        "MirageDataset(1, num_layers=1, selection='lossless', "
-        "balance='source', compact=False, exclude_keys=['pos'], verify=False)"
+        f'MirageDataset(1 of 2, from 2 graphs, {size} packed bytes, '
+        f"num_layers=1, selection='lossless', compact=False, "
+        f"exclude_keys=['pos'])"
     )
+    assert str(dataset) == repr(dataset)
 
 
 def test_one_distilled_graph_is_a_data_set() -> None:

@@ -281,7 +281,7 @@ def test_a_chunk_that_cannot_be_read_is_named(small_chunks: None) -> None:
     graphs[17].x[:] = float('nan')
     text = message(ValueError, Lazy(graphs), 1, 0.1)
     assert 'graph 0 is graph 15 of the source' in text
-    assert 'contains NaN' in text
+    assert 'must not hold NaN' in text
     graphs[17] = None
     text = message(TypeError, Stream(graphs), 1, 0.1)
     assert 'graph 0 is graph 15 of the source' in text

@@ -150,7 +150,7 @@ def test_comparison() -> None:
     assert found.worse() == []
     assert result.compare('b', 'a').worse()[0].p == found.cells[0].p
     assert 'better in 1 of 3 cells, worse in 0' in str(found)
-    with pytest.raises(ValueError, match="called 'c'"):
+    with pytest.raises(ValueError, match=r"must name training sets.*'c'"):
         result.compare('a', 'c')
     single = evaluation({'a': [r[:1] for r in rows], 'b': others})
     with pytest.raises(ValueError, match='two runs or more'):

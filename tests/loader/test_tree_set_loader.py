@@ -544,3 +544,14 @@ def test_no_warnings(mirage):
             for number in data.number.tolist()
         )
     assert counts == Counter(range(12))
+
+
+def test_print(sets):
+    loader = TreeSetLoader(sets, batch_size=4)
+    number = loader.dataset.trees.num_trees
+    assert str(loader) == (
+        f'TreeSetLoader(12 graphs, {number} distinct trees, batch_size=4)'
+    )
+    batches = BatchSampler(range(12), 3, drop_last=False)
+    loader = TreeSetLoader(sets, batch_sampler=batches)
+    assert str(loader) == f'TreeSetLoader(12 graphs, {number} distinct trees)'

@@ -52,5 +52,5 @@ def test_refuse_others():
     refuse_others({**levels, 'pos': 'node'}, ['pos'])
     with pytest.raises(ValueError, match=r"exclude_keys=\['pos'\]"):
         refuse_others({**levels, 'pos': 'node'}, ['z'])
-    with pytest.raises(ValueError, match="'y' has one row a node or edge"):
+    with pytest.raises(ValueError, match="'y' must have one label a graph"):
         refuse_others({**levels, 'y': 'node'}, [])

@@ -325,7 +325,7 @@ def test_adj_t(layout, remove, attr):
     )
     if attr is None and layout is not None and remove:
         # The values of such an adjacency are all one.
-        with pytest.raises(ValueError, match="'adj_t' holds other values"):
+        with pytest.raises(ValueError, match="'adj_t' must hold the values"):
             transform(to_sparse(data))
         return
     assert_same(transform(to_sparse(data)), transform(data))
@@ -366,11 +366,11 @@ def test_edge_index_class():
 @pytest.mark.parametrize(
     ('num_layers', 'error', 'message'),
     [
-        (-1, ValueError, 'must be 0 or more .got -1.; give the number of'),
-        (2.0, TypeError, 'must be an integer .got 2.0.; give the number of'),
-        (True, TypeError, 'must be an integer .got True.; give the number'),
-        (None, TypeError, 'must be an integer .got None.; give the number'),
-        ('2', TypeError, "must be an integer .got '2'.; give the number"),
+        (-1, ValueError, 'must be 0 or more .got -1.; pass the number of'),
+        (2.0, TypeError, 'must be an integer .got 2.0.; pass the number of'),
+        (True, TypeError, 'must be an integer .got True.; pass the number'),
+        (None, TypeError, 'must be an integer .got None.; pass the number'),
+        ('2', TypeError, "must be an integer .got '2'.; pass the number"),
     ],
 )
 def test_bad_num_layers(num_layers, error, message):
@@ -436,22 +436,22 @@ BAD = {
     'labels of nodes': (
         path(y=torch.tensor([0, 1, 0])),
         ValueError,
-        r"'y' has one row a node.*one label a graph.*exclude_keys=\['y'\]",
+        r"'y' must have one label a graph.*a node.*exclude_keys=\['y'\]",
     ),
     'labels of edges': (
         path(y=torch.tensor([0, 1, 0, 1])),
         ValueError,
-        r"'y' has one row a node or edge.*exclude_keys=\['y'\]",
+        r"'y' must have one label a graph.*exclude_keys=\['y'\]",
     ),
     'nan in x': (
         Data(x=torch.full((3, 1), float('nan')), edge_index=PATH),
         ValueError,
-        r"'x' contains NaN.*fill it in.*exclude_keys=\['x'\]",
+        r"'x' must not hold NaN.*fill it in.*exclude_keys=\['x'\]",
     ),
     'nan in edge_attr': (
         path(edge_attr=torch.full((4,), float('nan'))),
         ValueError,
-        r"'edge_attr' contains NaN.*exclude_keys=\['edge_attr'\]",
+        r"'edge_attr' must not hold NaN.*exclude_keys=\['edge_attr'\]",
     ),
     'sparse x': (
         Data(x=torch.eye(3).to_sparse(), edge_index=PATH),
@@ -461,12 +461,12 @@ BAD = {
     'out of range': (
         Data(x=torch.ones(2, 1), edge_index=PATH),
         ValueError,
-        r'edge \[1, 2\] in a graph of 2 nodes; every entry must be below',
+        r'edge \[1, 2\] in one of 2 nodes',
     ),
     'negative': (
         Data(x=torch.ones(3, 1), edge_index=PATH - 1),
         ValueError,
-        r'the edge \[-1, 0\] in a graph of 3 nodes',
+        r'the edge \[-1, 0\] in one of 3 nodes',
     ),
     'pairs': (
         Data(x=torch.ones(3, 1), edge_index=PATH.t()),

@@ -46,7 +46,9 @@ def test_infinity_is_a_value():
 @pytest.mark.parametrize('dtype', [torch.half, torch.float, torch.double])
 def test_nan_is_refused(dtype):
     value = torch.tensor([[0.0, 1.0], [float('nan'), 0.0]], dtype=dtype)
-    with pytest.raises(ValueError, match=r"'x' contains NaN.*exclude_keys"):
+    with pytest.raises(
+        ValueError, match=r"'x' must not hold NaN.*exclude_keys"
+    ):
         hash_features(value, 'x')
 
 
@@ -199,7 +201,7 @@ def test_signed_zeros_and_nan_in_mostly_empty_rows(dtype):
     assert not hash_features(-value, 'x')[3].equal(key[3])
     assert key.unique(dim=0).size(0) == 2
     value[7, 0] = float('nan')
-    with pytest.raises(ValueError, match="'x' contains NaN"):
+    with pytest.raises(ValueError, match="'x' must not hold NaN"):
         hash_features(value, 'x')
 
 
@@ -245,7 +247,9 @@ def test_what_is_no_dense_tensor_is_refused(value):
 
 
 def test_scalars_are_refused():
-    with pytest.raises(ValueError, match=r"'x' needs one row a node or edge"):
+    with pytest.raises(
+        ValueError, match=r"'x' must have one row a node or edge"
+    ):
         hash_features(torch.tensor(1.0), 'x')
 
 

@@ -37,16 +37,14 @@ def test_no_graphs():
 def test_edges_that_lead_nowhere(bad):
     edge_index = EDGES.clone()
     edge_index[:, 1] = torch.tensor(bad)
-    with pytest.raises(
-        ValueError, match=r'the edge \[.*\] in a graph of 2 nodes; every'
-    ):
+    with pytest.raises(ValueError, match=r'the edge \[.*\] in one of 2 nodes'):
         graphs(edge_index=edge_index)
 
 
 def test_edges_must_not_leave_their_graph():
     edge_index = EDGES.clone()
     edge_index[0, 2] = 1
-    with pytest.raises(ValueError, match='in a graph of 1 nodes; every'):
+    with pytest.raises(ValueError, match='in one of 1 nodes'):
         graphs(edge_index=edge_index)
 
 

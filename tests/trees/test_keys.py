@@ -294,7 +294,7 @@ def test_types_of_edge_features(name):
     assert key.equal(keys(value.double()))
     assert key[0].equal(key[1])
     assert not key[:3].equal(keys(value[:3].long()))
-    with pytest.raises(ValueError, match=f"'{name}' contains NaN"):
+    with pytest.raises(ValueError, match=f"'{name}' must not hold NaN"):
         keys(value * 0)
 
 
@@ -304,12 +304,12 @@ def test_edges_without_features():
 
 def test_nan_is_refused():
     data = in_tree([[1], []], x=[1.0, float('nan')])
-    with pytest.raises(ValueError, match="'x' contains NaN"):
+    with pytest.raises(ValueError, match="'x' must not hold NaN"):
         keys_of(data, 0)
 
 
 def test_negative_depth_is_refused():
-    with pytest.raises(ValueError, match=r"'num_layers' .* must be 0 or more"):
+    with pytest.raises(ValueError, match="'num_layers' must be 0 or more"):
         keys_of(cycle(3), -1)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from pyg_distill.datasets.report import Size, format_options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CoresetReport:
     """What a coreset kept of a data set; prints as a table.
 
@@ -53,17 +53,23 @@ class CoresetReport:
             )
             for name in ('graphs', 'nodes', 'edges', 'bytes')
         ]
-        rows.append(('packed', self.source_packed_bytes, self.packed_bytes))
+        rows.append(
+            ('packed bytes', self.source_packed_bytes, self.packed_bytes)
+        )
         rows += [(f'class {c}', *sizes) for c, sizes in self.classes.items()]
         lines = [
             format_options(self.options),
-            f'{"":10}{"source":>14}{"coreset":>14}{"share":>10}',
+            f'{"":12}{"source":>14}{"coreset":>14}{"share":>10}',
         ]
         for name, before, after in rows:
             share = f'{after / before:.2%}' if before else '-'
             first = '-' if before is None else f'{before:,}'
-            lines.append(f'{name:10}{first:>14}{after:>14,}{share:>10}')
+            lines.append(f'{name:12}{first:>14}{after:>14,}{share:>10}')
         lines.append(f'picked in {self.seconds:.2f} s')
         if self.left_out:
             lines.append(f'left out: {", ".join(self.left_out)}')
         return '\n'.join(lines)
+
+    def __repr__(self) -> str:
+        # What a notebook shows; `to_dict` has the numbers.
+        return str(self)

@@ -73,7 +73,7 @@ def collated(
     if 'edge_index' not in slices:
         raise ValueError(
             f"'data' needs an 'edge_index' to be packed (got {names}); for "
-            f'graphs without edges give one of shape [2, 0]'
+            f'graphs without edges pass one of shape [2, 0]'
         )
     counted = '_num_nodes' in data.to_dict()
     if 'x' not in slices and not counted:

@@ -49,10 +49,12 @@ class RunSets:
         elif callable(given) and not isinstance(given, Data):
             self._make = given
         else:
+            got = type(given[0] if _is_list(given) else given).__name__
+            what = f"a list of '{got}'" if _is_list(given) else f"'{got}'"
             raise TypeError(
                 f"'{owner}' must be a data set, a list of them or a function "
-                f"of the run (got '{type(given).__name__}'); pass a slice of a "
-                f'data set, or [data]'
+                f'of the run (got {what}); pass a slice of a data '
+                f'set, or [data]'
             )
 
     def __call__(self, run: int) -> tuple[Any, Views]:
@@ -71,17 +73,15 @@ class RunSets:
         return self._last
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0
+
+
 def _is_set(value: Any) -> bool:
     return isinstance(value, Dataset) or (
-        isinstance(value, list | tuple)
-        and len(value) > 0
-        and isinstance(value[0], Data)
+        _is_list(value) and isinstance(value[0], Data)
     )
 
 
 def _is_list_of_sets(value: Any) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) > 0
-        and all(_is_set(item) for item in value)
-    )
+    return _is_list(value) and all(_is_set(item) for item in value)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyg_distill.nn.distiller.alignment import BatchSize, seed_rows
 from pyg_distill.nn.distiller.by_type import items, select
+from pyg_distill.nn.distiller.describing import format_bytes
 from pyg_distill.nn.distiller.inputs import check_features, node_features
 from pyg_distill.nn.distiller.named_losses import compares
 from pyg_distill.nn.distiller.teacher_cache import TeacherCache
@@ -115,6 +116,6 @@ class CachedTeacher:
 
     def __repr__(self) -> str:
         return (
-            f'TeacherCache({self.cache.num_nodes:,} nodes, '
-            f'{self.num_bytes / 2**20:.1f} MiB)'
+            f'TeacherCache of {self.cache.num_nodes:,} nodes in '
+            f'{format_bytes(self.num_bytes)}, the teacher itself never runs'
         )

@@ -16,7 +16,7 @@ def check_models(student: Any, teacher: Any, teacher_layers: Any) -> None:
     if not isinstance(student, torch.nn.Module):
         raise TypeError(
             f"'student' must be a torch.nn.Module (got "
-            f'{type(student).__name__})'
+            f'{type(student).__name__}); pass the model itself'
         )
     if isinstance(student, DataParallel | DistributedDataParallel):
         raise ValueError(
@@ -35,7 +35,7 @@ def check_models(student: Any, teacher: Any, teacher_layers: Any) -> None:
     if not isinstance(teacher, torch.nn.Module):
         raise TypeError(
             f"'teacher' must be a torch.nn.Module or a TeacherCache (got "
-            f'{type(teacher).__name__})'
+            f'{type(teacher).__name__}); pass the model itself'
         )
     if teacher is student:
         raise ValueError(
@@ -57,7 +57,8 @@ def check_outputs(teacher: Any, student: Any) -> None:
     if not set(taught) & set(learned):
         raise ValueError(
             f"'teacher' and 'student' must return outputs for the same node "
-            f'types (got {sorted(taught)} and {sorted(learned)})'
+            f'types (got {sorted(taught)} and {sorted(learned)}); wrap one of '
+            f'them in a module that does'
         )
     for key in set(taught) & set(learned):
         if taught[key].size(-1) != learned[key].size(-1):

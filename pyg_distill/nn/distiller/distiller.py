@@ -13,6 +13,11 @@ from pyg_distill.nn.distiller.checks import (
     check_models,
     check_task_loss,
 )
+from pyg_distill.nn.distiller.describing import (
+    describe_layers,
+    describe_losses,
+    describe_student,
+)
 from pyg_distill.nn.distiller.example import learn_from
 from pyg_distill.nn.distiller.named_losses import (
     check_weights,
@@ -21,7 +26,7 @@ from pyg_distill.nn.distiller.named_losses import (
     compares,
     name_losses,
 )
-from pyg_distill.nn.distiller.teacher import Teacher, describe, output_tensors
+from pyg_distill.nn.distiller.teacher import Teacher, output_tensors
 from pyg_distill.nn.distiller.teacher_cache import TeacherCache
 from pyg_distill.nn.recorder import LayerRecorder
 
@@ -371,8 +376,14 @@ class Distiller(torch.nn.Module):
         return {**self.__dict__, '_step': None}
 
     def __repr__(self) -> str:
-        losses = ', '.join(f'{w:g} * {k}' for k, w in self.weights.items())
-        return (
-            f'{type(self).__name__}(\n  student={describe(self.student)},\n'
-            f'  teacher={self._teacher},\n  losses={losses},\n)'
-        )
+        teacher = self._teacher
+        model = teacher.model if isinstance(teacher, Teacher) else None
+        known = 'none since export()' if teacher is None else teacher
+        layers = describe_layers(self._recorder)
+        lines = [
+            f'teacher={known}',
+            f'student={describe_student(self.student, model)}{layers}',
+            *describe_losses(dict(self.losses.items()), self.weights),
+        ]
+        body = ''.join(f'  {line},\n' for line in lines)
+        return f'{type(self).__name__}(\n{body})'

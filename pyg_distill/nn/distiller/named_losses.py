@@ -45,7 +45,8 @@ def name_losses(losses: Any) -> dict[str, Any]:
         if not callable(loss):
             raise TypeError(
                 f"'losses' must hold modules such as ABKDLoss or KDLoss (got "
-                f'{type(loss).__name__} for {name!r})'
+                f'{type(loss).__name__} for {name!r}); pass for example '
+                f'{{"kd": KDLoss()}}'
             )
         if not isinstance(name, str) or name in _taken() or '.' in name:
             raise ValueError(
@@ -76,13 +77,13 @@ def check_weights(
         if len(weights) != len(names):
             raise ValueError(
                 f"'weights' must have one entry a loss (got {len(weights)} "
-                f'for {", ".join(names)})'
+                f'for {", ".join(names)}); pass as many, or a dictionary'
             )
         weights = dict(zip(names, weights, strict=True))
     unknown = [name for name in weights if name not in names]
     if unknown:
         raise ValueError(
-            f"'weights' must name losses (got {unknown[0]!r}); there are "
+            f"'weights' must name losses (got {unknown[0]!r}); pass some of "
             f'{", ".join(names)}'
         )
     for name, weight in weights.items():
@@ -90,7 +91,7 @@ def check_weights(
         if not number or not 0 <= weight < float('inf'):
             raise ValueError(
                 f"'weights' must be finite and at least 0 (got {weight!r} for "
-                f'{name!r})'
+                f'{name!r}); pass 0 to leave a loss out'
             )
     return {name: float(weights.get(name, 1.0)) for name in names}
 

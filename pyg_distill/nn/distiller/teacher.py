@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.parameter import is_lazy
 from torch_geometric.data.data import BaseData
 
 from pyg_distill.nn.distiller.alignment import BatchSize, seed_rows
+from pyg_distill.nn.distiller.describing import describe, describe_layers
 from pyg_distill.nn.distiller.named_losses import compares
 from pyg_distill.nn.recorder import LayerRecorder
 from pyg_distill.nn.recorder.outputs import pick
@@ -93,7 +93,7 @@ class Teacher:
         return self
 
     def __repr__(self) -> str:
-        return describe(self.model)
+        return describe(self.model) + describe_layers(self.recorder)
 
 
 @contextlib.contextmanager
@@ -141,9 +141,3 @@ def output_tensors(name: str, out: Any) -> Any:
             f'wrap it in a module that does'
         )
     return picked
-
-
-def describe(model: torch.nn.Module) -> str:
-    """A model in a few words."""
-    count = sum(p.numel() for p in model.parameters() if not is_lazy(p))
-    return f'{type(model).__name__} with {count:,} parameters'

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import fsspec
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from pyg_distill.nn.distiller.alignment import BatchSize, RowIndex, seed_rows
 from pyg_distill.nn.distiller.by_type import (
@@ -18,6 +19,7 @@ from pyg_distill.nn.distiller.by_type import (
     only,
     select,
 )
+from pyg_distill.nn.distiller.describing import format_bytes, format_widths
 from pyg_distill.nn.distiller.files import save_whole
 from pyg_distill.nn.distiller.inputs import (
     Fingerprint,
@@ -152,6 +154,7 @@ class TeacherCache:
         layers: Any = 'auto',
         dtype: torch.dtype | None = None,
         clone: bool = False,
+        log: bool = True,
     ) -> Self:
         """Asks the teacher about the seed nodes of each mini-batch.
 
@@ -172,11 +175,14 @@ class TeacherCache:
                 (default: :obj:`None`)
             clone (bool, optional): See :meth:`from_inputs`.
                 (default: :obj:`False`)
+            log (bool, optional): Whether to show progress if it takes long.
+                (default: :obj:`True`)
         """
         check_loader(loader, teacher)
         holder = Teacher(teacher, layers, clone=clone)
+        bar = tqdm(loader, 'Asking the teacher', disable=not log, delay=1)
         try:
-            parts = list(answers(holder, loader, inputs or batch_inputs, dtype))
+            parts = list(answers(holder, bar, inputs or batch_inputs, dtype))
         finally:
             holder.remove()
         if not parts:
@@ -263,7 +269,7 @@ class TeacherCache:
             n_id (torch.Tensor or dict[str, torch.Tensor]): The nodes.
 
         Returns:
-            Answer: Its :obj:`outputs` and its :obj:`layers`.
+            tuple: Its :obj:`outputs` and its :obj:`layers`, by these names.
         """
         rows = self.rows(n_id)
         return Answer(
@@ -333,5 +339,6 @@ class TeacherCache:
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}({self.num_nodes:,} nodes, '
-            f'{len(self.layers)} layers, {self.num_bytes / 2**20:.1f} MiB)'
+            f'layers={format_widths(self.channels)}, '
+            f'{format_bytes(self.num_bytes)})'
         )

@@ -55,17 +55,17 @@ def fixed_attention(
         raise ValueError(
             f"'attention' must have a row for each of {num_teacher} teacher "
             f'layers and a column for each of {num_student} student layers '
-            f'(got {list(out.size())})'
+            f'(got {list(out.size())}); pass one of that shape'
         )
     if not bool(out.isfinite().all()) or bool((out < 0).any()):
         raise ValueError(
             f"'attention' must hold finite weights of at least 0 (got values "
-            f'from {float(out.min()):g} to {float(out.max()):g})'
+            f"from {float(out.min()):g} to {float(out.max()):g}); try 'uniform'"
         )
     if not bool(out.sum() > 0):
         raise ValueError(
             "'attention' must give some pair of layers a weight above 0 (got "
-            'only zeros)'
+            "only zeros); try 'uniform'"
         )
     return out
 

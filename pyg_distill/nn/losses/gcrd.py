@@ -92,7 +92,7 @@ class GCRDLoss(OnePairLoss):
             if max_nodes == 1:
                 raise ValueError(
                     "'max_nodes' must be 2 or more, as each node is compared "
-                    'with the others (got 1)'
+                    'with the others (got 1); leave it out for the default'
                 )
         self.temperature = temperature
         self.max_nodes = max_nodes

@@ -116,7 +116,8 @@ class OnePairLoss(torch.nn.Module):
         return ', '.join(f'{name}={getattr(self, name)!r}' for name in names)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.extra_repr()})'
+        types = f', node_types={self.node_types}' if self._typed else ''
+        return f'{type(self).__name__}({self.extra_repr()}{types})'
 
     def _compare(
         self,
@@ -189,7 +190,8 @@ class OnePairLoss(torch.nn.Module):
                 f"'student' must hold one of the node types "
                 f"{', '.join(self.node_types)} that 'teacher' holds (got "
                 f'{", ".join(students) or "none"} and '
-                f'{", ".join(teacher) or "none"})'
+                f'{", ".join(teacher) or "none"}); record one of '
+                f'them in both'
             )
 
     def _prepared_layer(self, target: Any, widths: list[int]) -> Tensor:

@@ -27,7 +27,8 @@ def check_count(name: str, value: int) -> None:
     """Refuses anything but whole numbers above zero."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(
-            f"'{name}' must be a whole number above 0 (got {value!r})"
+            f"'{name}' must be a whole number above 0 (got {value!r}); leave "
+            f'it out for the default'
         )
 
 

@@ -170,7 +170,8 @@ class PairwiseLoss(torch.nn.Module):
                 module.reset_parameters()
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.extra_repr()})'
+        types = f', node_types={self.node_types}' if self._typed else ''
+        return f'{type(self).__name__}({self.extra_repr()}{types})'
 
     @property
     def _typed(self) -> bool:
@@ -207,7 +208,8 @@ class PairwiseLoss(torch.nn.Module):
                 f"'student' must hold one of the node types "
                 f"{', '.join(self.node_types)} that 'teacher' holds (got "
                 f'{", ".join(students) or "none"} and '
-                f'{", ".join(targets) or "none"})'
+                f'{", ".join(targets) or "none"}); record one of '
+                f'them in both'
             )
 
 

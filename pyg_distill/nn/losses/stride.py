@@ -82,7 +82,7 @@ class StrideLoss(ABKDLoss):
         if structure_weight < 0:
             raise ValueError(
                 f"'structure_weight' must be at least 0 (got "
-                f'{structure_weight})'
+                f'{structure_weight}); pass 0 to leave the term out'
             )
         self.structure = (structure_weight, structure_temperature, num_samples)
         options: dict[str, Any] = {
@@ -124,7 +124,7 @@ class StrideLoss(ABKDLoss):
             f'{name}={value!r}'
             for name, value in zip(names, self.structure, strict=True)
         )
-        return f'{own}, {super().extra_repr()}'
+        return f'{super().extra_repr()}, {own}'
 
     def _matching(
         self,

@@ -46,6 +46,13 @@ class TeacherTarget:
             tensors.append(self.spread)
         return sum(x.numel() * x.element_size() for x in tensors)
 
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}({self.num_rows:,} rows, '
+            f'widths={[x.size(-1) for x in self.layers]}, '
+            f'{self.num_bytes:,} bytes)'
+        )
+
     def select(self, index: Tensor | slice) -> 'TeacherTarget':
         """The target of some rows, such as the seed nodes of a mini-batch."""
         spread = self.spread

@@ -23,7 +23,8 @@ def check_model(model: torch.nn.Module) -> None:
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(
-            f"'model' must be a torch.nn.Module (got '{type(model).__name__}')"
+            f"'model' must be a torch.nn.Module (got "
+            f"'{type(model).__name__}'); pass the model itself"
         )
     if isinstance(model, DataParallel):
         raise ValueError(
@@ -120,14 +121,14 @@ def check_capture(call: Call, store: Store) -> None:
         tensors = capture.tensors()
         if any(map(_is_freed, tensors)):
             raise RuntimeError(
-                f"The output of '{call.name}' was freed after its capture, "
+                f"the output of '{call.name}' was freed after its capture, "
                 f'as reversible layers do; pass clone=True'
             )
         if capture.versions is not None and capture.versions != tuple(
             tensor._version for tensor in tensors
         ):
             raise RuntimeError(
-                f"The output of '{call.name}' was changed in-place after its "
+                f"the output of '{call.name}' was changed in-place after its "
                 f'capture; pass clone=True for what it was, or record the '
                 f'module that changed it'
             )
@@ -144,7 +145,7 @@ def check_capture(call: Call, store: Store) -> None:
             )
         ):
             raise RuntimeError(
-                f"The output of '{call.name}' has no gradient, although its "
+                f"the output of '{call.name}' has no gradient, although its "
                 f'parameters are trained: something ran it without, as '
                 f'reentrant checkpointing does; record the layer around it, '
                 f'or pass detach=True'

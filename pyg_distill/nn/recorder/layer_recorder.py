@@ -17,6 +17,7 @@ from pyg_distill.nn.recorder.checks import (
     check_picked,
     part_of,
 )
+from pyg_distill.nn.recorder.describing import describe_state
 from pyg_distill.nn.recorder.hooks import BeginHook, EndHook, LayerHook
 from pyg_distill.nn.recorder.layers import find_layers, shorten
 from pyg_distill.nn.recorder.outputs import Features, channels, check_output
@@ -155,7 +156,7 @@ class LayerRecorder:
             and store.versions != store.parameter_versions()
         ):
             raise RuntimeError(
-                f"The parameters of '{type(self.model).__name__}' have "
+                f"the parameters of '{type(self.model).__name__}' have "
                 f'changed since its layers were recorded; call the model '
                 f'again'
             )
@@ -221,7 +222,7 @@ class LayerRecorder:
             )
         if not self._store.complete:
             raise RuntimeError(
-                f"The call of '{name}' did not end, so its record is "
+                f"the call of '{name}' did not end, so its record is "
                 f'incomplete; call the model again'
             )
 
@@ -252,6 +253,10 @@ class LayerRecorder:
             f'{self.__class__.__name__}({type(self.model).__name__}, '
             f'layers=[{shorten(names)}]{options})'
         )
+
+    def __str__(self) -> str:
+        state = describe_state(self._layers, self._store, self._remove.alive)
+        return '\n  '.join([repr(self), *state])
 
 
 def _remove(handles: list[torch.utils.hooks.RemovableHandle]) -> None:

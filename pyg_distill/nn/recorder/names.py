@@ -28,7 +28,8 @@ def resolve(model: torch.nn.Module, layers: Any, known: list[str]) -> list[str]:
     if not isinstance(layers, Iterable) or isinstance(layers, dict):
         raise TypeError(
             f"'layers' must be 'auto', a name or a list of names or modules "
-            f"(got '{type(layers).__name__}')"
+            f"(got '{type(layers).__name__}'); leave it out to record all that "
+            f'pass messages'
         )
     # One module may have several names, of which the first is its own.
     own = {id(module): name for name, module in model.named_modules()}
@@ -60,7 +61,7 @@ def resolve(model: torch.nn.Module, layers: Any, known: list[str]) -> list[str]:
         else:
             raise TypeError(
                 f"'layers' must hold names or modules (got "
-                f"'{type(layer).__name__}')"
+                f"'{type(layer).__name__}'); pass for example ['convs.*']"
             )
     if not found:
         raise ValueError(

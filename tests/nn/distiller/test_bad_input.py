@@ -100,7 +100,7 @@ def test_losses():
 @pytest.mark.parametrize(
     ('weights', 'error', 'message'),
     [
-        ({'abdk': 1.0}, ValueError, r"got 'abdk'\); there are abkd, kd"),
+        ({'abdk': 1.0}, ValueError, r"got 'abdk'\); pass some of abkd, kd"),
         ({'kd': -1}, ValueError, r"finite and at least 0 \(got -1 for 'kd'"),
         ({'kd': float('nan')}, ValueError, r"got nan for 'kd'"),
         ([1.0, float('inf')], ValueError, r"got inf for 'kd'"),

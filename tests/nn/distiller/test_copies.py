@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
+from torch_geometric.nn import GCN
 
 from pyg_distill.nn import Distiller, KDLoss, TeacherCache
 from tests.nn.distiller.models import big, calls, graph, num_hooks, small, task
@@ -76,7 +77,7 @@ def test_export(tmp_path):
         each.train()(*args)
         with pytest.raises(RuntimeError, match=r'after export\(\); make a new'):
             each.loss()
-        assert 'teacher=None' in str(each)
+        assert 'teacher=none' in str(each)
     assert num_hooks(distiller.student) == 0
     result = subprocess.run(
         [sys.executable, '-c', CODE, *files],
@@ -195,13 +196,22 @@ def test_print():
     distiller = Distiller.from_example(
         small(norm=None), big(), graph(), weights={'abkd': 0.5, 'kd': 10}
     )
+    loss = distiller.losses['abkd']
+    own = sum(p.numel() for p in loss.parameters())
     assert str(distiller) == (
         'Distiller(\n'
-        '  student=GCN with 85 parameters,\n'
-        '  teacher=GCN with 501 parameters,\n'
-        '  losses=0.5 * abkd, 10 * kd,\n'
+        '  teacher=GCN with 501 parameters, layers convs.0, convs.1, convs.2,\n'
+        '  student=GCN with 85 parameters, 5.9 times fewer, layers convs.0, '
+        'convs.1,\n'
+        '  loss=task + 0.5 * abkd + 10 * kd,\n'
+        f'  abkd={loss}, {own} parameters of its own,\n'
+        '  kd=KDLoss(temperature=2),\n'
         ')'
     )
+    assert repr(distiller) == str(distiller)
+    distiller.export()
+    assert '  teacher=none since export(),\n' in str(distiller)
+    assert '  student=GCN with 85 parameters,\n' in str(distiller)
     cached = Distiller(
         small(norm=None),
         TeacherCache(torch.zeros(2000, 5), [torch.zeros(2000, 1024)]),
@@ -209,8 +219,38 @@ def test_print():
     )
     assert str(cached) == (
         'Distiller(\n'
+        '  teacher=TeacherCache of 2,000 nodes in 39.1 KiB, the teacher itself '
+        'never runs,\n'
         '  student=GCN with 85 parameters,\n'
-        '  teacher=TeacherCache(2,000 nodes, 0.0 MiB),\n'
-        '  losses=1 * kd,\n'
+        '  loss=task + 1 * kd,\n'
+        '  kd=KDLoss(temperature=2),\n'
         ')'
     )
+
+
+def test_print_of_losses_and_layers_that_are_many():
+    class Deep(torch.nn.Module):
+        compares = 'outputs'
+
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.nn.Linear(2, 3)
+
+        def forward(self, teacher, student):
+            return (teacher - student).square().mean()
+
+    deep = GCN(4, 8, 12, 5)
+    text = str(Distiller(small(), deep, Deep()))
+    assert '  deep=Deep, 9 parameters of its own,\n' in text
+    text = str(Distiller.from_example(small(), deep, graph()))
+    assert 'convs.5, ..., convs.11,\n' in text
+
+
+def test_print_of_a_cache():
+    outputs, layers = torch.zeros(3, 2), [torch.zeros(3, 4)] * 2
+    cache = TeacherCache(outputs, layers)
+    assert str(cache) == 'TeacherCache(3 nodes, layers=[4, 4], 120 bytes)'
+    cache = TeacherCache(torch.zeros(2**20, 1), [])
+    assert str(cache) == 'TeacherCache(1,048,576 nodes, layers=[], 4.0 MiB)'
+    cache = TeacherCache({'a': outputs}, [{'a': layers[0]}])
+    assert str(cache) == "TeacherCache(3 nodes, layers=[{'a': 4}], 72 bytes)"

@@ -319,15 +319,18 @@ def test_rows_to_centre():
         ],
         (
             {'hidden_channels': 0},
-            "'hidden_channels' must be a whole number above 0 (got 0)",
+            "'hidden_channels' must be a whole number above 0 (got 0); leave "
+            'it out for the default',
         ),
         (
             {'hidden_channels': 2.5},
-            "'hidden_channels' must be a whole number above 0 (got 2.5)",
+            "'hidden_channels' must be a whole number above 0 (got 2.5); leave "
+            'it out for the default',
         ),
         (
             {'num_groups': -1},
-            "'num_groups' must be a whole number above 0 (got -1)",
+            "'num_groups' must be a whole number above 0 (got -1); leave "
+            'it out for the default',
         ),
         (
             {'granularity': 'group', 'num_groups': 1},
@@ -389,7 +392,11 @@ def test_stride():
         'ABKDLoss for the first term alone',
     ):
         StrideLoss(*WIDTHS, projection='student')
-    with raises(ValueError, "'structure_weight' must be at least 0 (got -1)"):
+    message = (
+        "'structure_weight' must be at least 0 (got -1); pass 0 to leave the "
+        'term out'
+    )
+    with raises(ValueError, message):
         StrideLoss(*WIDTHS, structure_weight=-1)
     message = (
         "'structure_temperature' must be a finite number above 0 (got 0); "
@@ -397,7 +404,10 @@ def test_stride():
     )
     with raises(ValueError, message):
         StrideLoss(*WIDTHS, structure_temperature=0)
-    message = "'num_samples' must be a whole number above 0 (got 0)"
+    message = (
+        "'num_samples' must be a whole number above 0 (got 0); leave it out "
+        'for the default'
+    )
     with raises(ValueError, message):
         StrideLoss(*WIDTHS, num_samples=0)
     with pytest.raises(ValueError, match=r"'granularity' must be"):

@@ -164,14 +164,18 @@ def test_repr():
         'subspace=True, hidden_channels=8)'
     )
     assert str(StrideLoss(*WIDTHS, 0.5, num_samples=9)) == (
-        'StrideLoss(structure_weight=0.5, structure_temperature=0.075, '
-        "num_samples=9, 3 -> 2 layers, attention='learned', "
+        "StrideLoss(3 -> 2 layers, attention='learned', "
         "granularity='node', projection='both', normalize=True, "
         "temperature=1.0, softmax_over='student', reduction='mean', "
-        'center=False, subspace=True, hidden_channels=64)'
+        'center=False, subspace=True, hidden_channels=64, '
+        'structure_weight=0.5, structure_temperature=0.075, num_samples=9)'
     )
     typed = ABKDLoss([{'a': 4}, {'a': 4}], [{'a': 2}])
     assert str(typed).startswith('ABKDLoss(2 -> 1 layers, attention=')
+    assert str(typed).endswith(", node_types=['a'])")
+    target = ABKDLoss(*WIDTHS).prepare(layers(WIDTHS[0]))
+    assert str(target).startswith(f'TeacherTarget({target.num_rows} rows, wid')
+    assert str(target).endswith(f', {target.num_bytes:,} bytes)')
 
 
 @pytest.mark.parametrize('name', LOSSES)

@@ -498,3 +498,50 @@ def test_repr():
         "LayerRecorder(GCN, layers=['convs.1'], output=0, clone=True, "
         'detach=True)'
     )
+
+
+def test_print_says_what_is_recorded():
+    model = gcn()
+    recorder = LayerRecorder(model)
+    first = repr(recorder)
+    assert str(recorder) == f'{first}\n  nothing recorded; call the model'
+    x, edge_index = graph()
+    model(x, edge_index)
+    want = [f'  {n}: {list(h.size())}' for n, h in recorded(recorder)]
+    assert len(want) == 3
+    assert str(recorder).split('\n') == [first, *want]
+    with pytest.raises(RuntimeError):
+        model(x, edge_index + len(x))
+    assert str(recorder).endswith('  the latest call of the model did not end')
+    recorder.clear()
+    recorder.remove()
+    assert str(recorder).split('\n') == [
+        first,
+        '  hooks removed; nothing more will be recorded',
+    ]
+
+
+def recorded(recorder):
+    return zip(recorder.names, recorder.features(), strict=True)
+
+
+def test_print_of_other_outputs():
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.typed = torch.nn.Identity()
+            self.none = torch.nn.Identity()
+            self.idle = torch.nn.Identity()
+
+        def forward(self, x):
+            self.none(3)
+            return self.typed({'a': x})['a']
+
+    model = Odd()
+    recorder = LayerRecorder(model, ['typed', 'none', 'idle'])
+    model(torch.ones(2, 3, requires_grad=True))
+    assert str(recorder).split('\n')[1:] == [
+        "  none: no features (got 'int')",
+        "  typed: {'a': [2, 3]}",
+        '  idle: not called',
+    ]

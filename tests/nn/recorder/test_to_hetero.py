@@ -222,6 +222,8 @@ def test_a_relation_that_is_changed_in_place_is_noticed():
     recorder = LayerRecorder(model, 'convs.*', clone=True)
     model(*inputs())
     assert all(f.min() < 0 for f in recorder.features()[0].values())
+    types = ', '.join(recorder.features()[0])
+    assert f'  convs.0: {types}\n' in str(recorder)
 
 
 def test_relations_must_return_tensors():
