@@ -31,6 +31,7 @@ parser.add_argument('--lr', type=float, default=0.005)
 parser.add_argument('--path', help='results, which are kept and added to')
 parser.add_argument('--report', action='store_true', help='print --path only')
 parser.add_argument('--sets', nargs='+', help='only these training sets')
+parser.add_argument('--mine', default='auto', help='the set to compare')
 args = parser.parse_args()
 torch.set_num_threads(1)
 unknown = {*args.datasets} - {*list_recipes()}
@@ -72,21 +73,25 @@ def trained_embeddings(dataset, encode, seed):
 def distil(name, source, budget, encode, seed):
     if name == 'full':
         return CoresetDataset(source, 'full')
-    if name in ('multisets', 'graphs', 'patterns'):
-        return MirageDataset(source, 2, selection=name, budget=budget)
+    if name in MIRAGE:
+        return MirageDataset(
+            source, 2, selection=name, budget=budget, log=False
+        )
     method, _, by = name.partition(' ')
-    options = {'budget': budget, 'seed': seed}
+    options = {'budget': budget, 'seed': seed, 'log': False}
     if by == 'trained':
         options['embedding'] = trained_embeddings(source, encode, seed)
     return CoresetDataset(source, method, **options)
 
 
 NAMES = ['full', 'random', 'k_center', 'herding', 'herding trained']
-NAMES += ['patterns', 'graphs', 'multisets']
+MIRAGE = ['patterns', 'multisets', 'graphs', 'auto']
+NAMES += MIRAGE
 path = Path(args.path) if args.path else None
 cells = []
 if path and path.exists():
     cells = [json.loads(line) for line in path.read_text().splitlines()]
+shown = args.sets or NAMES
 known = {(c['dataset'], c['budget'], c['run'], c['set']) for c in cells}
 
 
@@ -106,7 +111,7 @@ def run_all():
                 names = ['full'] if budget == 1.0 else NAMES[1:]
                 for name in names:
                     cell = (dataset_name, budget, run, name)
-                    if cell in known or (args.sets and name not in args.sets):
+                    if cell in known or name not in shown:
                         continue
                     yield cell, options, train, val, test
 
@@ -159,13 +164,15 @@ def auc_by_cell(name, budget):
 
 def report(budget):
     full = auc_by_cell('full', 1.0)
-    found = {name: auc_by_cell(name, budget) for name in NAMES[1:]}
+    found = {
+        name: auc_by_cell(name, budget) for name in NAMES[1:] if name in shown
+    }
     found = {name: auc for name, auc in found.items() if auc}
     runs = {  # Those that all have, except for sets that never fit.
         key: set.intersection(
             *(set(a[key]) for a in found.values() if key in a)
         )
-        for key in found['multisets']
+        for key in found[args.mine]
     }
     found['full'] = full
     datasets = list(dict.fromkeys(key[0] for key in runs))
@@ -206,11 +213,11 @@ def report(budget):
         rank = ranks[name]
         print(line + (f'{sum(rank) / len(rank):>10.2f}' if rank else ''))
     near = [
-        mean['multisets', key] > mean['full', key] - 0.03
+        mean[args.mine, key] > mean['full', key] - 0.03
         for key in runs
         if ('full', key) in mean
     ]
-    print(f'multisets within .03 of full: {sum(near)} of {len(near)} cells')
+    print(f'{args.mine} within .03 of full: {sum(near)} of {len(near)} cells')
 
 
 def compare(first, second):
@@ -224,14 +231,19 @@ def compare(first, second):
                 record['dataset'] = name
             values['options'] = {}
             chosen.append(Evaluation.from_dict(values))
-    result = Evaluation.merge(chosen).compare(first, second)
+    try:
+        result = Evaluation.merge(chosen).compare(first, second)
+    except ValueError as error:  # Fewer than two runs of both so far.
+        print(error)
+        return
     print(str(result).splitlines()[0], str(result).splitlines()[-1])
 
 
-budgets = sorted({c['budget'] for c in cells if c['set'] == 'multisets'})
+budgets = sorted({c['budget'] for c in cells if c['set'] == args.mine})
 for budget in budgets:
     report(budget)
 print()
 if len({c['run'] for c in cells}) > 1:
-    for other in ('random', 'herding', 'herding trained', 'patterns', 'graphs'):
-        compare('multisets', other)
+    for other in NAMES[1:]:
+        if other != args.mine and other in shown:
+            compare(args.mine, other)

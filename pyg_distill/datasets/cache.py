@@ -35,7 +35,7 @@ def check_writable(folder: str) -> None:
         fs.rm(path)
     except OSError as error:
         raise ValueError(
-            f"cannot write to '{folder}' ({error.strerror or error}); give a "
+            f"cannot write to '{folder}' ({error.strerror or error}); pass a "
             f'root that can be written, or root=None to keep the data set in '
             f'memory'
         ) from error
@@ -90,7 +90,7 @@ def restore(
             report = DistillationReport.from_dict(json.load(file))
         path = tensor_path
         data, slices = unpack(packed)
-        if report.options['selection'] == 'graphs':
+        if report.selection == 'graphs':
             sizes = {c: known.num_graphs for c, known in report.classes.items()}
             data, slices = add_graph_weights(
                 (data, slices), sizes, report.options['balance']
@@ -102,7 +102,7 @@ def restore(
         raise
     except PermissionError as error:
         raise ValueError(
-            f"cannot read '{path}' ({error.strerror}); give another root, "
+            f"cannot read '{path}' ({error.strerror}); pass another root, "
             f'or root=None to keep the data set in memory'
         ) from error
     except Exception as error:

@@ -1,6 +1,6 @@
 """Source -> distilled graphs and a report of what was done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple
@@ -16,8 +16,10 @@ from pyg_distill.datasets.materialising import add_graph_weights, add_weights
 from pyg_distill.datasets.options import MirageOptions
 from pyg_distill.datasets.packing.column import Packed, packed_bytes
 from pyg_distill.datasets.packing.packed import pack, unpack
+from pyg_distill.datasets.progress import Progress
 from pyg_distill.datasets.report import DistillationReport, Size
 from pyg_distill.datasets.selecting.by_graph import keep_graphs
+from pyg_distill.datasets.selecting.by_judgement import Choice, keep_best
 from pyg_distill.datasets.selecting.by_multiset import keep_multisets
 from pyg_distill.datasets.selecting.by_pattern import (
     fill_with_patterns,
@@ -25,7 +27,7 @@ from pyg_distill.datasets.selecting.by_pattern import (
 )
 from pyg_distill.datasets.selecting.everything import keep_everything
 from pyg_distill.datasets.selecting.room import Room
-from pyg_distill.datasets.selection import ClassSummary, Kept
+from pyg_distill.datasets.selection import ClassSummary
 from pyg_distill.datasets.sharing import graph_sizes, predict_sharing
 
 
@@ -48,7 +50,7 @@ class Distilled(NamedTuple):
 def distil(
     shard: Shard, options: MirageOptions, processes: Processes, log: bool
 ) -> Distilled | None:
-    """Distils the graphs of all processes.
+    """Distils the graphs of all processes, and tells how far it is.
 
     Args:
         shard (Shard): The graphs of this process.
@@ -65,7 +67,19 @@ def distil(
         ValueError: If the source or the options leave nothing to keep, or too
             much.
     """
+    with Progress('Distilling', log and processes.is_first) as progress:
+        return _distil(shard, options, processes, progress, log)
+
+
+def _distil(
+    shard: Shard,
+    options: MirageOptions,
+    processes: Processes,
+    progress: Progress,
+    log: bool,
+) -> Distilled | None:
     start = perf_counter() - shard.seconds
+    progress.stage('measuring the source')
     counting = 'counting trees'
     alone = processes.size == 1
     room = None
@@ -76,16 +90,19 @@ def distil(
         census = shard.census()
         return census if alone or census is None else census.cpu()
 
+    progress.stage(counting)
     by_rank = processes.gather(take_census, counting)
     census = processes.in_first(lambda: _merge(by_rank, options), counting)
-    out = _keep(shard, census, room, options, processes, log)
+    progress.stage('choosing what to keep')
+    choice = _keep(shard, census, room, options, processes, progress.stage, log)
 
     def finish() -> Distilled | None:
-        if out is None or census is None:
+        if choice is None or census is None:
             return None
-        graphs, classes = out
+        progress.stage('packing')
+        graphs, classes = choice.kept
         sizes, balance = census.sizes(), options.balance
-        if options.selection == 'graphs':
+        if choice.selection == 'graphs':
             # Read again, as edges are in another order then.
             packed = pack(*InMemoryDataset.collate(graphs))
             whole = unpack(packed)
@@ -95,9 +112,12 @@ def distil(
             data, slices = InMemoryDataset.collate(graphs)
             packed = pack(data, slices, None, balance, sizes)
         seconds = perf_counter() - start - shard.seconds
+        progress.stage('counting shared trees')
         report = _report(data, slices, census, classes, options)
         report = replace(
             report,
+            selection=choice.selection,
+            scores=choice.scores,
             packed_bytes=packed_bytes(packed),
             source_packed_bytes=None if room is None else room.source_bytes,
             seconds=seconds,
@@ -113,19 +133,26 @@ def _keep(
     room: Room | None,
     options: MirageOptions,
     processes: Processes,
+    stage: Callable[[str], None],
     log: bool,
-) -> Kept | None:
-    if options.selection == 'lossless':
-        return keep_everything(shard, census, options, processes)
-    if room is None:
-        return keep_patterns(shard, census, options, processes, log)
-    if options.selection == 'graphs':
-        return keep_graphs(shard, census, room, processes)
-    if options.selection == 'multisets':
-        return keep_multisets(
-            shard, census, room, options.size.num_trees, options, processes
+) -> Choice | None:
+    selection, kept = str(options.selection), None
+    if selection == 'lossless':
+        kept = keep_everything(shard, census, options, processes)
+    elif room is None:
+        kept = keep_patterns(shard, census, options, processes, log)
+    elif selection == 'auto':
+        return keep_best(shard, census, room, options, processes, log, stage)
+    elif selection == 'graphs':
+        kept = keep_graphs(shard, census, room, processes)
+    elif selection == 'multisets':
+        num_trees = options.size.num_trees
+        kept = keep_multisets(
+            shard, census, room, num_trees, options, processes
         )
-    return fill_with_patterns(shard, census, room, options, processes, log)
+    else:
+        kept = fill_with_patterns(shard, census, room, options, processes, log)
+    return None if kept is None else Choice(kept, selection)
 
 
 def _report(

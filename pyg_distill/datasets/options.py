@@ -45,7 +45,7 @@ class PatternOptions:
         ]
 
 
-SELECTIONS = ('patterns', 'multisets', 'graphs', 'lossless')
+SELECTIONS = ('auto', 'patterns', 'multisets', 'graphs', 'lossless')
 DEFAULT_SUPPORT = 0.1
 
 
@@ -90,14 +90,16 @@ class MirageOptions:
         one_of('balance', self.balance, ('source', 'uniform', 'none'))
         changed = self.of_patterns.changed()
         if self.selection is None:
-            selection = 'patterns' if changed else 'multisets'
+            of_trees = self.size.num_trees is not None or not self.compact
+            selection = 'multisets' if of_trees else 'auto'
+            selection = 'patterns' if changed else selection
             object.__setattr__(self, 'selection', selection)
         one_of('selection', self.selection, SELECTIONS)
         if self.selection != 'patterns' and changed:
             raise ValueError(
                 f'{", ".join(changed)} can be given with '
                 f"selection='patterns' only (got selection="
-                f'{self.selection!r})'
+                f'{self.selection!r}); leave out one of the two'
             )
         self._check_size()
 
@@ -105,6 +107,7 @@ class MirageOptions:
         size, selection = self.size, self.selection
         given = size.to_dict()
         allowed = {
+            'auto': {'budget', 'num_graphs'},
             'patterns': {'budget'},
             'multisets': {'budget', 'num_graphs', 'num_trees'},
             'graphs': {'budget', 'num_graphs'},
@@ -118,10 +121,11 @@ class MirageOptions:
                 f'{selection!r}, which takes {takes}; leave it out, or pass '
                 f"selection='multisets'"
             )
-        if self.selection == 'graphs' and not self.compact:
+        if selection in ('auto', 'graphs') and not self.compact:
             raise ValueError(
-                "'compact' is for trees (got compact=False with selection="
-                "'graphs', which keeps graphs as they are); leave it out"
+                f"'compact' is for trees (got compact=False with selection="
+                f'{selection!r}, which may keep graphs as they are); leave it '
+                f"out, or pass selection='multisets'"
             )
         if selection == 'patterns':
             wanted = self.of_patterns
@@ -164,12 +168,12 @@ def _at_least_one(name: str, value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(
-            f"'{name}' must be an integer (got {value!r}); give None for no "
+            f"'{name}' must be an integer (got {value!r}); pass None for no "
             f'bound'
         )
     if value < 1:
         raise ValueError(
-            f"'{name}' must be 1 or more (got {value}); give None for no bound"
+            f"'{name}' must be 1 or more (got {value}); pass None for no bound"
         )
 
 
@@ -180,7 +184,7 @@ def _plain(min_support: Any) -> Any:
         if not isinstance(label, Integral):
             raise TypeError(
                 f"'min_support' must have class labels as keys (got "
-                f'{label!r}); give {{0: 0.1, 1: 0.2}}, say'
+                f'{label!r}); pass {{0: 0.1, 1: 0.2}}, say'
             )
     return {
         int(label): _plain_support(min_support[label])

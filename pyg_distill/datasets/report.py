@@ -25,8 +25,14 @@ class Size:
     num_edges: int
     num_bytes: int
 
+    def __str__(self) -> str:
+        return (
+            f'{self.num_graphs:,} graphs, {self.num_nodes:,} nodes, '
+            f'{self.num_edges:,} edges, {self.num_bytes:,} bytes'
+        )
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class DistillationReport:
     """What distilling did to a data set; prints as a table.
 
@@ -44,6 +50,11 @@ class DistillationReport:
             budget limits and what a cache holds.
         source_packed_bytes: Those of the given split, if the budget is a
             share of them.
+        selection: What is kept: that of the options, or what
+            :obj:`selection="auto"` found to be best.
+        scores: What the result of each selection was worth to the judge, if
+            several were tried: the area under the ROC curve on graphs of the
+            source, of a ridge regression that was fitted to the result.
         left_out: Names of the source's attributes that are not in the result.
         seconds: The time that distilling took, without reading the source.
         file_size: The size of the cache file in bytes, if there is one.
@@ -58,6 +69,8 @@ class DistillationReport:
     sharing: Sharing
     packed_bytes: int = 0
     source_packed_bytes: int | None = None
+    selection: str = 'patterns'
+    scores: dict[str, float] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
     file_size: int | None = None
@@ -90,24 +103,27 @@ class DistillationReport:
         return cls(**values)
 
     def __str__(self) -> str:
-        lines = [
-            format_options(self.options),
-            f'{"":10}{"source":>14}{"distilled":>14}{"share":>10}',
+        lines = [format_options(self.options)]
+        if self.scores:
+            lines.append(self._judged())
+        lines += [
+            f'{"":12}{"source":>14}{"distilled":>14}{"share":>10}',
         ]
         for name in ('graphs', 'nodes', 'edges', 'bytes'):
             before = getattr(self.source, f'num_{name}')
             after = getattr(self.distilled, f'num_{name}')
             share = f'{after / before:.2%}' if before else '-'
-            lines.append(f'{name:10}{before:>14,}{after:>14,}{share:>10}')
+            lines.append(f'{name:12}{before:>14,}{after:>14,}{share:>10}')
         packed, share = '-', '-'
         if self.source_packed_bytes is not None:
             packed = f'{self.source_packed_bytes:,}'
             share = f'{self.packed_bytes / self.source_packed_bytes:.2%}'
         lines.append(
-            f'{"packed":10}{packed:>14}{self.packed_bytes:>14,}{share:>10}'
+            f'{"packed bytes":12}{packed:>14}{self.packed_bytes:>14,}'
+            f'{share:>10}'
         )
         lines.append(
-            f'{"class":10}{"graphs":>8}{"trees":>8}{"sets":>8}'
+            f'{"class":10}{"graphs":>8}{"trees":>8}{"kept":>8}'
             f'{"graphs held":>14}{"nodes held":>14}'
         )
         for label, c in self.classes.items():
@@ -130,6 +146,16 @@ class DistillationReport:
         if self.left_out:
             lines.append(f'left out: {", ".join(self.left_out)}')
         return '\n'.join(lines)
+
+    def _judged(self) -> str:
+        """What was chosen, and how far ahead it is."""
+        best = sorted(self.scores.items(), key=lambda pair: -pair[1])
+        listed = ', '.join(f'{name} {score:.3f}' for name, score in best)
+        return f'kept {self.selection!r} as the best of {listed}'
+
+    def __repr__(self) -> str:
+        # What a notebook shows; `to_dict` has the numbers.
+        return str(self)
 
 
 def format_options(options: dict[str, Any]) -> str:

@@ -133,13 +133,13 @@ def test_prints_as_a_table() -> None:
         "num_layers=0, selection='patterns', min_support={0: 2, 1: 0.6}, "
         "patterns='closed', shared='keep', root_count='mean', "
         "max_patterns=10000, balance='source', compact=True, verify=False",
-        '                  source     distilled     share',
-        'graphs                 5             2    40.00%',
-        'nodes                  9             2    22.22%',
-        'edges                  8             0     0.00%',
-        'bytes                204            96    47.06%',
-        'packed                 -            12         -',
-        'class       graphs   trees    sets   graphs held    nodes held',
+        '                    source     distilled     share',
+        'graphs                   5             2    40.00%',
+        'nodes                    9             2    22.22%',
+        'edges                    8             0     0.00%',
+        'bytes                  204            96    47.06%',
+        'packed bytes             -            12         -',
+        'class       graphs   trees    kept   graphs held    nodes held',
         '0                2       3       1        100.0%         60.0%',
         '1                3       2       1         66.7%         75.0%',
         '5 distinct trees in all; distilled in 1.23 s',
@@ -148,6 +148,8 @@ def test_prints_as_a_table() -> None:
         '4,321 bytes on disk',
         'left out: name',
     ]
+    assert repr(report) == str(report)
+    assert str(report.source) == '5 graphs, 9 nodes, 8 edges, 204 bytes'
 
 
 def test_prints_without_edges_and_files() -> None:

@@ -8,6 +8,10 @@ import torch.distributed as dist
 T = TypeVar('T')
 
 
+class Agreed(ValueError):  # noqa: N818
+    """What all processes raise alike, so that all of them may go on."""
+
+
 class Processes:
     """The processes of `torch.distributed`, or this one alone.
 
@@ -79,14 +83,18 @@ class Processes:
             The result; :obj:`None` in all processes but the first.
 
         Raises:
-            RuntimeError: If the first process failed and this is another one.
+            Agreed: If the first process raised it.
+            RuntimeError: If it failed otherwise, and this is another one.
         """
         if self.size == 1:
             return work()
         failure, (result, error) = (
             _try(work) if self.is_first else (None, (None, None))
         )
-        error = self.share(error, doing)
+        agreed = failure if isinstance(failure, Agreed) else None
+        error, agreed = self.share((error, agreed), doing)
+        if agreed is not None:
+            raise agreed
         if failure is not None:
             raise failure
         self._refuse([error], doing)

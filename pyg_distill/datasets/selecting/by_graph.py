@@ -17,18 +17,30 @@ from pyg_distill.trees import tree_histograms
 # Columns of hashed histograms, which are sparse: chunks and processes need
 # not agree on numbers for their trees.
 _NUM_COLUMNS = 1 << 18
+# What graphs are compared by, as options of `tree_histograms`: which share of
+# all trees of any depth each tree is, alone or with how many nodes have each
+# of the deepest trees.
+Rows = tuple[tuple[str, str], ...]
+BY_SHARE: Rows = (('all', 'hellinger'),)
+BY_BOTH: Rows = (('last', 'sqrt'), *BY_SHARE)
 
 
 def keep_graphs(
-    shard: Shard, census: Census | None, room: Room, processes: Processes
+    shard: Shard,
+    census: Census | None,
+    room: Room,
+    processes: Processes,
+    rows: Rows = BY_BOTH,
 ) -> Kept | None:
-    """Herds graphs by the square roots of the numbers of their trees.
+    """Herds graphs by the trees that they have.
 
     Args:
         shard (Shard): The graphs of this process.
         census (Census, optional): What is known of all, in the first process.
         room (Room): What there is to fill.
         processes (Processes): Those that take part.
+        rows (tuple, optional): What to compare graphs by.
+            (default: :obj:`BY_BOTH`)
 
     Returns:
         tuple: The graphs and what was kept of each class, in the first
@@ -38,16 +50,20 @@ def keep_graphs(
         ValueError: If there is no room for one graph a class.
     """
 
-    def describe() -> tuple[Tensor, Tensor] | None:
-        rows, labels = [], []
+    def describe() -> tuple[list[Tensor], Tensor] | None:
+        found, labels = [], []
         for part in shard.parts('Comparing graphs'):
-            rows.append(
-                tree_histograms(
-                    part.forest, 'last', _NUM_COLUMNS, normalize='sqrt'
-                ).cpu()
+            found.append(
+                [
+                    tree_histograms(part.forest, depths, _NUM_COLUMNS, how)
+                    for depths, how in rows
+                ]
             )
             labels.append(part.source.label.cpu())
-        return (torch.cat(rows), torch.cat(labels)) if rows else None
+        if not found:
+            return None
+        joined = [torch.cat(parts).cpu() for parts in zip(*found, strict=True)]
+        return joined, torch.cat(labels)
 
     by_rank = processes.gather(describe, 'comparing graphs')
     described = [found for found in by_rank if found is not None]
@@ -56,7 +72,8 @@ def keep_graphs(
     orders: ClassOrders | None = None
     label = torch.empty(0, dtype=torch.long)
     if described:
-        histogram = torch.cat([rows for rows, _ in described]).coalesce()
+        kinds = zip(*(found for found, _ in described), strict=True)
+        histogram = _join([torch.cat(parts).coalesce() for parts in kinds])
         label = torch.cat([labels for _, labels in described])
         orders = ClassOrders(herd_by_class(histogram, label))
     fetched = [0]
@@ -78,6 +95,16 @@ def keep_graphs(
         return None
     chosen, graphs = planned
     return graphs, _summarise(label[chosen], graphs, census)
+
+
+def _join(rows: list[Tensor]) -> Tensor:
+    """Puts kinds of rows side by side, all of the same length on average."""
+    if len(rows) == 1:
+        return rows[0]
+    # All graphs at once, so that it does not depend on chunks.
+    scale = [(row.size(0) / row.values().square().sum()) ** 0.5 for row in rows]
+    scaled = [row * s for row, s in zip(rows, scale, strict=True)]
+    return torch.cat(scaled, dim=1).coalesce()
 
 
 def _summarise(

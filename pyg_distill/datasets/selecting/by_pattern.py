@@ -17,7 +17,7 @@ from pyg_distill.datasets.options import MirageOptions, PatternOptions
 from pyg_distill.datasets.packing.column import packed_bytes
 from pyg_distill.datasets.packing.packed import pack
 from pyg_distill.datasets.patterns import TooManyPatterns, select_patterns
-from pyg_distill.datasets.selecting.room import Room
+from pyg_distill.datasets.selecting.room import NoRoom, Room
 from pyg_distill.datasets.selection import Kept
 from pyg_distill.datasets.thresholds import Thresholds
 from pyg_distill.trees import Forest
@@ -116,9 +116,11 @@ def fill_with_patterns(
     doing = 'looking for a support'
     share = processes.in_first(lambda: census and _highest(census), doing)
     high = processes.share(share, doing)
+    if high == 0:
+        raise NoRoom('a class has graphs without nodes only, and so no tree')
     kept, num_bytes = _try(shard, census, high, options, processes, log)
     if num_bytes == float('inf'):
-        raise ValueError(
+        raise NoRoom(
             f"'max_patterns' is too low even for the most frequent tree sets "
             f'of a class (got {options.of_patterns.max_patterns}); raise it, '
             f"or pass patterns='maximal' or max_size"

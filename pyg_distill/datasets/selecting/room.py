@@ -14,7 +14,7 @@ from pyg_distill.datasets.coresets.proportions import (
     class_turns,
     fill,
 )
-from pyg_distill.datasets.counting.processes import Processes
+from pyg_distill.datasets.counting.processes import Agreed, Processes
 from pyg_distill.datasets.counting.shard import Shard
 from pyg_distill.datasets.options import SizeOptions
 from pyg_distill.datasets.packing.column import packed_bytes
@@ -24,8 +24,17 @@ from pyg_distill.datasets.packing.packed import pack
 DEFAULT_BUDGET = 0.1
 
 
-class NoRoom(ValueError):  # noqa: N818
-    """There is no room for the least that can be kept."""
+class NoRoom(Agreed):
+    """There is no room for the least that can be kept.
+
+    Args:
+        message (str): What is wrong.
+        least (float): The bytes of the smallest that could be kept.
+    """
+
+    def __init__(self, message: str, least: float = float('inf')) -> None:
+        super().__init__(message)
+        self.least = least
 
 
 @dataclass(frozen=True)
@@ -158,5 +167,6 @@ class Room:
                 works += f' (an int), more than the {self.source_bytes} of all'
         return NoRoom(
             f"'budget' is too small for {what} (got {got}); the smallest "
-            f'that works is {works}'
+            f'that works is {works}',
+            least,
         )

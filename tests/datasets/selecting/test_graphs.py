@@ -73,11 +73,22 @@ def test_features_are_kept_bit_by_bit() -> None:
         assert torch.equal(data.x.view(torch.long), own.view(torch.long))
 
 
-def test_graphs_are_herded_by_the_roots_of_counts() -> None:
+def test_graphs_are_herded_by_numbers_and_shares_of_trees() -> None:
     source = numbered(random_graphs(12, (0,), max_nodes=6))
-    counts = [Counter(trees_of(data, 1)) for data in source]
-    trees = sorted(set().union(*counts))
-    points = [[c[t] ** 0.5 for t in trees] for c in counts]
+    deepest = [Counter(trees_of(data, 1)) for data in source]
+    every = [
+        Counter((depth, t) for depth in (0, 1) for t in trees_of(data, depth))
+        for data in source
+    ]
+    # Rows of the deepest trees have a squared length of the number of nodes.
+    mean = sum(c.total() for c in deepest) / 12
+    share = sum(c.total() > 0 for c in every) / 12
+    columns = [sorted(set().union(*counts)) for counts in (deepest, every)]
+    points = [
+        [(a[t] / mean) ** 0.5 for t in columns[0]]
+        + [(b[t] / max(1, b.total()) / share) ** 0.5 for t in columns[1]]
+        for a, b in zip(deepest, every, strict=True)
+    ]
     picked = []
     for k in range(1, 13):
         kept = keep(source, 1, num_graphs=k)

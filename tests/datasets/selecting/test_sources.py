@@ -33,6 +33,8 @@ OPTIONS: list[dict[str, Any]] = [
     {'selection': 'graphs', 'budget': 200, 'balance': 'uniform'},
     {'selection': 'graphs', 'num_graphs': 3},
     {'selection': 'patterns', 'budget': 200},
+    {'budget': 250},
+    {'num_graphs': 5, 'balance': 'uniform'},
 ]
 
 
@@ -190,7 +192,7 @@ def test_loaders_and_slices(options: dict[str, Any], tmp_path: Path) -> None:
     for batch in batches:
         assert batch.weight.numel() == batch.y.numel() == batch.num_graphs
         root, count = batch.get('root_index'), batch.get('root_count')
-        if options['selection'] == 'graphs':
+        if kept.report.selection == 'graphs':
             assert root is None
             assert count is None
         else:
@@ -204,7 +206,7 @@ def test_loaders_and_slices(options: dict[str, Any], tmp_path: Path) -> None:
     again = Graphs(graphs)
     again.load(str(tmp_path / 'saved.pt'))
     assert same(again, graphs)
-    if options['selection'] != 'graphs':
+    if kept.report.selection != 'graphs':
         num_graphs = sum(b.num_graphs for b in TreeSetLoader(kept, 4))
         assert num_graphs == len(kept)
 

@@ -1,0 +1,151 @@
+"""Of several selections that fit, the one is kept that judges best."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from pyg_distill.datasets import MirageDataset, ToyMolecules
+from pyg_distill.datasets.selecting import by_judgement
+from pyg_distill.datasets.selecting.by_graph import (
+    BY_BOTH,
+    BY_SHARE,
+    Rows,
+    keep_graphs,
+)
+from pyg_distill.datasets.selecting.by_judgement import MAX_GRAPHS
+from pyg_distill.datasets.selecting.judging import Judge
+from tests.datasets.sources import name_of, path, random_graphs, same
+
+GRAPHS = random_graphs(60, max_nodes=6)
+TOY = list(ToyMolecules(num_graphs=120, log=False))
+for molecule in TOY:
+    del molecule.edge_attr
+
+
+def keep_by(monkeypatch: pytest.MonkeyPatch, rows: Rows) -> None:
+    """Makes selection='graphs' compare graphs by something else."""
+    defaults = (rows,)
+    monkeypatch.setattr(keep_graphs, '__defaults__', defaults)
+
+
+@pytest.mark.parametrize('budget', [100, 300])
+def test_what_judges_best_is_kept(
+    budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = MirageDataset(TOY, 2, budget=budget)
+    by_hand = {
+        'patterns': MirageDataset(TOY, 2, selection='patterns', budget=budget)
+    }
+    for name, rows in (('graphs', BY_BOTH), ('graphs by share', BY_SHARE)):
+        keep_by(monkeypatch, rows)
+        by_hand[name] = MirageDataset(TOY, 2, selection='graphs', budget=budget)
+    sizes = dict(Counter(int(data.y) for data in TOY))
+    judge = Judge(TOY, 2, sizes, 'source')
+    scores = {name: judge(list(found)) for name, found in by_hand.items()}
+    assert kept.report.scores == scores
+    best = max(scores, key=lambda name: scores[name])
+    assert len({*scores.values()}) == 3
+    assert same(kept, by_hand[best])
+    assert kept.report.selection == best.split()[0]
+    assert kept.report.packed_bytes <= budget
+    assert best in str(kept.report)
+
+
+@pytest.mark.parametrize('winner', ['patterns', 'graphs by share'])
+def test_the_kind_follows_the_judge(
+    winner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.6, 0.9 if winner[0] == 'g' else 0.6, 0.8])
+    monkeypatch.setattr(Judge, '__call__', lambda self, graphs: next(scores))
+    kept = MirageDataset(GRAPHS, 2, budget=300)
+    assert max(kept.report.scores, key=kept.report.scores.__getitem__) == winner
+    assert kept.report.selection == winner.split()[0]
+    assert all(('root_index' in data) == (winner[0] == 'p') for data in kept)
+    assert all(data.weight > 0 for data in kept)
+
+
+def test_of_equally_good_ones_the_first() -> None:
+    kept = MirageDataset(random_graphs(20, (0,)), 1, budget=100)
+    assert {*kept.report.scores.values()} == {0.5}
+    assert kept.report.selection == 'graphs'
+
+
+def test_selections_that_do_not_fit_are_left_out() -> None:
+    # All graphs of a class are large, and have little in common.
+    source = [path(1, 2) for _ in range(30)]
+    source += [
+        path(7, 7, 7, *range(100 * i, 100 * i + 60), y=1) for i in range(1, 6)
+    ]
+    with pytest.raises(ValueError, match='too small') as info:
+        MirageDataset(source, 1, selection='graphs', budget=60)
+    kept = MirageDataset(source, 1, budget=60)
+    assert kept.report.selection == 'patterns'
+    assert [*kept.report.scores] == ['patterns']
+    least = []
+    for selection in ('graphs', 'patterns', None):
+        with pytest.raises(ValueError, match='too small') as info:
+            MirageDataset(source, 1, selection=selection, budget=1)
+        least.append(
+            int(re.findall(r'works is (\d+) bytes', str(info.value))[0])
+        )
+    assert least[2] == min(least[:2])
+    assert len(MirageDataset(source, 1, budget=least[2])) > 1
+
+
+def test_a_number_of_graphs() -> None:
+    kept = MirageDataset(GRAPHS, 2, num_graphs=7)
+    assert len(kept) == 7
+    assert kept.report.selection == 'graphs'
+    assert 'patterns' not in kept.report.scores
+
+
+def test_sources_sorted_by_class_are_judged_evenly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+
+    class Asked(Judge):
+        def __init__(self, graphs: list, *args: object) -> None:
+            given.append(Counter(int(data.y) for data in graphs))
+            super().__init__(graphs, *args)
+
+    monkeypatch.setattr(by_judgement, 'Judge', Asked)
+    monkeypatch.setattr(by_judgement, 'MAX_GRAPHS', 15)
+    ordered = sorted(GRAPHS, key=lambda data: int(data.y))
+    MirageDataset(ordered, 1, num_graphs=4)
+    monkeypatch.setattr(by_judgement, 'MAX_GRAPHS', MAX_GRAPHS)
+    monkeypatch.setattr(
+        by_judgement, 'MAX_NODES', sum(d.num_nodes for d in GRAPHS) // 2
+    )
+    MirageDataset(ordered, 1, num_graphs=4)
+    assert given[0].total() <= 15
+    assert given[1].total() <= 30
+    assert all(abs(c[0] - c[1]) <= 1 for c in given)
+
+
+def test_options_of_trees_select_trees() -> None:
+    assert MirageDataset(GRAPHS, 1, num_trees=9).report.selection == (
+        'multisets'
+    )
+    unrolled = MirageDataset(GRAPHS, 1, compact=False)
+    assert unrolled.report.selection == 'multisets'
+    assert MirageDataset(GRAPHS, 1, 0.2).report.selection == 'patterns'
+
+
+@pytest.mark.parametrize(
+    ('load', 'num_layers'),
+    [(lambda _: ToyMolecules(log=False), 2), (lambda load: load('MUTAG'), 2)],
+    ids=name_of,
+)
+def test_real_sources(
+    load: Callable, num_layers: int, real_dataset: Callable
+) -> None:
+    source = load(real_dataset)
+    kept = MirageDataset(
+        source, num_layers, budget=0.1, exclude_keys=['edge_attr']
+    )
+    assert kept.report.packed_bytes <= 0.1 * kept.report.source_packed_bytes
+    assert len(kept.report.scores) == 3
+    assert max(kept.report.scores.values()) > 0.8

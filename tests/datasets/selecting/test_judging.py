@@ -1,0 +1,165 @@
+"""A ridge regression on what random features see of trees, written out."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_distill.datasets import MirageDataset, ToyMolecules
+from pyg_distill.datasets.selecting import judging
+from pyg_distill.datasets.selecting.judging import Judge, area_under_curve
+from tests.datasets.sources import path, random_graphs
+
+SIZES = {0: 12, 1: 12}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.booleans()),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(max_examples=40)
+def test_area_under_curve(pairs: list[tuple[float, bool]]) -> None:
+    high = [score for score, positive in pairs if positive]
+    low = [score for score, positive in pairs if not positive]
+    wins = [(a > b) + 0.5 * (a == b) for a in high for b in low]
+    expected = sum(wins) / len(wins) if wins else 0.5
+    score, positive = map(torch.tensor, zip(*pairs, strict=True))
+    assert area_under_curve(score, positive) == pytest.approx(expected)
+
+
+def described(judge: Judge, data: Data, num_layers: int) -> list[float]:
+    """The same by hand: one tree after the other, spelt out node by node."""
+    start = data.get('root_index')
+    roots = range(data.num_nodes) if start is None else start.tolist()
+    counts = data.get('root_count')
+    counts = [1] * len(roots) if counts is None else counts.tolist()
+    total = [0.0] * judging.NUM_FEATURES
+    for root, count in zip(roots, counts, strict=True):
+        hops, front = [], [root]
+        for _ in range(num_layers + 1):
+            rows = [
+                torch.cat([torch.ones(1), one_hot(data.x[i])]) for i in front
+            ]
+            hops.append(sum(rows, torch.zeros(4)))
+            source, target = data.edge_index.tolist()
+            front = [
+                s
+                for i in front
+                for s, t in zip(source, target, strict=True)
+                if t == i
+            ]
+        point = torch.cat([hop.sqrt() / 2**k for k, hop in enumerate(hops)])
+        point = (point * 64).round() / 64
+        feature = (point @ judge._weight + judge._bias).clamp(min=0)
+        total = [a + count * float(b) for a, b in zip(total, feature)]  # noqa: B905
+    size = max(1, sum(counts))
+    return [math.sqrt(t) for t in total] + [t / size for t in total]
+
+
+def one_hot(x: Tensor) -> Tensor:
+    return torch.tensor([float(x[0] == c) for c in (1.0, 2.0, 3.0)])
+
+
+GRAPHS = [
+    path(*labels, y=y)
+    for labels, y in [
+        ((1, 2, 3), 0),
+        ((1, 1), 0),
+        ((2, 1, 1, 3), 0),
+        ((3, 3, 2), 1),
+        ((2, 3), 1),
+        ((3, 2, 3, 1), 1),
+    ]
+]
+
+
+def expected_score(
+    judge: Judge, graphs: list[Data], weights: list[float]
+) -> float:
+    rows = torch.tensor(
+        [described(judge, data, 1) for data in graphs], dtype=torch.double
+    )
+    tests = torch.tensor(
+        [described(judge, data, 1) for data in GRAPHS], dtype=torch.double
+    )
+    weight = torch.tensor(weights, dtype=torch.double)
+    target = torch.tensor(
+        [float(data.y) for data in graphs], dtype=torch.double
+    )
+    share = weight / weight.sum()
+    scale = tests.std(dim=0, correction=0).clamp(min=1e-6)
+    scale = scale * rows.size(1) ** 0.5
+    mean = (share[:, None] * rows).sum(dim=0)
+    rows, tests = (rows - mean) / scale, (tests - mean) / scale
+    # The kernel form, where the code solves for coefficients.
+    kernel = rows @ rows.t() + torch.diag(judging.RIDGE / weight)
+    dual = torch.linalg.inv(kernel) @ (target - (share * target).sum())
+    score = tests @ rows.t() @ dual
+    wins = [
+        float(score[i] > score[j])
+        for i in range(6)
+        for j in range(6)
+        if GRAPHS[i].y > GRAPHS[j].y
+    ]
+    return sum(wins) / len(wins)
+
+
+@pytest.mark.parametrize('index', [[0, 3], [0, 1, 5], [1, 2, 3, 4], [2, 4]])
+def test_judging_is_ridge_regression(index: list[int]) -> None:
+    judge = Judge(GRAPHS, 1, {0: 3, 1: 3}, 'source')
+    graphs = [GRAPHS[i] for i in index]
+    label = [int(data.y) for data in graphs]
+    weights = [len(label) / 2 / label.count(c) for c in label]
+    expected = expected_score(judge, graphs, weights)
+    assert judge(graphs) == pytest.approx(expected, abs=5e-4)
+
+
+def test_tree_sets_are_judged_by_their_roots() -> None:
+    # Everything with its multiplicity is as good as the graphs themselves.
+    source = random_graphs(24, max_nodes=6)
+    judge = Judge(source, 2, SIZES, 'source')
+    lossless = MirageDataset(source, 2, selection='lossless')
+    assert judge(list(lossless)) == judge(source) > 0.6
+    few = [lossless[i] for i in (0, 3, 8, 11)]
+    assert judge(few) == judge([source[i] for i in (0, 3, 8, 11)])
+    bare = [Data(x=d.x, edge_index=d.edge_index, y=d.y) for d in few]
+    assert judge(few) != judge(bare)
+
+
+def test_weights_count() -> None:
+    source = random_graphs(24, max_nodes=6)
+    judge = Judge(source, 1, SIZES, 'none')
+    heavy = [data.clone() for data in source]
+    for i, data in enumerate(heavy):
+        data.support = torch.tensor([50 if i in (0, 1) else 1])
+    assert judge(heavy) != judge(source)
+
+
+@pytest.mark.parametrize('labels', [(0, 1), (0, 1, 2)])
+def test_labels_that_say_nothing_are_worth_nothing(labels: Any) -> None:
+    # Pure noise against the rule that made the labels.
+    source = list(ToyMolecules(num_graphs=300, log=False))
+    for i, data in enumerate(source):
+        del data.edge_attr
+        data.y = torch.tensor([labels[i % len(labels)]])
+    sizes = {c: 300 // len(labels) for c in labels}
+    noise = Judge(source[:150], 2, sizes, 'source')(source[150:])
+    assert abs(noise - 0.5) < 0.1
+    for data in source:
+        data.y = torch.tensor([min(len(labels) - 1, data.num_nodes // 22)])
+    known = {int(data.y) for data in source}
+    sizes = {c: sum(int(d.y) == c for d in source) for c in known}
+    assert Judge(source[:150], 2, sizes, 'source')(source[150:]) > 0.9
+
+
+def test_one_class_cannot_be_judged() -> None:
+    source = random_graphs(8, (0,))
+    assert Judge(source, 1, {0: 8}, 'source')(source) == 0.5
