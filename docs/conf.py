@@ -18,11 +18,30 @@ extensions = [
 ]
 html_theme = 'furo'
 html_title = 'pyg_distill'
+html_static_path = ['_static']
+html_css_files = ['tables.css']
 exclude_patterns = ['_build']
 
 autodoc_typehints = 'none'
 autodoc_default_options = {'members': True, 'member-order': 'bysource'}
 napoleon_custom_sections = ['Shapes']
+
+# Builds without network, so nothing outside of this package can be looked up.
+nitpicky = True
+nitpick_ignore_regex = [
+    # In the dialect of PyG, literals such as `:obj:`True`` are objects, too.
+    ('py:obj', r'(?!pyg_distill).*'),
+    (
+        'py:.*',
+        r'(torch|torch_geometric|torch_sparse|matplotlib|collections)\..*',
+    ),
+    # Types of arguments as PyG writes them.
+    (
+        'py:class',
+        'optional|callable|iterable|'
+        'Data|Dataset|InMemoryDataset|SparseTensor|Aggregation',
+    ),
+]
 
 
 # The package reference documents the names in the `__init__` of each group, so

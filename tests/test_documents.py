@@ -1,4 +1,5 @@
 import re
+from itertools import chain
 from pathlib import Path
 from textwrap import dedent
 
@@ -11,6 +12,21 @@ BLOCKS = {
         r'\.\. code-block:: python\n\n(.*?)(?=\n\S|\Z)', re.DOTALL
     ),
 }
+
+NUMBER = re.compile(r'(?<![\w.])\d*\.?\d+')
+# Pages whose code goes on where that of the one before ends.
+TOGETHER = [
+    ('tour', 'training'),
+    ('how_it_works',),
+    ('own_data',),
+    ('both',),
+    ('evaluate',),
+    ('shared_trees',),
+    ('large',),
+    ('processes',),
+    ('compile',),
+    ('compress', 'tasks', 'abkd'),
+]
 
 
 def run(namespace: dict, *names: str) -> int:
@@ -33,38 +49,30 @@ def test_readme(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.count('Test accuracy: 0.') == 4
 
 
-@pytest.mark.parametrize(
-    'names',
-    [
-        ('docs/tour.rst', 'docs/training.rst'),
-        ('docs/how_it_works.rst',),
-        ('docs/evaluate.rst',),
-        ('docs/shared_trees.rst',),
-        ('docs/large.rst',),
-        ('docs/compress.rst', 'docs/abkd.rst'),
-    ],
-)
+@pytest.mark.parametrize('names', TOGETHER, ids='-'.join)
 def test_docs(names: tuple[str, ...]) -> None:
-    assert run({}, *names) > 0
+    assert run({}, *(f'docs/{name}.rst' for name in names)) > 0
 
 
 def test_every_document_with_code_is_run() -> None:
-    tested = {
-        'tour.rst',
-        'training.rst',
-        'evaluate.rst',
-        'how_it_works.rst',
-        'shared_trees.rst',
-        'large.rst',
-        'compress.rst',
-        'abkd.rst',
-    }
     with_code = {
-        path.name
+        path.stem
         for path in (ROOT / 'docs').glob('*.rst')
         if BLOCKS['.rst'].search(path.read_text())
     }
-    assert with_code == tested
+    assert with_code == set(chain.from_iterable(TOGETHER))
+
+
+def test_numbers_of_when_not_are_those_of_the_pages_it_points_to() -> None:
+    text = (ROOT / 'docs' / 'when_not.rst').read_text()
+    pages = {*re.findall(r':doc:`(\w+)`', text), 'how_it_works'}
+    quoted = ' '.join(
+        (ROOT / 'docs' / f'{page}.rst').read_text() for page in pages
+    )
+    known = set(NUMBER.findall(quoted))
+    numbers = NUMBER.findall(text)
+    assert len(numbers) > 20
+    assert {number for number in numbers if number not in known} == set()
 
 
 def test_readme_names_the_examples() -> None:

@@ -1,0 +1,193 @@
+"""Every cell of the table of graphs, tried."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import torch
+from torch_geometric.data import Data, Dataset, HeteroData, InMemoryDataset
+from torch_geometric.nn import GIN
+from torch_geometric.transforms import ToSparseTensor
+from torch_geometric.typing import WITH_TORCH_SPARSE
+
+from pyg_distill.datasets import CoresetDataset, MirageDataset
+from pyg_distill.evaluation import evaluate
+from pyg_distill.loader import TreeSetLoader
+from pyg_distill.transforms import ToComputationTrees
+from tests.cheat_sheet.reading import read_table
+from tests.graphs import random_graph
+
+TABLE = read_table('Graphs')
+
+
+class Stored(InMemoryDataset):
+    def __init__(self, graphs: list[Data], **kwargs: Any) -> None:
+        super().__init__(None, **kwargs)
+        self.data, self.slices = self.collate(graphs)
+
+
+class Folder(Dataset):
+    """Not in memory: graphs are read one at a time."""
+
+    def __init__(self, graphs: list[Data]) -> None:
+        self.graphs = graphs
+        super().__init__(None)
+
+    def len(self) -> int:
+        return len(self.graphs)
+
+    def get(self, idx: int) -> Data:
+        return self.graphs[idx].clone()
+
+
+class Chunks:
+    def __init__(self, graphs: list[Data]) -> None:
+        self.graphs = graphs
+
+    def __iter__(self) -> Any:
+        yield self.graphs[:2]
+        yield self.graphs[2:]
+
+
+def mirage(graphs: Any, **kwargs: Any) -> Data:
+    return MirageDataset(graphs, 2, num_graphs=2, **kwargs)[0]
+
+
+def coreset(graphs: Any, **kwargs: Any) -> Data:
+    return CoresetDataset(graphs, 'herding', num_graphs=2, **kwargs)[0]
+
+
+def transform(graphs: Any, **kwargs: Any) -> Data:
+    return ToComputationTrees(2, **kwargs)(graphs[0])
+
+
+def loader(graphs: Any, **kwargs: Any) -> Data:
+    return next(iter(TreeSetLoader(graphs, 4, num_layers=2, **kwargs)))
+
+
+def evaluation(graphs: Any, **kwargs: Any) -> None:
+    pytest.importorskip('sklearn')
+    options = {'runs': 1, 'steps': 1, 'readouts': ['sum'], 'models': [GIN]}
+    sets = [graphs, graphs, graphs]
+    evaluate(sets[0], test=sets[1], val=sets[2], log=False, **options, **kwargs)
+
+
+TAKE: dict[str, Callable] = {
+    'MirageDataset': mirage,
+    'CoresetDataset': coreset,
+    'ToComputationTrees': transform,
+    'TreeSetLoader': loader,
+    'evaluate': evaluation,
+}
+
+
+def graphs(change: Callable[[Data], Any] | None = None, **kwargs: Any) -> list:
+    out = [random_graph(seed=i, **kwargs) for i in range(4)]
+    for i, data in enumerate(out):
+        data.y = torch.tensor([i % 2])
+        if change is not None:
+            out[i] = change(data) or data
+    return out
+
+
+def weigh(data: Data) -> None:
+    data.edge_weight = torch.ones(data.num_edges)
+
+
+def direct(data: Data) -> None:
+    data.edge_index = data.edge_index[:, data.edge_index[0] < 6]
+
+
+def odd(data: Data) -> None:
+    data.edge_index = torch.tensor([[0, 0, 0], [0, 1, 1]])
+
+
+def cut(data: Data) -> None:
+    data.edge_index = data.edge_index[:, :0]
+
+
+def strip(data: Data) -> None:
+    data.num_nodes, data.x = data.num_nodes, None
+
+
+def encode(data: Data) -> None:
+    data.x = data.x.argmax(dim=1, keepdim=True)
+
+
+def place(data: Data) -> None:
+    data.pos = torch.rand(data.num_nodes, 3)
+
+
+def set_y(value: Any) -> Callable[[Data], None]:
+    def change(data: Data) -> None:
+        data.y = value(data)
+
+    return change
+
+
+def to_hetero(data: Data) -> HeteroData:
+    return data.to_heterogeneous()
+
+
+def dense_adjacency(data: Data) -> Data:
+    return ToSparseTensor(layout=torch.sparse_csr)(data)
+
+
+ROWS: dict[str, Callable[[], Iterable]] = {
+    'Edge features, edge_attr': lambda: graphs(edge_dim=2),
+    'Edge weights, edge_weight': lambda: graphs(weigh),
+    'Directed edges': lambda: graphs(direct),
+    'Self-loops, parallel edges, isolated nodes': lambda: graphs(odd),
+    'Graphs without edges': lambda: graphs(cut),
+    'No node features': lambda: graphs(strip),
+    'Category codes as x': lambda: graphs(encode),
+    'Other attributes of nodes or edges': lambda: graphs(place),
+    'Several labels a graph': lambda: graphs(
+        set_y(lambda data: torch.ones(1, 3))
+    ),
+    'Regression': lambda: graphs(set_y(lambda data: torch.rand(1))),
+    'No y': lambda: graphs(set_y(lambda data: None)),
+    'One y a node': lambda: graphs(
+        set_y(lambda data: torch.zeros(data.num_nodes, dtype=torch.long))
+    ),
+    'adj_t, a torch.sparse tensor': lambda: graphs(dense_adjacency),
+    'adj_t, a SparseTensor': lambda: graphs(ToSparseTensor()),
+    'HeteroData': lambda: graphs(to_hetero),
+    'A transform of the source': lambda: Stored(
+        graphs(), transform=lambda data: data.update({'name': 1})
+    ),
+    'A Dataset that is not in memory': lambda: Folder(graphs()),
+    'An iterable of chunks': lambda: Chunks(graphs()),
+    'A shard a process': graphs,
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    'exclude_keys': {'exclude_keys': ['pos']},
+    'encode': {'encode': torch.Tensor.float},
+}
+KEPT = {
+    'Edge features, edge_attr': 'edge_attr',
+    'Edge weights, edge_weight': 'edge_weight',
+    'Several labels a graph': 'y',
+    'Regression': 'y',
+}
+
+
+def test_rows_and_columns() -> None:
+    assert {row for row, _ in TABLE} == ROWS.keys()
+    assert {column for _, column in TABLE} == TAKE.keys()
+
+
+@pytest.mark.parametrize(('row', 'column'), TABLE)
+def test_cell(row: str, column: str, process_group: None) -> None:
+    if 'SparseTensor' in row and not WITH_TORCH_SPARSE:
+        pytest.skip('needs torch-sparse')
+    take, source, cell = TAKE[column], ROWS[row](), TABLE[row, column]
+    shard = {'distributed': True} if 'shard' in row else {}
+    if cell in ('no', 'exclude_keys', 'encode'):
+        said = r'got |support|cannot|unexpected keyword|not subscriptable'
+        with pytest.raises((TypeError, ValueError), match=said):
+            take(source, **shard)
+    if cell != 'no':
+        out = take(source, **shard, **OPTIONS.get(cell, {}))
+        if row in KEPT and out is not None:
+            assert KEPT[row] in out
