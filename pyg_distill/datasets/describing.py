@@ -26,6 +26,9 @@ def describe(dataset: InMemoryDataset, report: Any) -> str:
         share = report.packed_bytes / report.source_packed_bytes
         size = f'{share:.2%} of the packed bytes'
     options = _changed(cls, report.options)
+    if 'selection' in options:
+        # What it holds, even if nobody asked for it.
+        options['selection'] = report.selection
     return (
         f'{cls.__name__}({number}, from {report.source.num_graphs:,} graphs, '
         f'{size}, {format_options(options)})'

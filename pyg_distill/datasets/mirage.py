@@ -40,20 +40,22 @@ class MirageDataset(InMemoryDataset):
     <https://arxiv.org/abs/2310.09486>`_, ICLR 2024). No model is trained, and
     no label is read but to tell the classes apart.
 
-    What is kept is up to :obj:`selection`. By default, some graphs of each
-    class, as multisets of trees: a vocabulary of a few hundred trees is chosen
-    so that any other tree is near to one of them (as compared by their
-    histograms of labels hop by hop), each rare tree is replaced by the nearest
-    one, and those graphs are kept whose trees are on average those of their
-    class. The paper keeps sets of trees that many graphs of a class hold
-    instead: :meth:`paper`, or :obj:`selection="patterns"`.
+    What is kept is up to :obj:`selection`. By default, the budget is filled
+    in three ways: with graphs of each class whose trees are on average those
+    of their class, compared in two ways, and with the paper's sets of trees
+    that many graphs of a class hold (:meth:`paper`). The one is kept from
+    which most can be learnt: a ridge regression on random features of trees
+    is fitted to each result, in closed form, and tested on the graphs of the
+    source. :obj:`report.selection` and :obj:`report.scores` tell the outcome.
 
-    Each graph of the result is a tree set in the form of
-    :class:`~pyg_distill.transforms.ToComputationTrees`, with, in addition,
-    :obj:`y` (the class, in the shape of the source), :obj:`support` of shape
-    :obj:`[1]` (the number of source graphs that hold the set) and
-    :obj:`weight` of shape :obj:`[1]` (the support, scaled to mean 1; see
-    :obj:`balance`). Pool it with :meth:`~pyg_distill.nn.global_root_pool`:
+    The result are thus whole graphs, or tree sets in the form of
+    :class:`~pyg_distill.transforms.ToComputationTrees`, of which only the
+    roots are pooled. Both have :obj:`y` (the class, in the shape of the
+    source), :obj:`support` of shape :obj:`[1]` (the number of source graphs
+    that hold the set) and :obj:`weight` of shape :obj:`[1]` (the support,
+    scaled to mean 1; see :obj:`balance`).
+    :meth:`~pyg_distill.nn.global_root_pool` pools both, and the graphs of any
+    other data set:
 
     .. code-block:: python
 
@@ -85,16 +87,22 @@ class MirageDataset(InMemoryDataset):
             default is :obj:`0.1`. (default: :obj:`None`)
         selection (str, optional): What to keep:
 
-            - :obj:`"multisets"`, the trees of some graphs, rare ones replaced
-              by the nearest tree of a vocabulary,
+            - :obj:`"auto"`, what a judge likes best of :obj:`"patterns"` and
+              :obj:`"graphs"`, herded in two ways,
             - :obj:`"graphs"`, some graphs as they are, which are ordinary
-              graphs without roots,
+              graphs without roots: those whose mean is near to that of their
+              class (herding), as compared by how many nodes have each tree
+              and by which share of them,
+            - :obj:`"multisets"`, the trees of some graphs, herded, too, after
+              rare trees were replaced by the nearest one of a vocabulary (as
+              compared by their histograms of labels hop by hop),
             - :obj:`"patterns"`, the frequent tree sets of each class, as the
               paper does,
             - :obj:`"lossless"`, all trees of all graphs with their number.
 
-            By default, :obj:`"patterns"` if one of its options is given, else
-            :obj:`"multisets"`. (default: :obj:`None`)
+            By default, :obj:`"patterns"` if one of its options is given,
+            :obj:`"multisets"` if :obj:`num_trees` or :obj:`compact` is, else
+            :obj:`"auto"`. (default: :obj:`None`)
         budget (float or int, optional): The size of the result when packed
             (see :obj:`report.packed_bytes`), as a share of that of the source
             in :obj:`(0, 1]` (a :obj:`float`, for sources in memory) or in
@@ -102,8 +110,8 @@ class MirageDataset(InMemoryDataset):
             the size of the vocabulary, or on the smallest support. By
             default, :obj:`0.1` if nothing else says how much to keep.
             (default: :obj:`None`)
-        num_graphs (int, optional): The number of graphs to keep as
-            :obj:`"multisets"` or :obj:`"graphs"`. (default: :obj:`None`)
+        num_graphs (int, optional): The number of graphs to keep, if not as
+            :obj:`"patterns"`. (default: :obj:`None`)
         num_trees (int, optional): The size of the vocabulary of
             :obj:`"multisets"`. By default, what fits into 15 % of the budget,
             or :obj:`400` without one. (default: :obj:`None`)

@@ -75,8 +75,8 @@ class Judge:
         scale = self._std * row.size(1) ** 0.5
         row, test = (row - mean) / scale, (self._row - mean) / scale
         classes = self._label.unique()
+        # Rows that sum to nothing make a bias needless.
         target = (label[:, None] == classes).double()
-        target = target - share @ target
         weighted = row.t() * weight
         ridge = RIDGE * torch.eye(row.size(1), dtype=row.dtype)
         fitted = torch.linalg.solve(weighted @ row + ridge, weighted @ target)

@@ -68,17 +68,17 @@ def one_hot(x: Tensor) -> Tensor:
     return torch.tensor([float(x[0] == c) for c in (1.0, 2.0, 3.0)])
 
 
-GRAPHS = [
-    path(*labels, y=y)
-    for labels, y in [
-        ((1, 2, 3), 0),
-        ((1, 1), 0),
-        ((2, 1, 1, 3), 0),
-        ((3, 3, 2), 1),
-        ((2, 3), 1),
-        ((3, 2, 3, 1), 1),
-    ]
-]
+def noisy_paths(num_graphs: int) -> list[Data]:
+    generator = torch.Generator().manual_seed(0)
+    out = []
+    for i in range(num_graphs):
+        size = int(torch.randint(2, 6, (1,), generator=generator))
+        labels = torch.randint(1, 4, (size,), generator=generator)
+        out.append(path(*labels.tolist(), y=int(i % 3 == 0)))
+    return out
+
+
+GRAPHS = noisy_paths(24)
 
 
 def expected_score(
@@ -103,21 +103,36 @@ def expected_score(
     kernel = rows @ rows.t() + torch.diag(judging.RIDGE / weight)
     dual = torch.linalg.inv(kernel) @ (target - (share * target).sum())
     score = tests @ rows.t() @ dual
+    # Of equal graphs, neither is ahead.
+    score = score.round(decimals=9)
     wins = [
-        float(score[i] > score[j])
-        for i in range(6)
-        for j in range(6)
+        float(score[i] > score[j]) + 0.5 * float(score[i] == score[j])
+        for i in range(24)
+        for j in range(24)
         if GRAPHS[i].y > GRAPHS[j].y
     ]
     return sum(wins) / len(wins)
 
 
-@pytest.mark.parametrize('index', [[0, 3], [0, 1, 5], [1, 2, 3, 4], [2, 4]])
+@pytest.mark.parametrize(
+    'index', [[0, 3, 1], [0, 1, 5, 6, 7, 8], [1, 2, 3, 4, 6, 9], [*range(24)]]
+)
 def test_judging_is_ridge_regression(index: list[int]) -> None:
-    judge = Judge(GRAPHS, 1, {0: 3, 1: 3}, 'source')
-    graphs = [GRAPHS[i] for i in index]
+    judge = Judge(GRAPHS, 1, {0: 16, 1: 8}, 'source')
+    graphs, support = [], []
+    for i in index:
+        support.append(1 + i * i % 7)
+        graphs.append(GRAPHS[i].clone())
+        graphs[-1].support = torch.tensor([support[-1]])
     label = [int(data.y) for data in graphs]
-    weights = [len(label) / 2 / label.count(c) for c in label]
+    total = [
+        sum(s for s, y in zip(support, label, strict=True) if y == c)
+        for c in (0, 1)
+    ]
+    weights = [
+        len(label) * (2 / 3, 1 / 3)[y] * s / total[y]
+        for s, y in zip(support, label, strict=True)
+    ]
     expected = expected_score(judge, graphs, weights)
     assert judge(graphs) == pytest.approx(expected, abs=5e-4)
 
