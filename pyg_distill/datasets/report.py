@@ -148,10 +148,9 @@ class DistillationReport:
         return '\n'.join(lines)
 
     def _judged(self) -> str:
-        """What was chosen, and how far ahead it is."""
-        best = sorted(self.scores.items(), key=lambda pair: -pair[1])
-        listed = ', '.join(f'{name} {score:.3f}' for name, score in best)
-        return f'kept {self.selection!r} as the best of {listed}'
+        """What was chosen of what."""
+        listed = ', '.join(f'{n} {v:.3f}' for n, v in self.scores.items())
+        return f'kept {self.selection!r}, judged by {listed}'
 
     def __repr__(self) -> str:
         # What a notebook shows; `to_dict` has the numbers.

@@ -24,6 +24,9 @@ from pyg_distill.datasets.selection import Kept
 
 # What is read of the source to judge with.
 MAX_GRAPHS, MAX_NODES = 4096, 200_000
+# By how much one has to be ahead of those before it, since scores are as
+# random as features are.
+MARGIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def keep_best(
 ) -> Choice | None:
     """Fills the room in several ways, and keeps what the judge likes best.
 
+    The first way is kept unless another one is clearly better.
+
     Args:
         shard (Shard): The graphs of this process.
         census (Census, optional): What is known of all, in the first process.
@@ -71,7 +76,7 @@ def keep_best(
     """
     ways: dict[str, Callable[[], Kept | None]] = {
         name: partial(keep_graphs, shard, census, room, processes, rows)
-        for name, rows in (('graphs', BY_BOTH), ('graphs by share', BY_SHARE))
+        for name, rows in (('graphs by share', BY_SHARE), ('graphs', BY_BOTH))
     }
     if options.size.num_graphs is None:
         ways['patterns'] = partial(
@@ -80,8 +85,7 @@ def keep_best(
     stage('reading graphs to judge with')
     judge = _appoint(shard, census, options, processes)
     scores: dict[str, float] = {}
-    best: Choice | None = None
-    errors = []
+    best, highest, errors = None, 0.0, []
     for name, fill in ways.items():
         stage(f'trying {name}')
         try:
@@ -97,9 +101,9 @@ def keep_best(
 
         found = processes.in_first(score, 'judging what is kept')
         if found is not None and kept is not None:
-            if found > max(scores.values(), default=-1.0):
-                best = Choice(kept, name.partition(' ')[0], scores)
             scores[name] = found
+            if best is None or found > highest + MARGIN:
+                best, highest = Choice(kept, name.split()[0], scores), found
     if len(errors) == len(ways):
         raise min(errors, key=lambda error: error.least)
     return best

@@ -2,12 +2,14 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
+from torch_geometric.nn import GCN
 
-from pyg_distill.nn import ABKDLoss, StrideLoss
+from pyg_distill.nn import ABKDLoss, Distiller, LayerRecorder, StrideLoss
 from tests.nn.losses import oracles
 
 BATCH = torch.tensor([0, 0, 1, 1, 1, 2, 2, 2, 2])
@@ -166,6 +168,29 @@ def test_targets_are_as_narrow_as_components():
     assert [tuple(p.size()) for p in loss.parameters()] == [(2, 4, 8)]
     some = target.select(torch.arange(5))
     loss(some, [torch.randn(5, 4), torch.randn(5, 4)])
+
+
+@pytest.mark.parametrize('cache', [True, False])
+def test_in_a_distiller(cache):
+    torch.manual_seed(0)
+    x, edge_index = torch.randn(30, 5), torch.randint(30, (2, 90))
+    teacher, student = GCN(5, 16, 3).eval(), GCN(5, 4, 2, out_channels=16)
+    recorded = []
+    for model in (teacher, student):
+        recorder = LayerRecorder(model, detach=True)
+        model(x, edge_index)
+        recorded.append(recorder.features())
+        recorder.remove()
+
+    make = partial(ABKDLoss, num_components=4)
+    distiller = Distiller.from_example(
+        student, teacher, (x, edge_index), {'abkd': make}, cache=cache
+    )
+    distiller.train()(x, edge_index)
+    out = distiller.loss()
+    assert distiller.losses['abkd'].matchings[0].components.fitted
+    want = distiller.losses['abkd'](*recorded).item()
+    assert out.item() == pytest.approx(want, rel=1e-5)
 
 
 def test_layers_without_any_difference():
