@@ -1,13 +1,13 @@
 r"""Students that learn from labels, logits and layers of a teacher.
 
 For each setting (a data set, a teacher and a student, see kd_settings.py) and
-each row (see kd_methods.py: a layer loss alone, or with logits, `+kd`; and
-kd_forms.py, for nodes), the
-weight of the logits is chosen from 1, 4, 16 and 64 with a layer weight of 1,
-then the layer weight from 0.1, 1 and 10, both by the mean validation result of
-the first seeds; all seeds are then run with what was chosen. The epoch is
-validation's choice, too, and training ends when that has not become better for
-a long time. Layer weights are relative: a loss is divided by its first value.
+each row (a layer loss alone or with logits, `+kd`; see kd_methods.py, and for
+what was tried kd_forms.py and kd_attention.py), the weight of the logits is
+chosen from 1, 4, 16 and 64 with a layer weight of 1, then the layer weight from
+0.1, 1 and 10, both by the mean validation result of the first seeds; all seeds
+are then run with what was chosen. The epoch is validation's choice, too, and
+training ends when that has not become better for a long time. Layer weights are
+relative: a loss is divided by its first value.
 
 Students of all seeds and weights are trained at once; `--check` compares that
 with a plain loop over modules of PyG and losses of this package.
@@ -17,8 +17,11 @@ again, so that the program can be stopped and called again with the same or
 other settings, rows and seeds. `--report` prints the tables of that file:
 mean and deviation over seeds, the paired difference of one row from each
 other, with p-values of a permutation test, corrected (Holm) for the number of
-rows, and mean ranks. Test results are accuracies, on molhiv areas under the
-curve.
+rows, and mean ranks. It counts the first `--seeds` seeds only, leaves out rows
+that lack some of them or of the runs that weights are chosen by, and says
+which; ranks are among rows that all settings have, and the last tests are over
+the seeds of all settings. Test results are accuracies, on molhiv areas under
+the curve.
 """
 
 import argparse
@@ -28,13 +31,16 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from kd_attention import ATTENTION
+from kd_choice import best, first_options, second_options
 from kd_forms import FORMS
 from kd_methods import ABLATIONS, LOSSES, METHODS, rows, split
-from kd_report import choose, report
+from kd_report import report
 from kd_settings import SETTINGS
 
-KD_WEIGHTS = (1.0, 4.0, 16.0, 64.0)
-WEIGHTS = (0.1, 1.0, 10.0)
+# What uses the teacher's classes of nodes.
+OF_NODES = 'classes', 'mixed', 'by_class'
+TRIED = FORMS | ATTENTION
 # So many at once, since what they need grows.
 MAX_RUNS = 40
 
@@ -58,12 +64,14 @@ if args.ablations:
     args.rows = ['kd', 'abkd+kd', *(f'{name}+kd' for name in ABLATIONS | FORMS)]
 for row in args.rows:
     name, _ = split(row)
-    if name is not None and name not in LOSSES | FORMS:
-        known = ', '.join(rows(LOSSES | FORMS))
+    if name is not None and name not in LOSSES | TRIED:
+        known = ', '.join(rows(LOSSES | TRIED))
         parser.error(f"no row '{row}' (there are {known})")
 if not args.report:
     # Slow to import.
-    from kd_engine import GraphTask, LibraryLoss, NodeTask, Run, train
+    from kd_graphs import GraphTask
+    from kd_nodes import NUM_ROWS, NodeTask
+    from kd_train import LibraryLoss, Run, train
 
 torch.set_num_threads(1)
 warnings.filterwarnings('ignore', message='.*Sparse.*')
@@ -91,8 +99,8 @@ def complete(task, setting, row, options, seeds):
     ]
     name, _ = split(row)
     make = None
-    if name in FORMS:
-        make = partial(FORMS[name], task)
+    if name in TRIED:
+        make = partial(TRIED[name], task)
     elif name is not None:
         make = partial(LibraryLoss, LOSSES[name])
     for i in range(0, len(runs), MAX_RUNS):
@@ -106,22 +114,20 @@ def complete(task, setting, row, options, seeds):
 
 
 def run_row(task, setting, row):
-    name, kd = split(row)
-    first = 0.0 if name is None else 1.0
-    options = (
-        [(weight, first) for weight in KD_WEIGHTS] if kd else [(0.0, first)]
-    )
-    tried, choice = {}, options[0]
+    options = first_options(row)
     if len(options) > 1:
-        tried |= complete(task, setting, row, options, args.tune_seeds)
-        choice = choose({row: tried}, row)
-    if name is not None:
-        options = [(choice[0], weight) for weight in WEIGHTS]
-        tried |= complete(task, setting, row, options, args.tune_seeds)
-        choice = choose({row: tried}, row)
+        runs = complete(task, setting, row, options, args.tune_seeds)
+        options = [best(runs, options, args.tune_seeds)]
+    options = second_options(row, options[0])
+    if len(options) > 1:
+        complete(task, setting, row, options, args.tune_seeds)
+        runs = read()[setting][row]
+        options = [best(runs, options, args.tune_seeds)]
+    (choice,) = options
     complete(task, setting, row, [choice], args.seeds)
-    done = read()[setting][row][choice].values()
-    test = torch.tensor([100 * run['test'] for run in done])
+    done = read()[setting][row][choice]
+    test = [100 * done[seed]['test'] for seed in range(args.seeds)]
+    test = torch.tensor(test)
     std, mean = torch.std_mean(test, correction=0)
     print(
         f'{setting:16} {row:16} kd {choice[0]:g}, weight {choice[1]:g}: '
@@ -143,10 +149,9 @@ def load_task(setting):
 if args.report:
     results = read()
     shown = {s: results[s] for s in args.settings or results if s in results}
-    report(shown, args.rows, args.mine)
+    report(shown, args.rows, args.mine, args.seeds, args.tune_seeds)
 elif args.check:
     from kd_check import check
-    from kd_engine import NUM_ROWS
 
     torch.set_default_dtype(torch.double)
     for setting in args.settings or SETTINGS:
@@ -161,6 +166,6 @@ else:
     for setting in args.settings or SETTINGS:
         task = load_task(setting)
         for row in args.rows:
-            if split(row)[0] == 'classes' and isinstance(task, GraphTask):
+            if split(row)[0] in OF_NODES and isinstance(task, GraphTask):
                 continue  # The teacher says nothing of single nodes.
             run_row(task, setting, row)

@@ -2,15 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from kd_engine import (
-    BATCH_SIZE,
-    LibraryLoss,
-    NodeTask,
-    Run,
-    select,
-    train,
-)
+from kd_graphs import BATCH_SIZE
+from kd_nodes import NodeTask, select
 from kd_settings import build, inputs
+from kd_train import LibraryLoss, Run, train
 from torch_geometric import seed_everything
 from torch_geometric.data import Batch
 
@@ -67,7 +62,7 @@ class Plain:
     def learn(self, task_loss, taught, out, target, layers, context):
         value = self.loss(target, layers, **context)
         if self.scale is None:
-            self.scale = 1.0 / float(value)
+            self.scale = 1.0 / float(value.detach())
         total = task_loss + self.run.kd * self.kd(taught, out)
         self.optimizer.zero_grad()
         (total + self.run.weight * self.scale * value).backward()

@@ -3,26 +3,19 @@
 from itertools import product
 
 import torch
+from kd_choice import choose
 
 
-def final(cells, row):
-    """The chosen options of a row, and its runs by seed."""
-    choice = choose(cells, row)
+def final(cells, row, seeds, tune_seeds):
+    """The chosen options of a row and its runs by seed, if it is complete."""
+    runs = cells.get(row, {})
+    choice = choose(runs, row, tune_seeds)
     if choice is None:
-        return None, {}
-    return choice, cells[row][choice]
-
-
-def choose(cells, row):
-    """The options of the best mean validation result, over common seeds."""
-    options = cells.get(row, {})
-    if not options:
         return None
-    seeds = set.intersection(*(set(runs) for runs in options.values()))
-    return max(
-        options,
-        key=lambda o: sum(options[o][s]['val'] for s in seeds),
-    )
+    chosen = runs.get(choice, {})
+    if not all(seed in chosen for seed in range(seeds)):
+        return None
+    return choice, {seed: chosen[seed] for seed in range(seeds)}
 
 
 def p_value(differences):
@@ -48,13 +41,9 @@ def holm(values):
     return out
 
 
-def compare(mine, other):
-    """The mean difference over common seeds, in points, and its p-value."""
-    seeds = sorted(set(mine) & set(other))
-    d = [100 * (mine[s]['test'] - other[s]['test']) for s in seeds]
-    if len(d) < 2:
-        return None
-    return sum(d) / len(d), p_value(d), len(d)
+def differences(mine, other):
+    """By seed, in points."""
+    return [100 * (mine[s]['test'] - other[s]['test']) for s in mine]
 
 
 def line(row, choice, runs, extra=''):
@@ -63,47 +52,69 @@ def line(row, choice, runs, extra=''):
     std = test.std(correction=0)
     kd, weight = choice
     return (
-        f'{row:16} {kd:4g} {weight:6g} {len(test):5} {val.mean():6.1f} '
-        f'{test.mean():6.1f} ± {std:3.1f} {extra}'
+        f'{row:22} {kd:4g} {weight:6g} {val.mean():6.1f} '
+        f'{test.mean():6.1f} ± {std:4.1f} {extra}'
     )
 
 
-def report(results, rows, mine):
+def table(found, mine):
+    """Prints the rows of a setting, and returns what `mine` gains on each."""
+    _, own = found.get(mine, (None, {}))
+    gains = {
+        row: differences(own, runs)
+        for row, (_, runs) in found.items()
+        if len(own) > 1 and row != mine
+    }
+    corrected = holm([p_value(d) for d in gains.values()])
+    corrected = dict(zip(gains, corrected, strict=True))
+    print(f'{"":22} {"kd":>4} {"weight":>6} {"val":>6} {"test":>6}')
+    for row, (choice, runs) in found.items():
+        extra = ''
+        if d := gains.get(row):
+            extra = f'{sum(d) / len(d):+5.1f} (p {corrected[row]:.3f})'
+        print(line(row, choice, runs, extra))
+    return gains
+
+
+def ranks(found, rows):
+    """The rank of each row by its mean, those that are equal in the middle."""
+    means = {}
+    for row in rows:
+        values = [r['test'] for r in found[row][1].values()]
+        means[row] = sum(values) / len(values)
+    out = {}
+    for row, value in means.items():
+        above = sum(v > value for v in means.values())
+        equal = sum(v == value for v in means.values())
+        out[row] = above + (equal + 1) / 2
+    return out
+
+
+def report(results, rows, mine, seeds, tune_seeds):
     """Prints a table a setting, then ranks and tests over all of them."""
-    ranks, gains = {}, {}
+    found, gains = {}, {}
     for setting, cells in results.items():
-        print(f'\n{setting}: test in percent, and {mine} minus the row')
-        print(f'{"":16} {"kd":>4} {"weight":>6} seeds    val   test')
-        found = {row: final(cells, row) for row in rows if row in cells}
-        _, own = found.get(mine, (None, {}))
-        tests = {
-            row: compare(own, runs)
-            for row, (_, runs) in found.items()
-            if row != mine
-        }
-        tests = {row: test for row, test in tests.items() if test}
-        corrected = dict(
-            zip(tests, holm([t[1] for t in tests.values()]), strict=True)
+        every = {row: final(cells, row, seeds, tune_seeds) for row in rows}
+        found[setting] = {row: x for row, x in every.items() if x}
+        print(
+            f'\n{setting}: test in percent of {seeds} seeds, {mine} minus row'
         )
-        means = {}
-        for row, (choice, runs) in found.items():
-            extra = ''
-            if row in tests:
-                extra = f'{tests[row][0]:+5.1f} (p {corrected[row]:.3f})'
-                gains.setdefault(row, {})[setting] = tests[row][0]
-            print(line(row, choice, runs, extra))
-            values = [r['test'] for r in runs.values()]
-            means[row] = sum(values) / len(values)
-        for row, value in means.items():
-            above = sum(v > value for v in means.values())
-            equal = sum(v == value for v in means.values())
-            ranks.setdefault(row, []).append(above + (equal + 1) / 2)
-    print(f'\nMean rank, and the mean of what {mine} gains, over settings')
-    order = sorted(ranks, key=lambda r: sum(ranks[r]) / len(ranks[r]))
-    for row in order:
-        rank = sum(ranks[row]) / len(ranks[row])
-        own = list(gains.get(row, {}).values())
-        text = f'{sum(own) / len(own):+5.1f}' if own else ''
-        if len(own) > 1:
-            text += f' (p {p_value(own):.3f}, not corrected)'
-        print(f'{row:16} {rank:5.2f} of {len(ranks[row])} settings {text}')
+        gains[setting] = table(found[setting], mine)
+        if missing := [row for row, x in every.items() if not x]:
+            print(f'Left out, not complete: {", ".join(missing)}')
+    common = [row for row in rows if all(row in f for f in found.values())]
+    placed = [ranks(f, common) for f in found.values()]
+    mean = {row: sum(r[row] for r in placed) / len(placed) for row in common}
+    pooled = {
+        row: [d for g in gains.values() for d in g[row]]
+        for row in common
+        if all(row in g for g in gains.values())
+    }
+    corrected = holm([p_value(d) for d in pooled.values()])
+    corrected = dict(zip(pooled, corrected, strict=True))
+    print(f'\nMean rank over {len(found)} settings, and what {mine} gains')
+    for row in sorted(common, key=mean.get):
+        text = ''
+        if d := pooled.get(row):
+            text = f'{sum(d) / len(d):+5.1f} (p {corrected[row]:.3f})'
+        print(f'{row:22} {mean[row]:5.2f} {text}')

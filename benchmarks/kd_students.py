@@ -152,3 +152,25 @@ def divergence(taught, out, temperature=2.0):
     log = (out / temperature).log_softmax(dim=0)
     cross = (taught.exp() * (taught - log)).sum(dim=0).mean(dim=0)
     return temperature**2 * cross
+
+
+def by_run(x, num_runs):
+    """A layer [N, R * H] as [R, N, H]."""
+    return x.view(x.size(0), num_runs, -1).transpose(0, 1)
+
+
+def ranges(start, size):
+    """All numbers from each start on, as many as its size."""
+    end = size.cumsum(0)
+    shift = (start - end + size).repeat_interleave(size)
+    return torch.arange(int(size.sum())) + shift
+
+
+def csr(crow, col, size):
+    return torch.sparse_csr_tensor(crow, col, torch.ones(len(col)), size)
+
+
+def gradients(loss, layers, rows):
+    """With respect to some rows of layers, each [R, N, H]."""
+    grads = torch.autograd.grad(loss.sum(), layers, retain_graph=True)
+    return [by_run(x[rows], loss.size(0)) for x in grads]
