@@ -357,6 +357,7 @@ class Figures:
                 train_sets=[name for name in lines if name in known],
                 ax=axes[2],
             )
+            axes[2].legend(loc='lower right', fontsize='small')
         for ax, title in zip(axes, titles, strict=False):
             ax.set_title(title, fontsize='medium')
         return fig
