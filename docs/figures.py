@@ -377,6 +377,7 @@ def save(fig, name, suffix, out):
 if __name__ == '__main__':
     args = parser.parse_args()
     torch.set_num_threads(1)
+    Path(args.out).mkdir(parents=True, exist_ok=True)
     figures = Figures(args)
     for name in args.only:
         for suffix, style in STYLES.items():
