@@ -37,16 +37,16 @@ class MirageDataset(InMemoryDataset):
     :math:`L`-hop computation trees. Few of these trees are frequent, and they
     stand for the data set (Gupta et al., `"Mirage: Model-Agnostic Graph
     Distillation for Graph Classification"
-    <https://arxiv.org/abs/2310.09486>`_, ICLR 2024). No model is trained, and
-    no label is read but to tell the classes apart.
+    <https://arxiv.org/abs/2310.09486>`_, ICLR 2024). No network is trained.
 
     What is kept is up to :obj:`selection`. By default, the budget is filled
     in three ways: with graphs of each class whose trees are on average those
     of their class, compared in two ways, and with the paper's sets of trees
-    that many graphs of a class hold (:meth:`paper`). The one is kept from
-    which most can be learnt: a ridge regression on random features of trees
-    is fitted to each result, in closed form, and tested on the graphs of the
-    source. :obj:`report.selection` and :obj:`report.scores` tell the outcome.
+    that many graphs of a class hold (:meth:`paper`). A judge compares them: a
+    ridge regression on random features of trees is fitted to the labels of
+    each result, in closed form, and tested on graphs of the source. The first
+    is kept unless another one's ROC-AUC is more than 0.03 ahead.
+    :obj:`report.selection` and :obj:`report.scores` tell the outcome.
 
     The result are thus whole graphs, or tree sets in the form of
     :class:`~pyg_distill.transforms.ToComputationTrees`, of which only the

@@ -29,7 +29,6 @@ class Collated:
     Attributes:
         graphs: What they have at nodes and edges.
         attributes: What they have beside, by name.
-        roots: The roots of tree sets and how often each counts.
         head: How the tensors were put together, which is packed as it is.
     """
 

@@ -117,7 +117,10 @@ def fill_with_patterns(
     share = processes.in_first(lambda: census and _highest(census), doing)
     high = processes.share(share, doing)
     if high == 0:
-        raise NoRoom('a class has graphs without nodes only, and so no tree')
+        raise NoRoom(
+            "selection='patterns' needs a tree in a class (got graphs without "
+            "nodes only); leave them out, or pass selection='graphs'"
+        )
     kept, num_bytes = _try(shard, census, high, options, processes, log)
     if num_bytes == float('inf'):
         raise NoRoom(
