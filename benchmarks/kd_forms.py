@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from pyg_distill.nn.losses.attention import fixed_attention
+from pyg_distill.nn.losses.attention import FIXED, fixed_attention
 from pyg_distill.nn.losses.rows import normalize_rows
 
 TEMPERATURE = 2.0
@@ -80,9 +80,12 @@ class Components(Form):
 
     def fit(self, task):
         size = self.num_teachers, self.num_students
-        weights = fixed_attention(self.attention, *size)
+        weights = self.attend(*size)
         self.share = weights / weights.sum(dim=0)
         self.maps = [components(x, self.width) for x in task.layers]
+
+    def attend(self, *size):
+        return fixed_attention(self.attention, *size)
 
     def prepare(self, layers):
         z = self.project(layers)
@@ -114,6 +117,14 @@ class Uniform(Components):
     """All student layers are compared with all teacher layers."""
 
     attention = 'uniform'
+
+
+class Half(Components):
+    """Half of the attention is uniform, and half along the diagonal."""
+
+    def attend(self, *size):
+        parts = [fixed_attention(name, *size) for name in FIXED[:2]]
+        return sum(parts) / 2
 
 
 class Mixed:
@@ -179,6 +190,7 @@ FORMS = {
     'classes': Classes,
     'components': Components,
     'components_uniform': Uniform,
+    'components_half': Half,
     'mixed': Mixed,
     'structure': Structure,
 }

@@ -1,5 +1,8 @@
 """Graphs -> how often each tree occurs in each, as rows to compare."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -16,7 +19,6 @@ _HISTOGRAM = 1 << 16
 def tree_histograms(
     forest: Forest,
     depths: str = 'all',
-    num_features: int | None = None,
     normalize: str = 'none',
 ) -> Tensor:
     r"""Counts how often each distinct tree occurs in each graph.
@@ -34,23 +36,16 @@ def tree_histograms(
             depths :math:`0, \ldots, L`, where trees of different depths are
             different columns, or those of the :obj:`"last"` depth only.
             (default: :obj:`"all"`)
-        num_features (int, optional): If set, columns are hashed to this
-            number, with random signs (Weinberger et al., `"Feature Hashing
-            for Large Scale Multitask Learning"
-            <https://arxiv.org/abs/0902.2206>`_, ICML 2009, Section 2), so that
-            inner products of rows are right on average. A tree then has the
-            same column whatever the graphs, so that rows of different data
-            sets can be compared. (default: :obj:`None`)
-        normalize (str, optional): What to do with counts before they are
-            hashed: :obj:`"none"`, :obj:`"sqrt"` for their square roots,
+        normalize (str, optional): What to do with counts:
+            :obj:`"none"`, :obj:`"sqrt"` for their square roots,
             :obj:`"l2"` to scale rows to length 1, or :obj:`"hellinger"` for
             both in turn, which gives the square roots of shares and leaves
             the number of nodes out. (default: :obj:`"none"`)
 
     Returns:
         torch.Tensor: A coalesced sparse matrix of shape :obj:`[G, D]` (float).
-        Without hashing, its :math:`D` columns are the distinct trees, sorted
-        by depth and key, so that they do not depend on the order of graphs.
+        Its :math:`D` columns are the distinct trees, sorted by depth and key,
+        so that they do not depend on the order of graphs.
 
     Raises:
         ValueError: If an option is none of the above.
@@ -64,38 +59,73 @@ def tree_histograms(
                 f"'{name}' must be one of {', '.join(map(repr, allowed))} "
                 f'(got {option!r})'
             )
-    if num_features is not None and (
-        isinstance(num_features, bool)
-        or not isinstance(num_features, int)
-        or num_features < 1
-    ):
-        raise ValueError(
-            f"'num_features' must be an integer of 1 or more (got "
-            f'{num_features!r}); pass None for one column a tree'
-        )
+    return keyed_histograms(forest, depths, normalize).count
 
+
+@dataclass(frozen=True)
+class KeyedHistograms:
+    """Rows of some graphs, and what their columns stand for.
+
+    Attributes:
+        count: A coalesced sparse matrix of shape :obj:`[G, D]`.
+        key: The key of each column, of shape :obj:`[D, 2]`: the same tree of
+            the same depth has the same in whatever graphs it occurs.
+    """
+
+    count: Tensor
+    key: Tensor
+
+    def cpu(self) -> 'KeyedHistograms':
+        """The same in the memory of the CPU."""
+        return KeyedHistograms(self.count.cpu(), self.key.cpu())
+
+    @classmethod
+    def join(cls, parts: Sequence['KeyedHistograms']) -> 'KeyedHistograms':
+        """Puts rows below each other, equal trees in the same column.
+
+        Args:
+            parts (list): The rows, in their order, of one part or more.
+        """
+        tree = unique_keys(torch.cat([part.key for part in parts]))
+        row, column, first_row, first_column = [], [], 0, 0
+        for part in parts:
+            index = part.count.indices()
+            row.append(index[0] + first_row)
+            column.append(tree.inverse[index[1] + first_column])
+            first_row += part.count.size(0)
+            first_column += part.key.size(0)
+        index = torch.stack([torch.cat(row), torch.cat(column)])
+        value = torch.cat([part.count.values() for part in parts])
+        key = torch.cat([part.key for part in parts])[tree.first]
+        return cls(_sum(index, value, first_row, key.size(0)), key)
+
+
+def keyed_histograms(
+    forest: Forest, depths: str, normalize: str
+) -> KeyedHistograms:
+    """Counts as :meth:`tree_histograms` does, and says of what.
+
+    Args:
+        forest (Forest): The trees of some graphs.
+        depths (str): Which trees to count.
+        normalize (str): What to do with counts.
+    """
     first = 0 if depths == 'all' else forest.num_layers
     column, tree_key, num_trees = [], [], 0
     for depth, key in enumerate(forest.keys[first:], first):
         tree = unique_keys(key)
         column.append(tree.inverse + num_trees)
         num_trees += tree.first.numel()
-        if num_features is not None:
-            tree_key.append(chain(_HISTOGRAM + depth, key[tree.first]))
+        tree_key.append(chain(_HISTOGRAM + depth, key[tree.first]))
 
     num_graphs = forest.graphs.num_graphs
     graph = forest.graphs.graph_of_node().repeat(len(column))
     index = torch.stack([graph, torch.cat(column)])
     one = torch.ones(graph.numel(), device=graph.device)
     count = _sum(index, one, num_graphs, num_trees)
-    index, value = count.indices(), _normalize(count, normalize)
-    if num_features is None:
-        return _sum(index, value, num_graphs, num_trees)
-    # Both halves of a key are scrambled, so that any bits of theirs will do.
-    bucket, sign = torch.cat(tree_key).unbind(1)
-    index = torch.stack([index[0], (bucket % num_features)[index[1]]])
-    value = value * (1 - 2 * (sign & 1))[count.indices()[1]]
-    return _sum(index, value, num_graphs, num_features)
+    value = _normalize(count, normalize)
+    count = _sum(count.indices(), value, num_graphs, num_trees)
+    return KeyedHistograms(count, torch.cat(tree_key))
 
 
 def _sum(index: Tensor, value: Tensor, *size: int) -> Tensor:
@@ -111,7 +141,8 @@ def _normalize(count: Tensor, normalize: str) -> Tensor:
         value = value.sqrt()
     if normalize in ('l2', 'hellinger'):
         graph = count.indices()[0]
-        square = value.new_zeros(count.size(0))
-        square.index_add_(0, graph, value * value)
-        value = value / square.sqrt()[graph]
+        # Summed in double precision, where no order of columns changes rows.
+        square = value.new_zeros(count.size(0), dtype=torch.double)
+        square.index_add_(0, graph, value.double().square())
+        value = value / square.sqrt().to(value.dtype)[graph]
     return value

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch_geometric.data import Data
 
 from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest, Graphs, tree_histograms
+from pyg_distill.trees.histograms import KeyedHistograms, keyed_histograms
 from tests.datasets.sources import random_graphs
 from tests.oracles import trees_of
 
@@ -99,60 +101,44 @@ def test_square_roots_and_lengths() -> None:
     assert torch.allclose(share, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize('normalize', ['none', 'sqrt', 'l2', 'hellinger'])
-def test_hashed_columns_are_signed_sums(normalize: str) -> None:
-    trees = forest(random_graphs(10, num_features=2), 1)
-    exact = tree_histograms(trees, normalize=normalize).to_dense()
-    wide = tree_histograms(trees, 'all', 7 << 40, normalize)
-    # So wide that nothing collides: the same columns but for their signs.
-    used = wide.indices()[1].unique()
-    dense = wide.index_select(1, used).to_dense()
-    assert columns_of(dense.abs()) == columns_of(exact)
-    assert {*dense.sum(0).sign().tolist()} == {-1.0, 1.0}
-
-    narrow = tree_histograms(trees, 'all', 7, normalize).to_dense()
-    expected = torch.zeros(10, 7).index_add_(1, used % 7, dense)
-    assert torch.allclose(narrow, expected, atol=1e-6)
-
-
-def columns_of(matrix: Tensor) -> list[list[float]]:
-    return sorted(matrix.t().tolist())
-
-
-def test_hashing_keeps_inner_products_on_average() -> None:
-    # One class of all trees a seed of the features: many independent hashes.
-    errors = []
-    for shift in range(60):
-        graphs = random_graphs(4, max_nodes=8, num_features=2, seed=3)
-        for data in graphs:
-            data.x = data.x + 10 * shift
-        trees = forest(graphs, 1)
-        exact = tree_histograms(trees).to_dense()
-        found = tree_histograms(trees, num_features=8).to_dense()
-        errors.append(found @ found.t() - exact @ exact.t())
-    error = torch.stack(errors)
-    assert error.abs().max() > 1
-    deviation = error.std(0) / len(errors) ** 0.5
-    assert (error.mean(0).abs() <= 4 * deviation + 1e-6).all()
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(0, 2),
+    st.lists(st.integers(0, 10), max_size=3),
+    st.sampled_from(['none', 'sqrt', 'l2', 'hellinger']),
+)
+def test_parts_are_joined_by_tree(
+    num_layers: int, cuts: list[int], normalize: str
+) -> None:
+    graphs = random_graphs(10, num_features=2, seed=3)
+    whole = keyed_histograms(forest(graphs, num_layers), 'all', normalize)
+    cuts = [0, *sorted(cuts), 10]
+    parts = [
+        keyed_histograms(forest(graphs[i:j], num_layers), 'all', normalize)
+        for i, j in pairwise(cuts)
+        if i < j
+    ]
+    joined = KeyedHistograms.join(parts)
+    assert joined.count.is_coalesced()
+    # Bit by bit, though a part has its columns in an order of its own.
+    for found in (joined, KeyedHistograms.join([joined])):
+        assert by_key(found) == by_key(whole)
 
 
-def test_hashed_columns_do_not_depend_on_other_graphs() -> None:
-    graphs = random_graphs(10)
-    found = tree_histograms(forest(graphs, 2), num_features=16).to_dense()
-    for i in range(10):
-        alone = tree_histograms(forest([graphs[i]], 2), num_features=16)
-        assert alone.to_dense()[0].equal(found[i])
+def by_key(histogram: KeyedHistograms) -> dict[tuple, list[float]]:
+    keys = map(tuple, histogram.key.tolist())
+    column = histogram.count.to_dense().t().tolist()
+    return dict(zip(keys, column, strict=True))
 
 
-def test_equal_trees_of_different_depths_are_hashed_apart() -> None:
+def test_equal_trees_of_different_depths_have_columns_of_their_own() -> None:
     # Without edges, the tree of a node is the same at every depth.
     edge_index = torch.empty(2, 0, dtype=torch.long)
     one = torch.tensor([1])
     graphs = Graphs.from_local(edge_index, one, torch.tensor([0]), x=one)
-    trees = Forest(graphs, 40)
-    found = tree_histograms(trees, num_features=1 << 30)
-    assert found.values().numel() == 41
-    assert {*found.values().tolist()} == {-1.0, 1.0}
+    found = keyed_histograms(Forest(graphs, 40), 'all', 'none')
+    assert found.key.unique(dim=0).size() == (41, 2)
+    assert KeyedHistograms.join([found, found]).count.size() == (2, 41)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +146,6 @@ def test_equal_trees_of_different_depths_are_hashed_apart() -> None:
     [
         ({'depths': 'first'}, "'depths' must be one of 'all', 'last'"),
         ({'normalize': 'l1'}, "'normalize' must be one of 'none', 'sqrt'"),
-        ({'num_features': 0}, "'num_features' must be an integer of 1"),
-        ({'num_features': 2.5}, "'num_features' must be an integer of 1"),
-        ({'num_features': True}, "'num_features' must be an integer of 1"),
     ],
 )
 def test_bad_options(options: dict, message: str) -> None:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from pyg_distill.datasets.coresets.points import open_points
 
+# Of sums in double precision, with something to spare.
+ROUNDING = 1e-13
+
 
 def herding(embedding: Tensor, k: int | None = None) -> Tensor:
     r"""Orders points so that the mean of the first ones is that of all.
@@ -50,10 +53,15 @@ def herding_steps(embedding: Tensor) -> Iterator[int]:
     # The square above, times N k^2, without what is the same for all points:
     # N |x|^2 + 2 N <x, picked> - 2 k <x, all>. For integers it is exact, so
     # that equal points are equally good.
-    picked = num_points * points.square_norm()
+    square = points.square_norm()
+    picked = num_points * square
     pull = 2 * points.dot_sum()
+    largest = float(square.max()) if num_points else 0.0
     for k in range(1, num_points + 1):
-        point = int((picked - k * pull).argmin())
+        far = picked - k * pull
+        # Rounding must not decide which of equally good points is first.
+        near = far.min() + ROUNDING * num_points * k * largest
+        point = int((far <= near).int().argmax())
         yield point
         picked += 2 * num_points * points.dot(point)
         picked[point] = float('inf')

@@ -12,11 +12,8 @@ from pyg_distill.datasets.selecting.fetching import GraphStore, Missing
 from pyg_distill.datasets.selecting.herding import herd_by_class
 from pyg_distill.datasets.selecting.room import Room
 from pyg_distill.datasets.selection import ClassSummary, Kept
-from pyg_distill.trees import tree_histograms
+from pyg_distill.trees.histograms import KeyedHistograms, keyed_histograms
 
-# Columns of hashed histograms, which are sparse: chunks and processes need
-# not agree on numbers for their trees.
-_NUM_COLUMNS = 1 << 18
 # What graphs are compared by, as options of `tree_histograms`: which share of
 # all trees of any depth each tree is, alone or with how many nodes have each
 # of the deepest trees.
@@ -50,20 +47,19 @@ def keep_graphs(
         ValueError: If there is no room for one graph a class.
     """
 
-    def describe() -> tuple[list[Tensor], Tensor] | None:
+    def describe() -> tuple[list[KeyedHistograms], Tensor] | None:
         found, labels = [], []
         for part in shard.parts('Comparing graphs'):
             found.append(
                 [
-                    tree_histograms(part.forest, depths, _NUM_COLUMNS, how)
+                    keyed_histograms(part.forest, depths, how).cpu()
                     for depths, how in rows
                 ]
             )
             labels.append(part.source.label.cpu())
         if not found:
             return None
-        joined = [torch.cat(parts).cpu() for parts in zip(*found, strict=True)]
-        return joined, torch.cat(labels)
+        return _below(found), torch.cat(labels)
 
     by_rank = processes.gather(describe, 'comparing graphs')
     described = [found for found in by_rank if found is not None]
@@ -72,8 +68,8 @@ def keep_graphs(
     orders: ClassOrders | None = None
     label = torch.empty(0, dtype=torch.long)
     if described:
-        kinds = zip(*(found for found, _ in described), strict=True)
-        histogram = _join([torch.cat(parts).coalesce() for parts in kinds])
+        kinds = _below([found for found, _ in described])
+        histogram = _beside([kind.count for kind in kinds])
         label = torch.cat([labels for _, labels in described])
         orders = ClassOrders(herd_by_class(histogram, label))
     fetched = [0]
@@ -97,7 +93,12 @@ def keep_graphs(
     return graphs, _summarise(label[chosen], graphs, census)
 
 
-def _join(rows: list[Tensor]) -> Tensor:
+def _below(parts: list[list[KeyedHistograms]]) -> list[KeyedHistograms]:
+    """Puts the rows of parts below each other, kind by kind."""
+    return [KeyedHistograms.join(kind) for kind in zip(*parts, strict=True)]
+
+
+def _beside(rows: list[Tensor]) -> Tensor:
     """Puts kinds of rows side by side, all of the same length on average."""
     if len(rows) == 1:
         return rows[0]

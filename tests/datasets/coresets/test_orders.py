@@ -64,6 +64,18 @@ def test_each_herded_point_is_the_best_of_reals() -> None:
         assert distance[order[k]] <= distance.min() + 1e-9
 
 
+def test_rounding_does_not_break_ties_of_herding() -> None:
+    # All rows have the same entries, so that the first ones are equally good.
+    row = torch.rand(90).sqrt()
+    points = torch.stack([row.roll(i) for i in range(90)])
+    order = herding(points)
+    assert order[0] == 0
+    for _ in range(3):
+        columns = torch.randperm(90)
+        assert herding(points[:, columns]).equal(order)
+        assert herding(points[:, columns].to_sparse()).equal(order)
+
+
 def test_each_center_is_the_farthest_of_reals() -> None:
     points = torch.randn(40, 6, dtype=torch.double) + 100
     order = k_center(points)

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+import torch
 
-from pyg_distill.datasets import MirageDataset, ToyMolecules
+from pyg_distill.datasets import CoresetDataset, MirageDataset, ToyMolecules
 from pyg_distill.datasets.selecting import by_judgement
 from pyg_distill.datasets.selecting.by_graph import (
     BY_BOTH,
@@ -54,6 +55,19 @@ def test_what_judges_best_is_kept(
     assert kept.report.selection == best.split()[0]
     assert kept.report.packed_bytes <= budget
     assert f'kept {best.split()[0]!r}' in str(kept.report)
+
+
+def test_the_first_is_the_herding_coreset(
+    monkeypatch: pytest.MonkeyPatch, real_dataset: Callable
+) -> None:
+    keep_by(monkeypatch, BY_SHARE)
+    for source in (TOY, real_dataset('MUTAG')):
+        kept = MirageDataset(source, 2, selection='graphs', budget=0.1)
+        herded = CoresetDataset(source, 'herding', budget=0.1, num_layers=2)
+        assert len(kept) == len(herded)
+        for data, expected in zip(kept, herded, strict=True):
+            assert torch.equal(data.x, expected.x)
+            assert data.num_edges == expected.num_edges
 
 
 @pytest.mark.parametrize(
