@@ -25,25 +25,32 @@ def plain_budget(budget: Any) -> int | float | None:
     Args:
         budget (int or float, optional): What was given.
     """
-    hint = 'an int is bytes, 0.02 is 2% of the bytes of the source'
     if budget is None:
         return None
-    if isinstance(budget, bool) or not isinstance(budget, Real):
+    hint = 'an int is bytes, 0.02 is 2% of the bytes of the source'
+    return count_or_share('budget', budget, 'a number of bytes', hint)
+
+
+def count_or_share(
+    name: str, value: Any, counts: str, hint: str
+) -> int | float:
+    """A count of one or more, or a share, as a plain number.
+
+    Args:
+        name (str): The name of the option.
+        value: What was given.
+        counts (str): What a count is.
+        hint (str): What to try.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
-            f"'budget' must be a number of bytes (an int) or a share (a "
-            f'float) (got {budget!r}); {hint}'
+            f"'{name}' must be {counts} (an int) or a share (a float) (got "
+            f'{value!r}); {hint}'
         )
-    if isinstance(budget, Integral):
-        if budget < 1:
-            raise ValueError(
-                f"'budget' must be 1 byte or more or a share in (0, 1] (got "
-                f'{budget}); {hint}'
-            )
-        return int(budget)
-    share = float(budget)
-    if not 0 < share <= 1:
+    plain = int(value) if isinstance(value, Integral) else float(value)
+    if not (plain >= 1 if isinstance(plain, int) else 0 < plain <= 1):
         raise ValueError(
-            f"'budget' must be a share in (0, 1] or a number of bytes (got "
-            f'{share}); {hint}'
+            f"'{name}' must be {counts} (an int) of 1 or more, or a share (a "
+            f'float) in (0, 1] (got {plain}); {hint}'
         )
-    return share
+    return plain

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
-from pyg_distill.datasets.option_checks import one_of, plain_budget
+from pyg_distill.datasets.option_checks import (
+    count_or_share,
+    one_of,
+    plain_budget,
+)
 from pyg_distill.transforms.levels import check_exclude_keys
 from pyg_distill.transforms.to_computation_trees import check_num_layers
 
@@ -194,22 +198,4 @@ def _plain(min_support: Any) -> Any:
 
 def _plain_support(value: Any) -> int | float:
     hint = '1 is one graph, 1.0 is all graphs of a class'
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
-            f"'min_support' must be a share (a float) or a count (an int) "
-            f'(got {value!r}); {hint}'
-        )
-    if isinstance(value, Integral):
-        if value < 1:
-            raise ValueError(
-                f"'min_support' must be a count of 1 or more or a share in "
-                f'(0, 1] (got {value}); {hint}'
-            )
-        return int(value)
-    share = float(value)
-    if not 0 < share <= 1:
-        raise ValueError(
-            f"'min_support' must be a share in (0, 1] or a count (got "
-            f'{share}); {hint}'
-        )
-    return share
+    return count_or_share('min_support', value, 'a count', hint)
