@@ -127,6 +127,21 @@ class Half(Components):
         return sum(parts) / 2
 
 
+class Turned(Uniform):
+    """The components of all layers are turned towards those of the last.
+
+    Which loses nothing of a layer, but its map is shared by all layers, and
+    the mean of components that only share their number says little.
+    """
+
+    def fit(self, task):
+        super().fit(task)
+        rows = self.project(task.layers)
+        for i in range(self.num_teachers - 1):
+            left, _, right = torch.linalg.svd(rows[i].t() @ rows[-1])
+            self.maps[i] = self.maps[i] @ left @ right
+
+
 class Mixed:
     """The mean of other forms, each of which starts at 1."""
 
@@ -191,6 +206,7 @@ FORMS = {
     'components': Components,
     'components_uniform': Uniform,
     'components_half': Half,
+    'components_turned': Turned,
     'mixed': Mixed,
     'structure': Structure,
 }

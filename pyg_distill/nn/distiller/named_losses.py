@@ -17,8 +17,13 @@ DEFAULT_WEIGHTS = {'abkd': 1.0, 'kd': 4.0}
 
 
 def default_losses() -> dict[str, Any]:
-    """What is trained with if nothing else is asked for."""
-    return {'abkd': ABKDLoss, 'kd': KDLoss()}
+    """What is trained with if nothing else is asked for.
+
+    Beside logits, no loss of this package is ahead of attention to all pairs
+    alike.
+    """
+    layers = partial(ABKDLoss, attention='uniform')
+    return {'abkd': layers, 'kd': KDLoss()}
 
 
 def name_losses(losses: Any) -> dict[str, Any]:

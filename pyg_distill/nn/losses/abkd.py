@@ -68,7 +68,9 @@ class ABKDLoss(PairwiseLoss):
             Learning moves the attention to the pairs that are easiest to
             match, not to those that help most. It costs a pass over all pairs
             in every step, whereas any other choice is folded into one target
-            for each student layer. (default: :obj:`"diagonal"`)
+            for each student layer. Beside logits, :obj:`"uniform"` was the
+            best choice, which is why :meth:`Distiller.from_example` takes it.
+            (default: :obj:`"diagonal"`)
         granularity (str, optional): What is compared: every node
             (:obj:`"node"`), means of :obj:`num_groups` groups of nodes
             (:obj:`"group"`), means of each graph in :obj:`batch`
@@ -106,12 +108,6 @@ class ABKDLoss(PairwiseLoss):
             that over all nodes, apart from the mean row that is subtracted:
             of projected layers, it is that of the drawn nodes. By default,
             all nodes are compared. (default: :obj:`None`)
-        num_components (int, optional): Compares the student with so many of
-            the first principal components of each teacher layer, rather than
-            with all of its channels. They are found from the first layers
-            that are seen. Targets are smaller then, and one for each student
-            layer is enough, however wide the teacher's layers are. Needs
-            :obj:`projection="student"`. (default: :obj:`None`)
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or
@@ -141,7 +137,6 @@ class ABKDLoss(PairwiseLoss):
         hidden_channels: int = 64,
         num_groups: int = 512,
         max_nodes: int | None = None,
-        num_components: int | None = None,
     ) -> None:
         super().__init__()
         check_choice('granularity', granularity, GRANULARITIES)
@@ -173,14 +168,6 @@ class ABKDLoss(PairwiseLoss):
                     "'max_nodes' must be 2 or more to centre (got 1); pass "
                     'more nodes, or center=False'
                 )
-        if num_components is not None:
-            check_count('num_components', num_components)
-            if projection != 'student':
-                raise ValueError(
-                    f"'num_components' chooses what student layers are mapped "
-                    f'to (got projection={projection!r}); pass '
-                    f"projection='student'"
-                )
         if subspace and projection != 'both':
             raise ValueError(
                 f"'subspace' maps two projected sides (got projection="
@@ -198,7 +185,6 @@ class ABKDLoss(PairwiseLoss):
         self.hidden_channels = hidden_channels
         self.num_groups = num_groups
         self.max_nodes = max_nodes
-        self.num_components = num_components
 
         teacher = split_channels('teacher_channels', teacher_channels)
         student = split_channels('student_channels', student_channels)
@@ -295,8 +281,6 @@ class ABKDLoss(PairwiseLoss):
             names += ['num_groups']
         if self.max_nodes is not None:
             names += ['max_nodes']
-        if self.num_components is not None:
-            names += ['num_components']
         options = [f'{name}={getattr(self, name)!r}' for name in names]
         num_teacher, num_student = self.num_layers
         return ', '.join([f'{num_teacher} -> {num_student} layers', *options])
@@ -325,6 +309,5 @@ class ABKDLoss(PairwiseLoss):
             'hidden_channels',
             'num_groups',
             'max_nodes',
-            'num_components',
         )
         return {name: getattr(self, name) for name in names}

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from pyg_distill.nn.losses.attention import LearnedAttention
 from pyg_distill.nn.losses.checks import check_batch, check_layers, check_rows
-from pyg_distill.nn.losses.components import PrincipalComponents
 from pyg_distill.nn.losses.folded import fold as fold_layers
 from pyg_distill.nn.losses.folded import folded_distance
 from pyg_distill.nn.losses.groups import group_layers
@@ -43,7 +42,6 @@ class LayerMatching(torch.nn.Module):
         hidden_channels: int,
         num_groups: int,
         max_nodes: int | None,
-        num_components: int | None,
     ) -> None:
         super().__init__()
         self.teacher_channels = list(teacher_channels)
@@ -55,21 +53,13 @@ class LayerMatching(torch.nn.Module):
         self.num_groups = num_groups
         self.max_nodes = max_nodes
 
-        self.components = None
-        widths = self.teacher_channels
-        if num_components is not None:
-            self.components = PrincipalComponents(
-                teacher_channels, num_components, center, normalize
-            )
-            widths = self.components.channels
-        self.widths = widths
         self.teacher_projection = None
         if projection == 'both':
             self.teacher_projection = LayerProjection(
                 teacher_channels, hidden_channels
             )
         self.groups = group_layers(
-            widths,
+            teacher_channels,
             len(student_channels),
             # Only a map that is attended to can be learned.
             attention if isinstance(attention, Tensor) else None,
@@ -78,7 +68,7 @@ class LayerMatching(torch.nn.Module):
         self.student_projections = torch.nn.ModuleList()
         if projection is not None:
             for member, column in self.groups:
-                width = widths[member[0]]
+                width = teacher_channels[member[0]]
                 if projection == 'both':
                     width = hidden_channels
                 channels = [student_channels[j] for j in column]
@@ -159,11 +149,6 @@ class LayerMatching(torch.nn.Module):
         if self.learned is not None:
             means = [self._wide(x).mean(dim=0, keepdim=True) for x in teacher]
         rows = self._pool(teacher, batch, size)
-        if self.components is not None:
-            if not self.components.fitted:
-                # Of nodes, of which there are more than groups or graphs.
-                self.components.fit([self._wide(x) for x in teacher])
-            rows = self.components(rows)
         if self.teacher_projection is not None:
             # Layers of unequal width are stacked once they are projected.
             return TeacherTarget([x.unsqueeze(0) for x in rows], means)
@@ -313,9 +298,9 @@ class LayerMatching(torch.nn.Module):
                 "'teacher' must be a target of this loss (got one for another "
                 'attention or projection); call its own prepare()'
             )
-        widths = [self.widths[i[0]] for i, _ in self.groups]
+        widths = [self.teacher_channels[i[0]] for i, _ in self.groups]
         if untouched:
-            widths = self.widths
+            widths = self.teacher_channels
         got = [x.size(-1) for x in target.layers]
         if got != widths:
             raise ValueError(

@@ -25,6 +25,8 @@ def test_widths():
     assert matching.student_channels == [8, 5]
     assert distiller.weights == {'abkd': 1.0, 'kd': 4.0}
     assert distiller.losses['kd'].temperature == 2.0
+    widths = matching.teacher_channels, matching.student_channels
+    assert str(distiller.losses['abkd']) == str(ABKDLoss(*widths, 'uniform'))
 
 
 def test_weights_beside_the_defaults():

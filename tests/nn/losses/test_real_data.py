@@ -77,21 +77,3 @@ def test_a_step_lowers_each_loss(features):
             for x, grad in zip(student, grads, strict=True)
         ]
         assert loss(teacher, moved) < before
-
-
-def test_components(features):
-    """Those of whole layers are taken to what the full width says of rows."""
-    teacher, student = features
-    loss = ABKDLoss([32] * 4, [8] * 2, 'uniform', num_components=5)
-    target = loss.prepare(teacher)
-    assert target.layers[0].size() == (2, len(teacher[0]), 5)
-    assert torch.equal(loss(target, student), loss(teacher, student))
-    for i, x in enumerate(teacher):
-        x = x - x.mean(dim=0)
-        x = x / (x.square().sum(dim=1, keepdim=True) + 1e-12).sqrt()
-        # The largest singular values, by another way than eigenvectors.
-        want = torch.linalg.svdvals(x.double())[:5].square().sum()
-        found = loss.matchings[0].components.get_buffer(f'map{i}').double()
-        assert_close(
-            (x.double() @ found).square().sum(), want, rtol=1e-4, atol=0
-        )
