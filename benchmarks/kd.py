@@ -55,13 +55,18 @@ parser.add_argument('--rows', nargs='+', default=rows(METHODS))
 parser.add_argument('--seeds', type=int, default=10)
 parser.add_argument('--tune_seeds', type=int, default=3)
 parser.add_argument('--epochs', type=int, help='fewer, to try it out')
-parser.add_argument('--mine', default='abkd+kd', help='the row to compare')
+parser.add_argument('--mine', default='uniform+kd', help='the row to compare')
 parser.add_argument('--ablations', action='store_true')
 parser.add_argument('--report', action='store_true')
 parser.add_argument('--check', action='store_true')
 args = parser.parse_args()
 if args.ablations:
-    args.rows = ['kd', 'abkd+kd', *(f'{name}+kd' for name in ABLATIONS | FORMS)]
+    args.rows = [
+        'kd',
+        'uniform+kd',
+        'abkd+kd',
+        *(f'{name}+kd' for name in ABLATIONS | FORMS),
+    ]
 for row in args.rows:
     name, _ = split(row)
     if name is not None and name not in LOSSES | TRIED:

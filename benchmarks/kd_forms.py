@@ -70,11 +70,7 @@ class Classes(Form):
 
 
 class Components(Form):
-    """ABKDLoss, with the first principal components of teacher layers.
-
-    Up to rounding that of the package with `num_components=16`, but faster for
-    many runs.
-    """
+    """ABKDLoss, with the first principal components of teacher layers."""
 
     width, attention = 16, 'diagonal'
 

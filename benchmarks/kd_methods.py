@@ -34,9 +34,10 @@ METHODS = {
     'abkd_paper': ABKDLoss.paper,
     'stride': StrideLoss,
     'abkd': ABKDLoss,
+    # What Distiller.from_example takes beside logits.
+    'uniform': partial(ABKDLoss, attention='uniform'),
 }
 ABLATIONS = {
-    'uniform': partial(ABKDLoss, attention='uniform'),
     'last': partial(ABKDLoss, attention='last'),
     'random': random_attention,
     'learned': partial(ABKDLoss, attention='learned'),
