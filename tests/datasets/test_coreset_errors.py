@@ -19,6 +19,7 @@ from tests.datasets.sources import path, random_graphs
         ),
         ({'method': 'full', 'budget': 0.5}, ValueError, 'keeps all graphs'),
         ({'budget': 0}, ValueError, 'an int. of 1 or more, or a share'),
+        ({'budget': 0.0}, ValueError, r'in \(0, 1\] \(got 0.0\)'),
         ({'budget': 1.5}, ValueError, r'float\) in \(0, 1\] \(got 1.5\)'),
         ({'budget': float('nan')}, ValueError, r'in \(0, 1\] \(got nan\)'),
         ({'budget': True}, TypeError, r'an int is bytes, 0.02 is 2%'),
