@@ -133,8 +133,8 @@ class Recipe:
 
 
 # A learning rate of 0.005 instead of 0.001 is where the validation ROC-AUC on
-# the full split was larger, as `python benchmarks/recipes.py` prints it (DD and
-# ogbg-molhiv have not been searched); mini-batches of DD are small since its
+# the full split was larger, as `python benchmarks/recipes.py` prints it. That
+# of ogbg-molhiv has not been searched. Mini-batches of DD are small since its
 # graphs are large.
 _RECIPES = {
     recipe.name: recipe
