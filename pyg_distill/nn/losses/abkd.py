@@ -68,8 +68,9 @@ class ABKDLoss(PairwiseLoss):
             Learning moves the attention to the pairs that are easiest to
             match, not to those that help most. It costs a pass over all pairs
             in every step, whereas any other choice is folded into one target
-            for each student layer. Beside logits, :obj:`"uniform"` was the
-            best choice, which is why :meth:`Distiller.from_example` takes it.
+            for each student layer. Beside logits, :obj:`"uniform"` was
+            better on average, which is why :meth:`Distiller.from_example`
+            takes it.
             (default: :obj:`"diagonal"`)
         granularity (str, optional): What is compared: every node
             (:obj:`"node"`), means of :obj:`num_groups` groups of nodes
