@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_distill.datasets.coresets.by_class import order_by_class
 from pyg_distill.datasets.coresets.herding import herding_steps
 from pyg_distill.datasets.coresets.k_center import k_center_steps
 from pyg_distill.datasets.coresets.options import BY_EMBEDDING, CoresetOptions
@@ -106,22 +107,14 @@ def _orders(
     source: Source, given: Any, options: CoresetOptions
 ) -> dict[int, Iterator[int]]:
     label = source.label.cpu()
-    members = {
-        c: (label == c).nonzero().view(-1) for c in label.unique().tolist()
-    }
-    if options.method not in BY_EMBEDDING:
-        order = random_order(label.numel(), options.seed)
-        return {c: iter(order[label[order] == c].tolist()) for c in members}
-    embedding = _embed(source, given, options)
-    steps = _STEPS[options.method]
+    if options.method in BY_EMBEDDING:
+        embedding = _embed(source, given, options)
+        return order_by_class(_STEPS[options.method], embedding, label)
+    order = random_order(label.numel(), options.seed)
     return {
-        c: _numbered(steps(embedding.index_select(0, index)), index.tolist())
-        for c, index in members.items()
+        c: iter(order[label[order] == c].tolist())
+        for c in label.unique().tolist()
     }
-
-
-def _numbered(steps: Iterator[int], number: list[int]) -> Iterator[int]:
-    return (number[step] for step in steps)
 
 
 def _embed(source: Source, given: Any, options: CoresetOptions) -> Tensor:

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_distill.datasets.coresets.by_class import order_by_class
+from pyg_distill.datasets.coresets.herding import herding_steps
 from pyg_distill.datasets.coresets.proportions import ClassOrders
 from pyg_distill.datasets.counting.census import Census
 from pyg_distill.datasets.counting.processes import Processes
 from pyg_distill.datasets.counting.shard import Shard
 from pyg_distill.datasets.selecting.fetching import GraphStore, Missing
-from pyg_distill.datasets.selecting.herding import herd_by_class
 from pyg_distill.datasets.selecting.room import Room
 from pyg_distill.datasets.selection import ClassSummary, Kept
 from pyg_distill.trees.histograms import KeyedHistograms, keyed_histograms
@@ -71,7 +72,7 @@ def keep_graphs(
         kinds = _below([found for found, _ in described])
         histogram = _beside([kind.count for kind in kinds])
         label = torch.cat([labels for _, labels in described])
-        orders = ClassOrders(herd_by_class(histogram, label))
+        orders = ClassOrders(order_by_class(herding_steps, histogram, label))
     fetched = [0]
 
     def plan() -> tuple[Tensor, list[Data]]:

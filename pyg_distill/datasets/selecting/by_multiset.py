@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
+from pyg_distill.datasets.coresets.by_class import order_by_class
+from pyg_distill.datasets.coresets.herding import herding_steps
 from pyg_distill.datasets.coresets.proportions import ClassOrders
 from pyg_distill.datasets.counting.census import Census
 from pyg_distill.datasets.counting.frequent_trees import (
@@ -15,7 +17,6 @@ from pyg_distill.datasets.materialising import add_weights
 from pyg_distill.datasets.options import MirageOptions
 from pyg_distill.datasets.packing.column import packed_bytes
 from pyg_distill.datasets.packing.packed import pack
-from pyg_distill.datasets.selecting.herding import herd_by_class
 from pyg_distill.datasets.selecting.multisets import (
     MultisetBuilder,
     Multisets,
@@ -130,7 +131,7 @@ def _herd(
     options: MirageOptions,
 ) -> Kept:
     histogram = graphs.histogram(builder.root.numel())
-    orders = ClassOrders(herd_by_class(histogram, graphs.label))
+    orders = ClassOrders(order_by_class(herding_steps, histogram, graphs.label))
     sizes, balance, extra = census.sizes(), options.balance, 0
 
     def build(index: Tensor) -> list[Data]:
