@@ -3,13 +3,16 @@
 from collections.abc import Collection as Names
 from typing import Any
 
-import torch
 from torch.utils.data import ConcatDataset, Subset
 from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.data.collate import collate
 
 from pyg_distill.datasets import MirageDataset
-from pyg_distill.datasets.reading.collection import Collection, as_slice
+from pyg_distill.datasets.reading.collection import (
+    Collection,
+    as_slice,
+    own_tensors,
+)
 
 _GETTERS = (InMemoryDataset.__getitem__, MirageDataset.__getitem__)
 
@@ -33,20 +36,9 @@ def open_source(source: Any, exclude_keys: list[str], owner: str) -> Collection:
     """
     _check_source(source, owner)
     source = as_slice(source)
-    if (
-        isinstance(source, InMemoryDataset)
-        and type(source).get is InMemoryDataset.get
-        and type(source).__getitem__ in _GETTERS
-        and type(source._data) is Data
-        and source.slices is not None
-        and ('x' in source.slices or hasattr(source._data, '_num_nodes'))
-    ):
-        indices = source._indices
-        selected = None if indices is None else torch.tensor(list(indices))
-        return Collection(
-            source._data, source.slices, selected, list(source.slices)
-        )
-
+    own = own_tensors(source, _GETTERS)
+    if own is not None:
+        return own
     graphs = [_open(source[i], exclude_keys, owner) for i in range(len(source))]
     names = {*graphs[0].keys()}
     for i, data in enumerate(graphs):

@@ -1,7 +1,7 @@
 """Any collection of graphs -> collated tensors and the rows to read."""
 
+from collections.abc import Callable, Sequence
 from collections.abc import Collection as Names
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,47 @@ def as_slice(source: Any) -> Any:
     return whole.index_select(list(source.indices))
 
 
+def own_tensors(
+    source: Any,
+    getters: tuple[Callable, ...] = (InMemoryDataset.__getitem__,),
+) -> Collection | None:
+    """Opens a data set without reading a graph, where that is the same.
+
+    Args:
+        source (Any): What may be a data set, or a slice of one.
+        getters (tuple, optional): Ways to read a graph that do nothing but
+            cut it out. (default: that of
+            :class:`~torch_geometric.data.InMemoryDataset`)
+
+    Returns:
+        Collection: Its tensors, or :obj:`None` if it is no
+        :class:`~torch_geometric.data.InMemoryDataset`, has a
+        :obj:`transform`, reads graphs in a way of its own or holds others than
+        plain tensors.
+    """
+    if not (
+        isinstance(source, InMemoryDataset)
+        and source.transform is None
+        and type(source).get is InMemoryDataset.get
+        and type(source).__getitem__ in getters
+        and type(source._data) is Data
+        and source.slices is not None
+        and 'edge_index' in source.slices
+        and all(
+            isinstance(source._data[key], Tensor)
+            for key in ('edge_index', *IDENTITY)
+            if key in source.slices
+        )
+        and ('x' in source.slices or hasattr(source._data, '_num_nodes'))
+    ):
+        return None
+    indices = source._indices
+    selected = None if indices is None else torch.tensor(list(indices))
+    return Collection(
+        source._data, source.slices, selected, list(source.slices)
+    )
+
+
 def collect(
     source: Any, exclude_keys: Names[str], owner: str, log: bool
 ) -> Collection:
@@ -106,31 +147,10 @@ def collect(
         ValueError: If its graphs have different attributes, or its
             :obj:`transform` is random.
     """
-    if _is_collated(source):
-        indices = source._indices
-        selected = None if indices is None else torch.tensor(list(indices))
-        names = list(source.slices)
-        return Collection(source._data, source.slices, selected, names)
+    own = own_tensors(source)
+    if own is not None and 'root_index' not in own.slices:
+        return own
     return _collate(_read(source, owner, log), exclude_keys, owner)
-
-
-def _is_collated(source: Any) -> bool:
-    return (
-        isinstance(source, InMemoryDataset)
-        and source.transform is None
-        and type(source).get is InMemoryDataset.get
-        and type(source).__getitem__ is InMemoryDataset.__getitem__
-        and type(source._data) is Data
-        and source.slices is not None
-        and 'edge_index' in source.slices
-        and all(
-            isinstance(source._data[key], Tensor)
-            for key in ('edge_index', *IDENTITY)
-            if key in source.slices
-        )
-        and 'root_index' not in source.slices
-        and ('x' in source.slices or hasattr(source._data, '_num_nodes'))
-    )
 
 
 def _read(source: Sequence[Any], owner: str, log: bool) -> list[Data]:

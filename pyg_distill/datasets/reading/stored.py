@@ -2,13 +2,15 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.data.collate import collate
 
 from pyg_distill.datasets.mirage import MirageDataset
-from pyg_distill.datasets.reading.collection import Collection, as_slice
+from pyg_distill.datasets.reading.collection import (
+    Collection,
+    as_slice,
+    own_tensors,
+)
 from pyg_distill.transforms.opening import open_graph
 
 _GETTERS = (InMemoryDataset.__getitem__, MirageDataset.__getitem__)
@@ -44,11 +46,9 @@ def read_stored(source: Any, owner: str) -> Collection:
             f'split'
         )
     source = as_slice(source)
-    if _is_collated(source):
-        indices = source._indices
-        selected = None if indices is None else torch.tensor(list(indices))
-        names = list(source.slices)
-        return Collection(source._data, source.slices, selected, names)
+    own = own_tensors(source, _GETTERS)
+    if own is not None:
+        return own
     graphs = [_open(source[i], owner) for i in range(len(source))]
     names = sorted(graphs[0].keys())
     for i, data in enumerate(graphs):
@@ -61,19 +61,6 @@ def read_stored(source: Any, owner: str) -> Collection:
             )
     data, slices, _ = collate(Data, graphs, increment=False, add_batch=False)
     return Collection(data, slices, None, names)
-
-
-def _is_collated(source: Any) -> bool:
-    return (
-        isinstance(source, InMemoryDataset)
-        and source.transform is None
-        and type(source).get is InMemoryDataset.get
-        and type(source).__getitem__ in _GETTERS
-        and type(source._data) is Data
-        and source.slices is not None
-        and isinstance(source._data.get('edge_index'), Tensor)
-        and ('x' in source.slices or hasattr(source._data, '_num_nodes'))
-    )
 
 
 def _open(data: Any, owner: str) -> Data:
