@@ -55,7 +55,7 @@ parser.add_argument('--rows', nargs='+', default=rows(METHODS))
 parser.add_argument('--seeds', type=int, default=10)
 parser.add_argument('--tune_seeds', type=int, default=3)
 parser.add_argument('--epochs', type=int, help='fewer, to try it out')
-parser.add_argument('--mine', default='uniform+kd', help='the row to compare')
+parser.add_argument('--mine', default='abkd+kd', help='the row to compare')
 parser.add_argument('--ablations', action='store_true')
 parser.add_argument('--report', action='store_true')
 parser.add_argument('--check', action='store_true')
@@ -63,7 +63,6 @@ args = parser.parse_args()
 if args.ablations:
     args.rows = [
         'kd',
-        'uniform+kd',
         'abkd+kd',
         *(f'{name}+kd' for name in ABLATIONS | FORMS),
     ]
@@ -154,6 +153,8 @@ def load_task(setting):
 if args.report:
     results = read()
     shown = {s: results[s] for s in args.settings or results if s in results}
+    if not shown:
+        parser.error(f"'{args.out}' has no runs of these settings; run them")
     report(shown, args.rows, args.mine, args.seeds, args.tune_seeds)
 elif args.check:
     from kd_check import check

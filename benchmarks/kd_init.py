@@ -10,7 +10,7 @@ layers and logits (`abkd+kd`), with weights that kd.py has chosen.
 .. code-block:: bash
 
     python benchmarks/kd_init.py --root ROOT --setting cora-gat \
-      --kd 64 --abkd 1 1
+      --kd 64 --abkd 4 1
 """
 
 import argparse
@@ -36,6 +36,7 @@ parser.add_argument('--cache', default='teachers', help='folder of teachers')
 parser.add_argument('--setting', default='cora-gat')
 parser.add_argument('--kd', type=float, default=16.0, help='weight of logits')
 parser.add_argument('--abkd', type=float, nargs=2, default=(4.0, 1.0))
+parser.add_argument('--attention', default='uniform')
 parser.add_argument('--seeds', type=int, default=10)
 parser.add_argument('--deep_epochs', type=int, default=300)
 args = parser.parse_args()
@@ -135,7 +136,7 @@ def states(task):
 
 task = Started(args.setting, args.root, args.cache)
 started = states(task)
-make = partial(LibraryLoss, ABKDLoss)
+make = partial(LibraryLoss, partial(ABKDLoss, attention=args.attention))
 for row, weights in (
     ('ce', (0.0, 0.0)),
     ('kd', (args.kd, 0.0)),

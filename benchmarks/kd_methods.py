@@ -34,10 +34,9 @@ METHODS = {
     'abkd_paper': ABKDLoss.paper,
     'stride': StrideLoss,
     'abkd': ABKDLoss,
-    # What Distiller.from_example takes beside logits.
-    'uniform': partial(ABKDLoss, attention='uniform'),
 }
 ABLATIONS = {
+    'diagonal': partial(ABKDLoss, attention='diagonal'),
     'last': partial(ABKDLoss, attention='last'),
     'random': random_attention,
     'learned': partial(ABKDLoss, attention='learned'),

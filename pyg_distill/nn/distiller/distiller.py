@@ -152,8 +152,8 @@ class Distiller(torch.nn.Module):
             losses (dict[str, Any] or list or Any, optional): Modules, or what
                 is called with the widths of the teacher's and the student's
                 layers to make one, such as :class:`ABKDLoss` or
-                :meth:`ABKDLoss.paper`. By default, :class:`ABKDLoss` with
-                :obj:`attention="uniform"` and four times :class:`KDLoss`.
+                :meth:`ABKDLoss.paper`. By default, :class:`ABKDLoss` and four
+                times :class:`KDLoss`.
                 (default: :obj:`None`)
             weights (dict[str, float] or list[float], optional): The weight of
                 each loss. (default: :obj:`None`)

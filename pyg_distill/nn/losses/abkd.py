@@ -61,17 +61,15 @@ class ABKDLoss(PairwiseLoss):
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         attention (str or torch.Tensor, optional): The weights :math:`A_{ij}`:
-            :obj:`"diagonal"` (layers of the same relative depth),
-            :obj:`"uniform"`, :obj:`"last"` (the last two layers only), a
-            matrix of shape :obj:`[T, S]`, or :obj:`"learned"` (a softmax over
-            student layers of scaled dot products of projected layer means).
-            Learning moves the attention to the pairs that are easiest to
-            match, not to those that help most. It costs a pass over all pairs
-            in every step, whereas any other choice is folded into one target
-            for each student layer. Beside logits, :obj:`"uniform"` was
-            better on average, which is why :meth:`Distiller.from_example`
-            takes it.
-            (default: :obj:`"diagonal"`)
+            :obj:`"uniform"` (all pairs alike), :obj:`"diagonal"` (layers of
+            the same relative depth), :obj:`"last"` (the last two layers
+            only), a matrix of shape :obj:`[T, S]`, or :obj:`"learned"` (a
+            softmax over student layers of scaled dot products of projected
+            layer means). Learning moves the attention to the pairs that are
+            easiest to match, not to those that help most. It costs a pass
+            over all pairs in every step, whereas any other choice is folded
+            into one target for each student layer.
+            (default: :obj:`"uniform"`)
         granularity (str, optional): What is compared: every node
             (:obj:`"node"`), means of :obj:`num_groups` groups of nodes
             (:obj:`"group"`), means of each graph in :obj:`batch`
@@ -125,7 +123,7 @@ class ABKDLoss(PairwiseLoss):
         self,
         teacher_channels: Channels,
         student_channels: Channels,
-        attention: str | Tensor | Sequence[Sequence[float]] = 'diagonal',
+        attention: str | Tensor | Sequence[Sequence[float]] = 'uniform',
         granularity: str = 'node',
         projection: str | None = 'student',
         normalize: bool = True,

@@ -26,7 +26,7 @@ def test_widths():
     assert distiller.weights == {'abkd': 1.0, 'kd': 4.0}
     assert distiller.losses['kd'].temperature == 2.0
     widths = matching.teacher_channels, matching.student_channels
-    assert str(distiller.losses['abkd']) == str(ABKDLoss(*widths, 'uniform'))
+    assert str(distiller.losses['abkd']) == str(ABKDLoss(*widths))
 
 
 def test_weights_beside_the_defaults():
@@ -71,7 +71,7 @@ FORMS = {
     'class': (ABKDLoss, ['abkd']),
     'preset': (ABKDLoss.paper, ['paper']),
     'stride': (StrideLoss, ['stride']),
-    'partial': (partial(ABKDLoss, attention='uniform'), ['abkd']),
+    'partial': (partial(ABKDLoss, attention='diagonal'), ['abkd']),
     'function': (lambda t, s: ABKDLoss(t, s), ['loss']),
     'module': (ABKDLoss([16, 16, 5], [8, 5]), ['abkd']),
     'list': ([ABKDLoss, KDLoss()], ['abkd', 'kd']),
@@ -97,7 +97,7 @@ def test_forms_of_losses(form, cache):
     grads = [p.grad for p in distiller.parameters()]
     assert all(grad is not None for grad in grads)
     if form == 'partial':
-        assert distiller.losses['abkd'].attention == 'uniform'
+        assert distiller.losses['abkd'].attention == 'diagonal'
     elif form == 'kd partial':
         assert distiller.losses['kd'].temperature == 7.0
     elif form == 'preset':

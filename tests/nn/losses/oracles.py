@@ -182,7 +182,7 @@ def pairs(
     batch: Tensor | None = None,
     size: int | None = None,
     *,
-    attention_kind: str | Matrix = 'diagonal',
+    attention_kind: str | Matrix = 'uniform',
     granularity: str = 'node',
     projection: str | None = 'student',
     normalize: bool = True,

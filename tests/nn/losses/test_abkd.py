@@ -297,7 +297,7 @@ def test_defaults():
     spelled = ABKDLoss(
         [3, 3],
         [2, 2],
-        'diagonal',
+        'uniform',
         'node',
         'student',
         True,

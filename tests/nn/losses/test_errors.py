@@ -426,7 +426,7 @@ def test_before_the_first_call():
     loss(TEACHER, STUDENT)
     with raises(
         RuntimeError,
-        "attention='diagonal' folds the teacher's layers and computes no "
+        "attention='uniform' folds the teacher's layers and computes no "
         'distances of pairs; call compare(teacher, student)',
     ):
         loss.last_distance  # noqa: B018

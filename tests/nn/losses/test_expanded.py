@@ -57,8 +57,8 @@ UNUSED = {'allow_unused': True}
 @pytest.mark.parametrize('num_rows', [2, 50, 2000])
 @pytest.mark.parametrize('offset', [0.0, 100.0])
 def test_agreement_is_not_less_than_nothing(num_rows, offset):
-    loss = ABKDLoss([8, 8], [8, 8], projection=None)
-    mapped = ABKDLoss([8, 8], [4, 4])
+    loss = ABKDLoss([8, 8], [8, 8], 'diagonal', projection=None)
+    mapped = ABKDLoss([8, 8], [4, 4], 'diagonal')
     for _ in range(5):
         x = [torch.randn(num_rows, 8) + offset for _ in range(2)]
         assert 0.0 <= loss(x, x).item() <= 1e-6
@@ -142,7 +142,7 @@ def test_every_parameter_has_a_gradient(attention):
 
 
 def test_distances_of_pairs_without_a_map():
-    loss = ABKDLoss([8, 8, 3], [4, 4, 2])
+    loss = ABKDLoss([8, 8, 3], [4, 4, 2], 'diagonal')
     teacher, student = layers([8, 8, 3]), layers([4, 4, 2])
     pair = loss.compare(teacher, student)
     assert pair.distance.isnan().tolist() == [

@@ -164,6 +164,7 @@ def test_zero_where_equal(num_layers, dtype):
         loss = ABKDLoss(
             widths,
             widths,
+            'diagonal',
             granularity=granularity,
             projection=None,
             normalize=normalize,

@@ -139,7 +139,7 @@ def test_reset_parameters():
 
 def test_repr():
     assert str(ABKDLoss(*WIDTHS)) == (
-        "ABKDLoss(3 -> 2 layers, attention='diagonal', granularity='node', "
+        "ABKDLoss(3 -> 2 layers, attention='uniform', granularity='node', "
         "projection='student', normalize=True, reduction='mean', center=True)"
     )
     loss = ABKDLoss(
