@@ -133,7 +133,7 @@ def train_distillers():
     fit(teacher, teacher.parameters())
     found = {}
     for title, attention, steps in [
-        ('diagonal', 'diagonal', 1),
+        ('uniform', 'uniform', 1),
         ('learned, 10 steps', 'learned', 10),
         ('learned, 200 steps', 'learned', 200),
     ]:

@@ -81,7 +81,8 @@ def plot_attention(
         weights.numpy(),
         cmap=COLORMAP,
         vmin=0.0,
-        vmax=max(float(weights.max()), 1e-12),
+        # Shares of one, whose colours are the same in every figure.
+        vmax=max(float(weights.max()), 1.0),
         aspect='auto',
     )
     for i, row in enumerate(weights.tolist() if fits else []):

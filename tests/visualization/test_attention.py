@@ -36,6 +36,9 @@ def test_weights_and_numbers():
     fig, ax = plot_attention(torch.rand(64, 4))
     assert not ax.texts
     assert len(fig.axes) == 2  # A scale instead.
+    assert ax.images[0].get_clim() == (0.0, 1.0)
+    _, ax = plot_attention([[4.0, 0.0]])
+    assert ax.images[0].get_clim() == (0.0, 4.0)
 
 
 @pytest.mark.parametrize('cache', [False, True])
