@@ -1,10 +1,12 @@
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import settings
 from torch_geometric.datasets import TUDataset
 from torch_geometric.nn import GraphSAGE, to_hetero
@@ -43,6 +45,18 @@ with_to_hetero = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    """This process alone, which is all that one needs to try it."""
+    store = dist.HashStore()
+    dist.init_process_group('gloo', store=store, rank=0, world_size=1)
+    yield
+    # A model that outlives its group ends it with Python's lock in hand, and
+    # waits for ever where a thread of gloo needs the lock to let go of tensors.
+    gc.collect()
+    dist.destroy_process_group()
 
 
 @pytest.fixture

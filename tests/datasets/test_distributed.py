@@ -270,14 +270,8 @@ def test_without_a_group() -> None:
     assert '\n' not in str(info.value)
 
 
-def test_a_group_of_one() -> None:
-    dist.init_process_group(
-        'gloo', store=dist.HashStore(), rank=0, world_size=1
-    )
-    try:
-        found = MirageDataset(GRAPHS, 2, 0.1, distributed=True)
-    finally:
-        dist.destroy_process_group()
+def test_a_group_of_one(process_group: None) -> None:
+    found = MirageDataset(GRAPHS, 2, 0.1, distributed=True)
     assert same(found, MirageDataset(GRAPHS, 2, 0.1))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
@@ -379,15 +378,6 @@ def test_distiller_with_node_types(cache, rows):
         Distiller.from_example(
             Hetero(3, 2), Hetero(6, 3), inputs, {'peer': LSPLoss}
         )
-
-
-@pytest.fixture
-def process_group(tmp_path):
-    dist.init_process_group(
-        'gloo', init_method=f'file://{tmp_path}/init', rank=0, world_size=1
-    )
-    yield
-    dist.destroy_process_group()
 
 
 def test_several_processes(process_group):

@@ -25,19 +25,12 @@ def test_two_processes_get_the_same_gradients(tmp_path):
     assert 'rank 1 done' in result.stdout
 
 
-def test_the_module_inside_is_recorded(monkeypatch, tmp_path):
-    path = (tmp_path / 'store').as_uri()
-    torch.distributed.init_process_group(
-        'gloo', init_method=path, rank=0, world_size=1
-    )
-    try:
-        net = torch.nn.Sequential(torch.nn.Linear(4, 4))
-        model = torch.nn.parallel.DistributedDataParallel(net)
-        recorder = LayerRecorder(model, '0')
-        assert recorder.model is net
-        assert recorder.names == ['0']
-        x = torch.randn(3, 4)
-        torch.testing.assert_close(recorder.model(x), model(x))
-        assert recorder.channels == [4]
-    finally:
-        torch.distributed.destroy_process_group()
+def test_the_module_inside_is_recorded(process_group):
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    model = torch.nn.parallel.DistributedDataParallel(net)
+    recorder = LayerRecorder(model, '0')
+    assert recorder.model is net
+    assert recorder.names == ['0']
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(recorder.model(x), model(x))
+    assert recorder.channels == [4]
