@@ -4,7 +4,7 @@ A row's runs are dictionaries of results by seed, by options: the weight of the
 logits and that of the layers.
 """
 
-from kd_methods import split
+from kd_methods import SHIPPED, SHIPPED_WEIGHTS, split
 
 KD_WEIGHTS = (1.0, 4.0, 16.0, 64.0)
 # The first one is that with which the weight of the logits is chosen.
@@ -14,6 +14,8 @@ WEIGHTS = (1.0, 0.1, 10.0)
 def first_options(row):
     """What the weight of the logits is chosen from."""
     name, kd = split(row)
+    if name in SHIPPED:
+        return [SHIPPED_WEIGHTS]
     weight = 0.0 if name is None else WEIGHTS[0]
     return [(k, weight) for k in (KD_WEIGHTS if kd else (0.0,))]
 
@@ -21,7 +23,8 @@ def first_options(row):
 def second_options(row, choice):
     """What the weight of the layers is chosen from, given the former."""
     name, _ = split(row)
-    return [choice] if name is None else [(choice[0], w) for w in WEIGHTS]
+    fixed = name is None or name in SHIPPED
+    return [choice] if fixed else [(choice[0], w) for w in WEIGHTS]
 
 
 def best(runs, options, seeds):

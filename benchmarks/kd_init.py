@@ -94,13 +94,13 @@ def deeper(task, seed):
     (some, val, _), best, attention = task.index, -1.0, 0.0
     for _ in range(args.deep_epochs):
         out = distiller.train()(*args_of)
+        value = float(accuracy(out.detach()[val], task.y[val]))
+        if value > best:
+            best, state = value, deepcopy(model.state_dict())
         loss = distiller.loss(F.cross_entropy(out[some], task.y[some]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        value = float(accuracy(out.detach()[val], task.y[val]))
-        if value > best:
-            best, state = value, deepcopy(model.state_dict())
         # Of all epochs, since in the end one layer has all of it.
         attention = attention + distiller.losses['abkd'].last_attention
     model.load_state_dict(state)

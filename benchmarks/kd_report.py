@@ -19,7 +19,10 @@ def final(cells, row, seeds, tune_seeds):
 
 
 def p_value(differences):
-    """Two-sided, by all (or many) ways to flip the signs of the differences."""
+    """Two-sided, by all (or many) ways to flip the signs of the differences.
+
+    The signs as they are count, too, so that it is never zero.
+    """
     d = torch.tensor(differences, dtype=torch.double)
     n = len(d)
     if n <= 12:
@@ -27,6 +30,7 @@ def p_value(differences):
     else:
         generator = torch.Generator().manual_seed(0)
         signs = torch.randint(2, (20000, n), generator=generator) * 2.0 - 1
+        signs[0] = 1.0
     means = (signs.double() @ d / n).abs()
     return float((means >= d.mean().abs() - 1e-12).double().mean())
 
@@ -44,6 +48,11 @@ def holm(values):
 def differences(mine, other):
     """By seed, in points."""
     return [100 * (mine[s]['test'] - other[s]['test']) for s in mine]
+
+
+def by_seed(gains):
+    """Averages over settings, in which a seed decides the same."""
+    return [sum(some) / len(some) for some in zip(*gains, strict=True)]
 
 
 def line(row, choice, runs, extra=''):
@@ -106,7 +115,7 @@ def report(results, rows, mine, seeds, tune_seeds):
     placed = [ranks(f, common) for f in found.values()]
     mean = {row: sum(r[row] for r in placed) / len(placed) for row in common}
     pooled = {
-        row: [d for g in gains.values() for d in g[row]]
+        row: by_seed([g[row] for g in gains.values()])
         for row in common
         if all(row in g for g in gains.values())
     }

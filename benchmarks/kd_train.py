@@ -1,4 +1,4 @@
-"""Trains the runs of one method together, each as if it were alone."""
+"""Trains the runs of one method together, each with weights of its own."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,8 @@ def train(task, runs, make=None, epochs=None):
     """Results of each run, with the epoch that validation data choose.
 
     A run's layer loss is divided by its value at the first step, so that one
-    set of weights suits losses of different scales.
+    set of weights suits losses of different scales. No run ends before its
+    patience does, and some go on for longer, until a fifth of all are done.
     """
     seeds = [run.seed for run in runs]
     loss = None

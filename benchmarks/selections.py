@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import torch
+from kd_report import p_value
 from torch_geometric import seed_everything
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GIN, global_add_pool
@@ -24,10 +25,10 @@ parser.add_argument('--datasets', default=['MUTAG'], nargs='+')
 parser.add_argument('--budgets', type=float, default=[0.02], nargs='+')
 parser.add_argument('--runs', type=int, default=3)
 parser.add_argument('--first_run', type=int, default=0)
-parser.add_argument('--steps', type=int, default=300)
+parser.add_argument('--steps', type=int, help="instead of the recipe's")
 parser.add_argument('--eval_every', type=int, default=25)
-parser.add_argument('--batch_size', type=int, default=64)
-parser.add_argument('--lr', type=float, default=0.005)
+parser.add_argument('--batch_size', type=int, help="instead of the recipe's")
+parser.add_argument('--lr', type=float, help="instead of the recipe's")
 parser.add_argument('--path', help='results, which are kept and added to')
 parser.add_argument('--report', action='store_true', help='print --path only')
 parser.add_argument('--sets', nargs='+', help='only these training sets')
@@ -54,14 +55,14 @@ class Encoded(torch.nn.Module):
         return self.lin(global_add_pool(self.gnn(x, edge_index), batch))
 
 
-def trained_embeddings(dataset, encode, seed):
+def trained_embeddings(dataset, options, seed):
     """What the literature herds: the graphs as a trained model sees them."""
     seed_everything(seed)
-    model = Encoded(dataset, encode)
-    optimizer = torch.optim.Adam(model.parameters(), args.lr)
+    model = Encoded(dataset, options.get('encode'))
+    optimizer = torch.optim.Adam(model.parameters(), options['lr'])
     step = 0
-    while step < args.steps:
-        for data in DataLoader(dataset, args.batch_size, shuffle=True):
+    while step < options['steps']:
+        for data in DataLoader(dataset, options['batch_size'], shuffle=True):
             optimizer.zero_grad()
             out = model(data.x, data.edge_index, data.batch)
             torch.nn.functional.cross_entropy(out, data.y.view(-1)).backward()
@@ -70,7 +71,7 @@ def trained_embeddings(dataset, encode, seed):
     return model_embeddings(model, dataset, layer='lin')
 
 
-def distil(name, source, budget, encode, seed):
+def distil(name, source, budget, training, seed):
     if name == 'full':
         return CoresetDataset(source, 'full')
     if name in MIRAGE:
@@ -80,13 +81,14 @@ def distil(name, source, budget, encode, seed):
     method, _, by = name.partition(' ')
     options = {'budget': budget, 'seed': seed, 'log': False}
     if by == 'trained':
-        options['embedding'] = trained_embeddings(source, encode, seed)
+        options['embedding'] = trained_embeddings(source, training, seed)
     return CoresetDataset(source, method, **options)
 
 
 NAMES = ['full', 'random', 'k_center', 'herding', 'herding trained']
 MIRAGE = ['patterns', 'multisets', 'graphs', 'auto']
 NAMES += MIRAGE
+TRAINING = ['steps', 'lr', 'batch_size', 'eval_every']
 path = Path(args.path) if args.path else None
 cells = []
 if path and path.exists():
@@ -99,11 +101,9 @@ def run_all():
     for dataset_name in args.datasets:
         recipe = get_recipe(dataset_name)
         dataset = recipe.load(args.root)
+        given = {key: getattr(args, key) for key in TRAINING}
         options = recipe.options(dataset) | {
-            'steps': args.steps,
-            'lr': args.lr,
-            'batch_size': args.batch_size,
-            'eval_every': args.eval_every,
+            key: value for key, value in given.items() if value is not None
         }
         for run in range(args.first_run, args.first_run + args.runs):
             train, val, test = (dataset[i] for i in recipe.split(dataset, run))
@@ -121,7 +121,7 @@ def measure(cell, options, train, val, test):
     start = time.perf_counter()
     out = dict(zip(('dataset', 'budget', 'run', 'set'), cell, strict=True))
     try:
-        small = distil(name, train, budget, options.get('encode'), run)
+        small = distil(name, train, budget, options, run)
     except ValueError as error:
         return out | {'error': str(error)}
     seconds = time.perf_counter() - start
@@ -220,6 +220,25 @@ def report(budget):
         if ('full', key) in mean
     ]
     print(f'{args.mine} within .03 of full: {sum(near)} of {len(near)} cells')
+    for name in names:
+        if name != args.mine:
+            print(by_split(found[args.mine], name, found[name]))
+
+
+def by_split(mine, name, other):
+    """The difference over all networks of a data set and run, as one number."""
+    gains = {}
+    for key, by_run in mine.items():
+        for run in by_run.keys() & other.get(key, {}).keys():
+            gain = by_run[run] - other[key][run]
+            gains.setdefault((key[0], run), []).append(gain)
+    means = [sum(gain) / len(gain) for gain in gains.values()]
+    if not means:
+        return f'{args.mine} and {name} have no run in common'
+    return (
+        f'{args.mine} minus {name}: {sum(means) / len(means):+.3f} over '
+        f'{len(means)} data sets and runs (p {p_value(means):.3f})'
+    )
 
 
 def compare(first, second):

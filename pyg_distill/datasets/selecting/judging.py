@@ -25,7 +25,8 @@ class Judge:
     Recht, `"Random Features for Large-Scale Kernel Machines"
     <https://papers.nips.cc/paper/3182>`_, NeurIPS 2007). A set of graphs is
     then worth the area under the ROC curve of the ridge regression that is
-    fitted to its weighted labels, on the graphs given here.
+    fitted to its weighted labels, on the graphs given here. Those that were
+    kept may be among them.
 
     Args:
         graphs (list): Labelled graphs of the source to test on.
