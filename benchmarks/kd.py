@@ -42,6 +42,7 @@ from kd_methods import ABLATIONS, LOSSES, METHODS, rows, split
 from kd_report import report
 from kd_schedules import SCHEDULES
 from kd_settings import SETTINGS
+from kd_train import LibraryLoss, Run, train
 
 # What uses the teacher's classes of nodes.
 OF_NODES = 'classes', 'mixed', 'by_class'
@@ -80,7 +81,6 @@ if not args.report:
     # Slow to import.
     from kd_graphs import GraphTask
     from kd_nodes import NUM_ROWS, NodeTask
-    from kd_train import LibraryLoss, Run, train
 
 torch.set_num_threads(1)
 warnings.filterwarnings('ignore', message='.*Sparse.*')

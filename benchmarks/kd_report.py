@@ -85,12 +85,14 @@ def table(found, mine):
     return gains
 
 
+def average(runs):
+    """Of the test results, in percent."""
+    return sum(100 * run['test'] for run in runs.values()) / len(runs)
+
+
 def ranks(found, rows):
     """The rank of each row by its mean, those that are equal in the middle."""
-    means = {}
-    for row in rows:
-        values = [r['test'] for r in found[row][1].values()]
-        means[row] = sum(values) / len(values)
+    means = {row: average(found[row][1]) for row in rows}
     out = {}
     for row, value in means.items():
         above = sum(v > value for v in means.values())
@@ -121,9 +123,12 @@ def report(results, rows, mine, seeds, tune_seeds):
     }
     corrected = holm([p_value(d) for d in pooled.values()])
     corrected = dict(zip(pooled, corrected, strict=True))
-    print(f'\nMean rank over {len(found)} settings, and what {mine} gains')
+    print(
+        f'\nMean rank and result over {len(found)} settings, {mine} minus row'
+    )
     for row in sorted(common, key=mean.get):
         text = ''
         if d := pooled.get(row):
             text = f'{sum(d) / len(d):+5.1f} (p {corrected[row]:.3f})'
-        print(f'{row:22} {mean[row]:5.2f} {text}')
+        result = sum(average(f[row][1]) for f in found.values()) / len(found)
+        print(f'{row:22} {mean[row]:5.2f} {result:6.1f} {text}')
