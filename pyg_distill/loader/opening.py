@@ -1,20 +1,14 @@
 """Any collection of graphs -> their tensors, end to end."""
 
 from collections.abc import Collection as Names
+from functools import partial
 from typing import Any
 
 from torch.utils.data import ConcatDataset, Subset
-from torch_geometric.data import Batch, Data, InMemoryDataset
-from torch_geometric.data.collate import collate
+from torch_geometric.data import Batch, Data
 
-from pyg_distill.datasets import MirageDataset
-from pyg_distill.datasets.reading.collection import (
-    Collection,
-    as_slice,
-    own_tensors,
-)
-
-_GETTERS = (InMemoryDataset.__getitem__, MirageDataset.__getitem__)
+from pyg_distill.datasets.reading.collection import Collection
+from pyg_distill.datasets.reading.stored import read_with
 
 
 def open_source(source: Any, exclude_keys: list[str], owner: str) -> Collection:
@@ -35,22 +29,12 @@ def open_source(source: Any, exclude_keys: list[str], owner: str) -> Collection:
             different attributes.
     """
     _check_source(source, owner)
-    source = as_slice(source)
-    own = own_tensors(source, _GETTERS)
-    if own is not None:
-        return own
-    graphs = [_open(source[i], exclude_keys, owner) for i in range(len(source))]
-    names = {*graphs[0].keys()}
-    for i, data in enumerate(graphs):
-        odd = sorted(names ^ {*data.keys()})
-        if odd:
-            raise ValueError(
-                f"'{owner}' expects the same attributes in every graph (graph "
-                f'{i} differs from graph 0 in {", ".join(odd)}); fill them '
-                f'in, or leave them out with exclude_keys={odd}'
-            )
-    data, slices, _ = collate(Data, graphs, increment=False, add_batch=False)
-    return Collection(data, slices, None, list(slices))
+    return read_with(
+        source,
+        partial(_open, exclude_keys=exclude_keys, owner=owner),
+        owner,
+        'fill in what only some have, or leave it out with exclude_keys=[...]',
+    )
 
 
 def _check_source(source: Any, owner: str) -> None:

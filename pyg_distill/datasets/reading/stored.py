@@ -1,5 +1,7 @@
 """Any data set, of graphs or of tree sets -> its tensors, end to end."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch_geometric.data import Batch, Data, InMemoryDataset
@@ -45,19 +47,43 @@ def read_stored(source: Any, owner: str) -> Collection:
             f"'{owner}' must hold at least one graph (got none); check the "
             f'split'
         )
+    return read_with(
+        source,
+        partial(_open, owner=owner),
+        owner,
+        'fill in what only some have',
+    )
+
+
+def read_with(
+    source: Any, open_one: Callable[[Any], Data], owner: str, advice: str
+) -> Collection:
+    """The tensors of a source, or else those of its graphs, one by one.
+
+    Args:
+        source (Dataset or list): Graphs, ordinary ones or in tree-set form.
+        open_one (callable): Makes each of them a plain one, or raises.
+        owner (str): The argument or class named in error messages.
+        advice (str): What to do about attributes that only some graphs have.
+
+    Returns:
+        Collection: All graphs.
+
+    Raises:
+        ValueError: If graphs have different attributes.
+    """
     source = as_slice(source)
     own = own_tensors(source, _GETTERS)
     if own is not None:
         return own
-    graphs = [_open(source[i], owner) for i in range(len(source))]
+    graphs = [open_one(source[i]) for i in range(len(source))]
     names = sorted(graphs[0].keys())
     for i, data in enumerate(graphs):
         odd = sorted({*names} ^ {*data.keys()})
         if odd:
             raise ValueError(
                 f"'{owner}' must hold graphs with the same attributes (graph "
-                f'{i} differs from graph 0 in {", ".join(odd)}); fill in what '
-                f'only some have'
+                f'{i} differs from graph 0 in {", ".join(odd)}); {advice}'
             )
     data, slices, _ = collate(Data, graphs, increment=False, add_batch=False)
     return Collection(data, slices, None, names)
