@@ -2,12 +2,13 @@ r"""Students that learn from labels, logits and layers of a teacher.
 
 For each setting (a data set, a teacher and a student, see kd_settings.py) and
 each row (a layer loss alone or with logits, `+kd`; see kd_methods.py, and for
-what was tried kd_forms.py, kd_attention.py and kd_schedules.py), the weight of
-the logits is chosen from 1, 4, 16 and 64 with a layer weight of 1, then the
-layer weight from 0.1, 1 and 10, both by the mean validation result of the first
-seeds; all seeds are then run with what was chosen. The epoch is validation's
-choice, too, and no run ends before that has not become better for a long time;
-as runs are trained together and leave a few at a time, some go on for longer.
+what was tried kd_forms.py, kd_attention.py, kd_schedules.py and
+kd_graph_means.py), the weight of the logits is chosen from 1, 4, 16 and 64 with
+a layer weight of 1, then the layer weight from 0.1, 1 and 10, both by the mean
+validation result of the first seeds; all seeds are then run with what was
+chosen. The epoch is validation's choice, too, and no run ends before that has
+not become better for a long time; as runs are trained together and leave a few
+at a time, some go on for longer.
 Layer weights are relative: a loss is divided by its first value. Seeds change
 the weights that students begin with, and nothing else: the split, the teacher
 and the order of what is drawn are the same for all.
@@ -38,6 +39,7 @@ import torch
 from kd_attention import ATTENTION
 from kd_choice import best, first_options, second_options
 from kd_forms import FORMS
+from kd_graph_means import GRAPH_MEANS
 from kd_methods import ABLATIONS, LOSSES, METHODS, rows, split
 from kd_report import report
 from kd_schedules import SCHEDULES
@@ -46,7 +48,7 @@ from kd_train import LibraryLoss, Run, train
 
 # What uses the teacher's classes of nodes.
 OF_NODES = 'classes', 'mixed', 'by_class'
-TRIED = FORMS | ATTENTION | SCHEDULES
+TRIED = FORMS | ATTENTION | SCHEDULES | GRAPH_MEANS
 # So many at once, since what they need grows.
 MAX_RUNS = 40
 
@@ -179,4 +181,6 @@ else:
         for row in args.rows:
             if split(row)[0] in OF_NODES and isinstance(task, GraphTask):
                 continue  # The teacher says nothing of single nodes.
+            if split(row)[0] in GRAPH_MEANS and isinstance(task, NodeTask):
+                continue
             run_row(task, setting, row)

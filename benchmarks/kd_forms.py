@@ -32,6 +32,7 @@ class Form:
     """Each student layer is mapped to the width of its target."""
 
     needs_edges, needs_gradients, by_node = False, False, True
+    of_graphs = False
 
     def __init__(self, task, teacher_channels, student_channels, seeds):
         self.num_teachers = len(teacher_channels)
@@ -141,7 +142,7 @@ class Turned(Uniform):
 class Mixed:
     """The mean of other forms, each of which starts at 1."""
 
-    needs_gradients, by_node = False, True
+    needs_gradients, of_graphs, by_node = False, False, True
     parts = Components, Classes
 
     def __init__(self, *args):

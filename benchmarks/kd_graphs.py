@@ -5,6 +5,7 @@ import torch
 from kd_nodes import NUM_ROWS
 from kd_settings import SETTINGS, accuracy, area
 from kd_teachers import load, record
+from torch_geometric.nn import global_mean_pool
 
 BATCH_SIZE = 256
 
@@ -32,6 +33,10 @@ class GraphTask:
             teacher, (data.x, data.edge_index, data.batch, data.num_graphs)
         )
         self.metric = area if self.setting.dataset == 'molhiv' else accuracy
+        self.means = [
+            global_mean_pool(x, data.batch, data.num_graphs)
+            for x in self.layers
+        ]
         self.held = [self.take(split) for split in self.splits[1:]]
 
     def take(self, graphs):
@@ -50,6 +55,11 @@ class GraphTask:
         pool = students.csr(ptr, torch.arange(num), (len(graphs), num))
         back = students.csr(torch.arange(num + 1), batch, (num, len(graphs)))
         return nodes, (adj, adj), (pool, back), batch
+
+    def mean(self, x, part):
+        """The mean of each graph's nodes."""
+        _, _, pool, batch = part
+        return students.propagate(x, pool) / torch.bincount(batch)[:, None]
 
     def draw(self, loss, part, generator):
         """The nodes to compare, and the edges between them if need be."""
@@ -90,7 +100,20 @@ class GraphTask:
             out = students.class_first(out, self.sizes[1])
             task = students.cross_entropy(out.log_softmax(0), self.y[graphs])
 
-            def compare(loss, own, total, part=part, layers=layers, out=out):
+            def compare(
+                loss,
+                own,
+                total,
+                graphs=graphs,
+                part=part,
+                layers=layers,
+                out=out,
+            ):
+                if loss.of_graphs:
+                    target = loss.prepare([x[graphs] for x in self.means])
+                    some = [self.mean(x, part) for x in layers]
+                    some = [students.by_run(x, out.size(2)) for x in some]
+                    return loss(own, target, some)
                 nodes = part[0]
                 rows, context = self.draw(loss, part, generator)
                 target = loss.prepare([x[nodes[rows]] for x in self.layers])

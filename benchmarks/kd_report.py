@@ -1,9 +1,11 @@
 """Tables out of the runs that kd.py has written."""
 
 from itertools import product
+from statistics import fmean as mean
 
 import torch
 from kd_choice import choose
+from kd_settings import SETTINGS
 
 
 def final(cells, row, seeds, tune_seeds):
@@ -114,21 +116,36 @@ def report(results, rows, mine, seeds, tune_seeds):
         if missing := [row for row, x in every.items() if not x]:
             print(f'Left out, not complete: {", ".join(missing)}')
     common = [row for row in rows if all(row in f for f in found.values())]
-    placed = [ranks(f, common) for f in found.values()]
-    mean = {row: sum(r[row] for r in placed) / len(placed) for row in common}
-    pooled = {
-        row: by_seed([g[row] for g in gains.values()])
-        for row in common
+    settings = {setting: [setting] for setting in found}
+    sets = {}
+    for setting in found:
+        sets.setdefault(SETTINGS[setting].dataset, []).append(setting)
+    for name, groups in (('settings', settings), ('data sets', sets)):
+        if len(groups) > 1 and (name == 'settings' or len(sets) < len(found)):
+            pool(name, list(groups.values()), found, gains, common, mine)
+
+
+def pool(name, groups, found, gains, rows, mine):
+    """Prints averages over groups of settings, of which each counts once."""
+    placed = {setting: ranks(f, rows) for setting, f in found.items()}
+
+    def average_over(value):
+        return mean([mean([value(s) for s in group]) for group in groups])
+
+    tests = {
+        row: by_seed(
+            [by_seed([gains[s][row] for s in group]) for group in groups]
+        )
+        for row in rows
         if all(row in g for g in gains.values())
     }
-    corrected = holm([p_value(d) for d in pooled.values()])
-    corrected = dict(zip(pooled, corrected, strict=True))
-    print(
-        f'\nMean rank and result over {len(found)} settings, {mine} minus row'
-    )
-    for row in sorted(common, key=mean.get):
+    corrected = holm([p_value(d) for d in tests.values()])
+    corrected = dict(zip(tests, corrected, strict=True))
+    rank = {row: average_over(lambda s, r=row: placed[s][r]) for row in rows}
+    print(f'\nMean rank and result over {len(groups)} {name}, {mine} minus row')
+    for row in sorted(rows, key=rank.get):
+        result = average_over(lambda s, r=row: average(found[s][r][1]))
         text = ''
-        if d := pooled.get(row):
-            text = f'{sum(d) / len(d):+5.1f} (p {corrected[row]:.3f})'
-        result = sum(average(f[row][1]) for f in found.values()) / len(found)
-        print(f'{row:22} {mean[row]:5.2f} {result:6.1f} {text}')
+        if d := tests.get(row):
+            text = f'{mean(d):+5.1f} (p {corrected[row]:.3f})'
+        print(f'{row:22} {rank[row]:5.2f} {result:6.1f} {text}')

@@ -20,7 +20,7 @@ class Run:
 class LibraryLoss:
     """A loss of the library for each run, with parameters of its own."""
 
-    needs_gradients = False
+    needs_gradients, of_graphs = False, False
 
     def __init__(self, build, teacher_channels, student_channels, seeds):
         modules = []

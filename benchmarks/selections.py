@@ -3,6 +3,7 @@ import argparse
 import hashlib
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch_geometric import seed_everything
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GIN, global_add_pool
 
-from pyg_distill.datasets import CoresetDataset, MirageDataset
+from pyg_distill.datasets import CoresetDataset, MirageDataset, payload
 from pyg_distill.evaluation import (
     Evaluation,
     evaluate,
@@ -19,6 +20,12 @@ from pyg_distill.evaluation import (
     list_recipes,
     model_embeddings,
 )
+
+MIRAGE = ['patterns', 'multisets', 'graphs', 'auto']
+CORESETS = ['random', 'k_center', 'k_center trained']
+CORESETS += ['herding', 'herding trained']
+NAMES = ['full', *CORESETS, *MIRAGE]
+TRAINING = ['steps', 'lr', 'batch_size', 'eval_every']
 
 parser = argparse.ArgumentParser()
 parser.add_argument('--root', default='data')
@@ -36,6 +43,8 @@ parser.add_argument('--sets', nargs='+', help='only these training sets')
 parser.add_argument('--mine', default='auto', help='the set to compare')
 args = parser.parse_args()
 torch.set_num_threads(1)
+if unknown := {*(args.sets or []), args.mine} - {*NAMES}:
+    parser.error(f'no sets {sorted(unknown)}; take {NAMES}')
 unknown = {*args.datasets} - {*list_recipes()}
 if unknown:
     parser.error(f'no recipe for {sorted(unknown)}; take {list_recipes()}')
@@ -72,6 +81,11 @@ def trained_embeddings(dataset, options, seed):
     return model_embeddings(model, dataset, layer='lin')
 
 
+def training(options):
+    """How is trained, in one line."""
+    return ' '.join(f'{k}={options[k]:g}' for k in TRAINING if k in options)
+
+
 def distil(name, source, budget, training, seed):
     if name == 'full':
         return CoresetDataset(source, 'full')
@@ -86,10 +100,6 @@ def distil(name, source, budget, training, seed):
     return CoresetDataset(source, method, **options)
 
 
-NAMES = ['full', 'random', 'k_center', 'herding', 'herding trained']
-MIRAGE = ['patterns', 'multisets', 'graphs', 'auto']
-NAMES += MIRAGE
-TRAINING = ['steps', 'lr', 'batch_size', 'eval_every']
 path = Path(args.path) if args.path else None
 cells = []
 if path and path.exists():
@@ -106,6 +116,17 @@ def run_all():
         options = recipe.options(dataset) | {
             key: value for key, value in given.items() if value is not None
         }
+        others = {
+            c['training']
+            for c in cells
+            if c['dataset'] == dataset_name and 'training' in c
+        } - {training(options)}
+        if others:
+            parser.error(
+                f"'--path' must hold runs of {dataset_name} that were trained "
+                f'alike (got {sorted(others)}, asked for {training(options)}); '
+                f'pass another file'
+            )
         for run in range(args.first_run, args.first_run + args.runs):
             train, val, test = (dataset[i] for i in recipe.split(dataset, run))
             for budget in [1.0, *args.budgets]:
@@ -130,11 +151,15 @@ def digest(dataset):
     return out.hexdigest()[:16]
 
 
-def renamed(result, name):
+def renamed(result, name, small):
     """The result of an equal training set, as that of `name`."""
     result = json.loads(json.dumps(result))
     for record in result['records'] + result['set_records']:
         record['train_set'] = name
+    for record in result['set_records']:
+        record |= asdict(payload(small))
+        for key in ('packed_bytes', 'file_size', 'seconds'):
+            record[key] = getattr(small.report, key, None)
     return result
 
 
@@ -149,23 +174,25 @@ def measure(cell, options, train, val, test):
     seconds = time.perf_counter() - start
     # Equal graphs in another order of edges would be told apart by rounding.
     small._data, small.slices = small.collate([data.sort() for data in small])
-    given = ' '.join(f'{options[key]:g}' for key in TRAINING if key in options)
-    key = f'{cell[0]} {run} {given} {digest(small)}'
-    # Trained again, it would come to the same numbers.
-    result = next((c['result'] for c in cells if c.get('key') == key), None)
-    if result is None:
-        evaluation = evaluate(
-            {name: small}, test, val, runs=[run], **options, log=False
-        )
-        result = evaluation.to_dict()
-    report = small.report
-    return out | {
+    out |= {
         'seconds': seconds,
-        'packed_bytes': report.packed_bytes,
+        'packed_bytes': small.report.packed_bytes,
         'num_graphs': len(small),
-        'key': key,
-        'result': renamed(result, name),
+        'training': training(options),
+        'digest': digest(small),
     }
+    # Trained again, it would come to the same numbers.
+    same = ('dataset', 'run', 'training', 'digest')
+    equal = [c for c in cells if all(c.get(key) == out[key] for key in same)]
+    if equal:
+        return out | {
+            'trained_as': equal[0]['set'],
+            'result': renamed(equal[0]['result'], name, small),
+        }
+    result = evaluate(
+        {name: small}, test, val, runs=[run], **options, log=False
+    )
+    return out | {'result': result.to_dict()}
 
 
 if not args.report:
