@@ -19,8 +19,8 @@ DEFAULT_WEIGHTS = {'abkd': 1.0, 'kd': 4.0}
 def default_losses() -> dict[str, Any]:
     """What is trained with if nothing else is asked for.
 
-    With these weights they had the best mean rank, ahead of logits and the
-    losses of others with tuned ones (`benchmarks/kd.py`, row `shipped+kd`).
+    With these weights they are about as good as with tuned ones
+    (`benchmarks/kd.py`, row `shipped+kd`).
     """
     return {'abkd': ABKDLoss, 'kd': KDLoss()}
 
