@@ -19,6 +19,7 @@ from pyg_distill.nn.distiller.describing import (
     describe_student,
 )
 from pyg_distill.nn.distiller.example import learn_from
+from pyg_distill.nn.distiller.modes import hush, wake
 from pyg_distill.nn.distiller.named_losses import (
     check_weights,
     compare_layers,
@@ -111,6 +112,7 @@ class Distiller(torch.nn.Module):
                     f'Distiller.from_example, which calls it'
                 )
         self.student = student
+        wake(student)
         self.losses = torch.nn.ModuleDict(named)
         self.weights = check_weights(list(named), weights)
 
@@ -123,6 +125,7 @@ class Distiller(torch.nn.Module):
             self._teacher = CachedTeacher(teacher, on_layers)
         else:
             layers = teacher_layers if on_layers else None
+            hush(teacher)
             self._teacher = Teacher(teacher, layers, clone=clone)
         self._step: Step | None = None
         self._parts: dict[str, Tensor] = {}

@@ -1,8 +1,7 @@
 """A teacher that is listened to and never trained."""
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ from torch_geometric.data.data import BaseData
 
 from pyg_distill.nn.distiller.alignment import BatchSize, seed_rows
 from pyg_distill.nn.distiller.describing import describe, describe_layers
+from pyg_distill.nn.distiller.modes import evaluating
 from pyg_distill.nn.distiller.named_losses import compares
 from pyg_distill.nn.recorder import LayerRecorder
 from pyg_distill.nn.recorder.outputs import pick
@@ -52,7 +52,7 @@ class Teacher:
             self.recorder = LayerRecorder(
                 model, layers, clone=clone, detach=True
             )
-        self.model = model.eval()
+        self.model = model
 
     @torch.no_grad()
     def __call__(self, *args: Any, **kwargs: Any) -> Answer:
@@ -94,26 +94,6 @@ class Teacher:
 
     def __repr__(self) -> str:
         return describe(self.model) + describe_layers(self.recorder)
-
-
-@contextlib.contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while: the teacher of one may learn from another.
-
-    Compiled code keeps the mode that it finds.
-    """
-    if torch.compiler.is_compiling() or not any(
-        module.training for module in model.modules()
-    ):
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def apart(value: Any) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
 
-from pyg_distill.nn.losses.checks import check_batch
+from pyg_distill.nn.losses.graphs import graphs_with_nodes
 from pyg_distill.nn.losses.node_types import Channels
 from pyg_distill.nn.losses.one_pair import OnePairLoss
 from pyg_distill.nn.losses.options import check_choice
@@ -111,7 +111,7 @@ class ATLoss(OnePairLoss):
         size: int | None,
     ) -> Tensor:
         if self.per_graph:
-            batch = check_batch(batch, student.size(0))
+            batch, size = graphs_with_nodes(batch, size, student.size(0))
         else:
             batch, size = None, None
         difference = _map(student, batch, size) - _map(teacher, batch, size)

@@ -153,7 +153,9 @@ class FitNetLoss(OnePairLoss):
         if self.heads is not None:
             teacher, student = self.heads(k, teacher, student)
         elif self.regressors is not None:
-            student = self.regressors[k](student)
+            weight = self.regressors[k].weight
+            assert isinstance(weight, Tensor)
+            student = self.regressors[k](student.to(weight.dtype))
         if self.normalize:
             teacher = normalize_rows(teacher, center=False, normalize=True)
             student = normalize_rows(student, center=False, normalize=True)

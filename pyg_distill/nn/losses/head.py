@@ -32,14 +32,15 @@ class ProjectionHead(torch.nn.Module):
         self.norm.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        """From :obj:`[N, F]` to :obj:`[N, C]`."""
-        x = self.lin(x)
+        """From :obj:`[N, F]` to :obj:`[N, C]`, of the type that comes in."""
+        dtype = x.dtype
+        x = self.lin(x.to(self.lin.weight.dtype))
         if self.training:
             with torch.no_grad():
                 variance, mean = torch.var_mean(x, dim=0, correction=0)
                 varies = variance > (SPREAD * mean).square()
             x = torch.where(varies, x, 0.0)
-        return self.norm(x).relu()
+        return self.norm(x).relu().to(dtype)
 
 
 class HeadPairs(torch.nn.Module):

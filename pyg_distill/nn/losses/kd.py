@@ -74,12 +74,12 @@ class KDLoss(torch.nn.Module):
                 )
                 loss = kl.mean()
             else:
-                loss = F.kl_div(
-                    student.log_softmax(dim=-1),
-                    teacher.log_softmax(dim=-1),
-                    reduction='batchmean',
-                    log_target=True,
-                )
+                taught = teacher.log_softmax(dim=-1)
+                share = taught.exp()
+                gap = taught - student.log_softmax(dim=-1)
+                # Of a class that is masked by minus infinity it is not finite.
+                gap = torch.where(share == 0, 0.0, gap)
+                loss = (share * gap).sum(dim=-1).mean()
         return self.temperature**2 * loss
 
     def extra_repr(self) -> str:

@@ -10,6 +10,7 @@ from pyg_distill.nn.losses.attention import LearnedAttention
 from pyg_distill.nn.losses.checks import check_batch, check_layers, check_rows
 from pyg_distill.nn.losses.folded import fold as fold_layers
 from pyg_distill.nn.losses.folded import folded_distance
+from pyg_distill.nn.losses.graphs import graphs_with_nodes
 from pyg_distill.nn.losses.groups import group_layers
 from pyg_distill.nn.losses.projection import LayerProjection
 from pyg_distill.nn.losses.rows import normalize_rows, pool_rows
@@ -91,9 +92,13 @@ class LayerMatching(torch.nn.Module):
         """Whether teacher layers can be merged before they are compared."""
         return self.learned is None and self.teacher_projection is None
 
-    def has_rows(self, student: list[Tensor]) -> bool:
+    def has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
         """Whether there are enough rows to compare any."""
-        least = 2 if self.center and self.granularity != 'graph' else 1
+        if self.center and self.granularity == 'graph':
+            if batch is None or torch.compiler.is_compiling():
+                return True
+            return bool((batch != batch[:1]).any())
+        least = 2 if self.center else 1
         return all(x.size(0) >= least for x in student)
 
     def forward(
@@ -282,7 +287,8 @@ class LayerMatching(torch.nn.Module):
     ) -> list[Tensor]:
         if self.granularity == 'graph':
             for x in layers:
-                batch = check_batch(batch, x.size(0))
+                check_batch(batch, x.size(0))
+            batch, size = graphs_with_nodes(batch, size, layers[0].size(0))
         if self.granularity != 'pooled':
             sizes = [x.size(0) for x in layers]
             check_rows(sizes, sizes)

@@ -99,8 +99,7 @@ class OnePairLoss(torch.nn.Module):
         out = {}
         for t in self.node_types:
             if t in layers:
-                check_layers('teacher', layers[t], self._channels[t][0])
-                x = layers[t][self.teacher_layer]
+                x = self._pick('teacher', layers[t], self._channels[t][0])
                 out[t] = TeacherTarget([x.unsqueeze(0)], [])
         return out if self._typed else out['']
 
@@ -168,13 +167,11 @@ class OnePairLoss(torch.nn.Module):
             if t not in teacher or t not in students:
                 continue
             widths = self._channels[t]
-            check_layers('student', students[t], widths[1])
-            y = students[t][self.student_layer]
+            y = self._pick('student', students[t], widths[1])
             if prepared:
                 x = self._prepared_layer(teacher[t], widths[0])
             else:
-                check_layers('teacher', teacher[t], widths[0])
-                x = teacher[t][self.teacher_layer]
+                x = self._pick('teacher', teacher[t], widths[0])
             check_rows([x.size(0)], [y.size(0)])
             if y.size(0) < self._least_rows():
                 if self._typed:
@@ -193,6 +190,20 @@ class OnePairLoss(torch.nn.Module):
                 f'{", ".join(teacher) or "none"}); record one of '
                 f'them in both'
             )
+
+    def _pick(
+        self, side: str, layers: list[Tensor], widths: list[int]
+    ) -> Tensor:
+        """The layer to compare, whose rows are those of all others.
+
+        Pooling that is learned keeps other nodes on each side, of which there
+        may be as many.
+        """
+        check_layers(side, layers, widths)
+        sizes = [x.size(0) for x in layers]
+        check_rows(sizes, sizes)
+        own = self.teacher_layer if side == 'teacher' else self.student_layer
+        return layers[own]
 
     def _prepared_layer(self, target: Any, widths: list[int]) -> Tensor:
         width = widths[self.teacher_layer]

@@ -64,7 +64,7 @@ class PairwiseLoss(torch.nn.Module):
                 given. (default: :obj:`None`)
         """
         total, self._last = [], {}
-        pairs = self._pairs(teacher, student)
+        pairs = self._pairs(teacher, student, batch)
         for t, matching, target, layers in pairs:
             with torch.autocast(_device_type(layers), enabled=False):
                 loss, attention, distance = matching(
@@ -131,7 +131,7 @@ class PairwiseLoss(torch.nn.Module):
             dictionary of them by node type.
         """
         out = {}
-        for t, matching, target, layers in self._pairs(teacher, student):
+        for t, matching, target, layers in self._pairs(teacher, student, batch):
             with torch.autocast(_device_type(layers), enabled=False):
                 pair = matching.compare(
                     target, layers, _of_type(batch, t), size
@@ -186,7 +186,7 @@ class PairwiseLoss(torch.nn.Module):
         return self._last
 
     def _pairs(
-        self, teacher: Layers | Target, student: Layers
+        self, teacher: Layers | Target, student: Layers, batch: Any
     ) -> Iterator[tuple[str, LayerMatching, Any, list[Tensor]]]:
         targets: Any = teacher
         if isinstance(teacher, TeacherTarget):
@@ -199,7 +199,9 @@ class PairwiseLoss(torch.nn.Module):
             # A mini-batch need not hold every type.
             if t in targets and t in students:
                 assert isinstance(matching, LayerMatching)
-                if self._typed and not matching.has_rows(students[t]):
+                if self._typed and not matching.has_rows(
+                    students[t], _of_type(batch, t)
+                ):
                     continue
                 found = True
                 yield t, matching, targets[t], students[t]

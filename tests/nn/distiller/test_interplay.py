@@ -1,6 +1,8 @@
 """What models, graphs and loops do that concerns both teacher and student."""
 
+import contextlib
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -71,8 +73,7 @@ def test_students_that_teach_each_other():
     b = GCN(4, 8, 2, 5, dropout=0.5)
     first = Distiller.from_example(a, b, args)
     second = Distiller.from_example(b, a, args)
-    first.train()
-    second.train()
+    # Both are in training mode, as new modules are.
     for _ in range(2):
         for distiller in (first, second):
             out = distiller(*args)
@@ -82,6 +83,30 @@ def test_students_that_teach_each_other():
             distiller.loss(task(out)).backward()
         assert a.training
         assert b.training
+
+
+@pytest.mark.parametrize('fails', [False, True])
+@pytest.mark.parametrize('of', ['inputs', 'loader'])
+def test_a_cache_leaves_modes_as_they_are(of, fails):
+    x, edge_index = graph()
+    model = GCN(4, 8, 2, 5, dropout=0.5, norm='batch_norm').train()
+    model.convs[0].eval()
+    modes = [module.training for module in model.modules()]
+    mean = model.norms[0].module.running_mean.clone()
+    wrong = {'inputs': (x[:, :2], edge_index)} if fails else {}
+    if of == 'inputs':
+        call = partial(
+            TeacherCache.from_inputs, model, wrong.get('inputs', graph())
+        )
+    else:
+        n_id = torch.arange(len(x))
+        loader = [Data(x, edge_index, n_id=n_id, batch_size=5)]
+        inputs = (lambda batch: wrong['inputs']) if fails else None
+        call = partial(TeacherCache.from_loader, model, loader, inputs)
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        call()
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(model.norms[0].module.running_mean, mean)
 
 
 def test_a_call_without_its_loss():

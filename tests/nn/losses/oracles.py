@@ -59,7 +59,8 @@ def pool(
     out = []
     for graph in range(max(batch) + 1 if size is None else size):
         members = [x[v] for v in range(len(x)) if batch[v] == graph]
-        out.append(mean_row(members) if members else [0.0] * len(x[0]))
+        if members:
+            out.append(mean_row(members))
     return out
 
 

@@ -88,7 +88,6 @@ def at(
     for graph in range(size or max(batch) + 1):
         member = [v for v in range(len(t)) if batch[v] == graph]
         if not member:
-            squares.append(0.0)
             continue
         a = attention_map([t[v] for v in member])
         b = attention_map([s[v] for v in member])

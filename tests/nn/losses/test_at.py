@@ -35,6 +35,16 @@ def test_against_loops(reduction, batch, seed):
 
 
 @pytest.mark.parametrize('reduction', REDUCTIONS)
+def test_graphs_without_nodes_do_not_count(reduction):
+    t, s = layers(6, 4, 2)
+    loss = ATLoss([4], [2], reduction, per_graph=True)
+    batch = torch.tensor([0, 0, 1, 1, 1, 2])
+    want = loss([t], [s], batch)
+    for size in (None, 9):
+        assert_close(loss([t], [s], 2 * batch + 1, size), want)
+
+
+@pytest.mark.parametrize('reduction', REDUCTIONS)
 @pytest.mark.parametrize('batch', [None, torch.tensor([0, 0, 2, 2, 2, 3])])
 def test_gradient(reduction, batch):
     t, s = layers(6, 3, 2)

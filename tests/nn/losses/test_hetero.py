@@ -231,3 +231,45 @@ def test_layers_that_are_not_as_declared():
         plain([torch.randn(6, 4), torch.randn(6, 3)], features(STUDENT))
     with pytest.raises(TypeError, match=r"'teacher' layer 0 .*\(got dict\)"):
         plain(features(TEACHER)[:2], [torch.randn(6, 2)] * 2)
+
+
+@pytest.mark.parametrize('attention', ['uniform', 'learned'])
+def test_graphs_without_nodes_of_a_type(attention):
+    loss = ABKDLoss(
+        [{'a': 4, 'b': 3}], [{'a': 2, 'b': 2}] * 2, attention, 'graph'
+    )
+    sizes = {'a': [2, 1, 3, 1], 'b': [3, 0, 2, 1]}
+    teacher, student = (
+        {t: torch.randn(sum(sizes[t]), width) for t, width in widths.items()}
+        for widths in ({'a': 4, 'b': 3}, {'a': 2, 'b': 2})
+    )
+
+    def value(order, size=None):
+        """The loss of the same graphs in another order."""
+        layers: tuple = ({}, {})
+        batch = {}
+        for t, counts in sizes.items():
+            count = torch.tensor(counts)
+            ptr = [0, *count.cumsum(0).tolist()]
+            nodes = [torch.arange(ptr[g], ptr[g + 1]) for g in order]
+            batch[t] = torch.arange(4).repeat_interleave(count[order])
+            for side, layer in zip((teacher, student), layers, strict=True):
+                layer[t] = side[t][torch.cat(nodes)]
+        return loss([layers[0]], [layers[1]] * 2, batch, size)
+
+    want = value([0, 1, 2, 3])
+    for order in ([0, 2, 3, 1], [1, 0, 2, 3]):
+        for size in (None, 4):
+            assert_close(value(order, size), want)
+
+
+def test_a_type_in_a_single_graph():
+    # Centring leaves nothing of its mean.
+    loss = ABKDLoss([{'a': 4, 'b': 3}], [{'a': 2, 'b': 2}], granularity='graph')
+    teacher = {'a': torch.randn(4, 4), 'b': torch.randn(3, 3)}
+    student = {'a': torch.randn(4, 2), 'b': torch.randn(3, 2)}
+    batch = {'a': torch.tensor([0, 0, 1, 1]), 'b': torch.tensor([1, 1, 1])}
+    out = loss([teacher], [student], batch, 2)
+    assert list(loss.last_attention) == ['a']
+    only = [{'a': teacher['a']}], [{'a': student['a']}]
+    assert_close(out, loss(*only, batch, 2))

@@ -87,6 +87,28 @@ def test_number_of_rows_does_not_matter():
     assert_close(twice, loss(teacher, student))
 
 
+@pytest.mark.parametrize('masked', ['both', 'teacher'])
+def test_masked_classes_do_not_count(masked):
+    teacher, student = torch.randn(2, 6, 4, dtype=torch.double)
+    teacher[:, 1] = -torch.inf
+    if masked == 'both':
+        student[:, 1] = -torch.inf
+    student.requires_grad_()
+    out = KDLoss()(teacher, student)
+    (grad,) = torch.autograd.grad(out, student)
+    keep = [0, 2, 3]
+    if masked == 'both':
+        few = student.detach()[:, keep].requires_grad_()
+        want = KDLoss()(teacher[:, keep], few)
+        assert_close(out, want)
+        assert_close(grad[:, keep], torch.autograd.grad(want, few)[0])
+        assert not grad[:, 1].any()
+    else:  # Almost masked comes to almost the same.
+        want = KDLoss()(teacher.clamp(min=-60), student)
+        assert_close(out, want)
+        assert_close(grad, torch.autograd.grad(want, student)[0])
+
+
 @pytest.mark.parametrize('dtype', [torch.half, torch.bfloat16])
 @pytest.mark.parametrize('multi_label', [False, True])
 def test_half_precision(dtype, multi_label):

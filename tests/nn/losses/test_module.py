@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from pyg_distill.nn import ABKDLoss, LayerComparison, StrideLoss
 
 WIDTHS = [4, 3, 4], [2, 3]
-BATCH = torch.tensor([0, 0, 1, 1, 3, 3])
+BATCH = torch.tensor([0, 0, 1, 1, 2, 2])
 LOSSES = {
     'default': ABKDLoss,
     'learned': lambda *args: ABKDLoss(*args, 'learned'),
@@ -57,8 +57,8 @@ def test_compile(attention, granularity):
     given = teacher
     if granularity == 'node':
         given = loss.prepare(teacher)
-    want = loss(teacher, student, BATCH, 4)
-    out = compiled(given, student, BATCH, 4)
+    want = loss(teacher, student, BATCH, 3)
+    out = compiled(given, student, BATCH, 3)
     assert_close(out, want)
     for x, y in zip(
         torch.autograd.grad(out, through, allow_unused=True),
@@ -70,6 +70,13 @@ def test_compile(attention, granularity):
         else:
             assert_close(x, y)
     assert_close(compiled.last_attention, loss.last_attention)
+
+
+def test_compiled_code_leaves_no_graph_out():
+    loss = ABKDLoss([4], [2], granularity='graph')
+    compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
+    with pytest.raises(RuntimeError, match='must have nodes in compiled'):
+        compiled(layers([4]), layers([2]), BATCH, 4)
 
 
 @pytest.mark.parametrize('name', ['paper', 'stride'])

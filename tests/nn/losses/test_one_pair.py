@@ -536,3 +536,43 @@ def test_real_data(cora, name):
     )
     value = call(loss, t, s, edge_index).item()
     assert value == pytest.approx(want, rel=1e-6)
+
+
+@each_loss
+@pytest.mark.parametrize('side', ['teacher', 'student'])
+def test_rows_that_are_other_nodes(name, side):
+    # Pooling that is learned keeps as many nodes on both sides, but others.
+    loss = build(name, [4, 4], [2, 2])
+    layers = {
+        'teacher': [torch.randn(6, 4), torch.randn(6, 4)],
+        'student': [torch.randn(6, 2), torch.randn(6, 2)],
+    }
+    layers[side][0] = torch.randn(12, layers[side][0].size(1))
+    context = {'edge_index': EDGE_INDEX[:, :0]} if 'lsp' in name else {}
+    with pytest.raises(ValueError, match='before any pooling'):
+        loss(layers['teacher'], layers['student'], **context)
+    if side == 'teacher':
+        with pytest.raises(ValueError, match='before any pooling'):
+            loss.prepare(layers['teacher'])
+
+
+@each_loss
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.half])
+def test_parameters_of_low_precision(name, dtype):
+    loss = build(name).to(dtype)
+    teacher = [torch.randn(len(X), width).to(dtype) for width in WIDTHS[0]]
+    student = [torch.randn(len(X), width).to(dtype) for width in WIDTHS[1]]
+    student = [x.requires_grad_() for x in student]
+    context = {'edge_index': EDGE_INDEX} if 'lsp' in name else {}
+    out = loss(teacher, student, **context)
+    out.backward()
+    assert out.dtype == torch.float
+    assert student[-1].grad.dtype == dtype
+    wide = build(name)
+    wide.load_state_dict(loss.state_dict())
+    want = wide(
+        [x.float() for x in teacher],
+        [x.detach().float() for x in student],
+        **context,
+    )
+    assert out.item() == pytest.approx(want.item(), rel=0.05, abs=0.02)
