@@ -1,7 +1,8 @@
 """A student and its losses, in one module to train."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from pyg_distill.nn.distiller.describing import (
     describe_student,
 )
 from pyg_distill.nn.distiller.example import learn_from
+from pyg_distill.nn.distiller.gradients import nothing_of
 from pyg_distill.nn.distiller.modes import hush, wake
 from pyg_distill.nn.distiller.named_losses import (
     check_weights,
@@ -27,19 +29,12 @@ from pyg_distill.nn.distiller.named_losses import (
     compares,
     name_losses,
 )
+from pyg_distill.nn.distiller.step import Step
 from pyg_distill.nn.distiller.teacher import Teacher, output_tensors
 from pyg_distill.nn.distiller.teacher_cache import TeacherCache
 from pyg_distill.nn.recorder import LayerRecorder
 
 Self = TypeVar('Self', bound='Distiller')
-
-
-class Step(NamedTuple):
-    """What one call of the student left for the loss."""
-
-    heard: Any
-    outputs: Any
-    layers: Any
 
 
 class Distiller(torch.nn.Module):
@@ -224,7 +219,8 @@ class Distiller(torch.nn.Module):
         if self._recorder is not None:
             layers = self._recorder.features()
             self._recorder.clear()
-        self._step = Step(heard, output_tensors('student', out), layers)
+        outputs = output_tensors('student', out)
+        self._step = Step.of(heard, outputs, layers)
         return out
 
     def loss(
@@ -263,7 +259,7 @@ class Distiller(torch.nn.Module):
 
         Raises:
             RuntimeError: If there was no call in training mode since the last
-                loss.
+                loss, or what it returned was changed in-place.
             ValueError: If rows of teacher and student do not align, the
                 teacher was cached for other inputs, or a loss of neighbors
                 gets no edges or seed nodes alone.
@@ -279,6 +275,7 @@ class Distiller(torch.nn.Module):
                 f"'{type(self).__name__}' has nothing to compare; call it in "
                 f'training mode and with gradients once before each loss()'
             )
+        step.check()
         check_task_loss(task_loss)
         check_edges(dict(self.losses.items()), edge_index, batch_size)
         taught = self._teacher.align(step.heard, batch_size, n_id)
@@ -292,6 +289,8 @@ class Distiller(torch.nn.Module):
         if edge_index is not None:
             context['edge_index'] = edge_index
 
+        # What has no weight may be anything, unless it is all that there is.
+        others = task_loss is not None or any(self.weights.values())
         self._parts = {}
         terms: list[Tensor] = []
         if task_loss is not None:
@@ -299,17 +298,19 @@ class Distiller(torch.nn.Module):
             terms.append(task_loss)
         for name, loss in self.losses.items():
             target = self._teacher.target(name, loss, taught)
-            if compares(loss) == 'layers':
-                value = compare_layers(loss, target, layers, context)
-            else:
-                value = compare_outputs(loss, target, outputs)
+            counts = self.weights[name] > 0 or not others
+            with contextlib.nullcontext() if counts else torch.no_grad():
+                if compares(loss) == 'layers':
+                    value = compare_layers(loss, target, layers, context)
+                else:
+                    value = compare_outputs(loss, target, outputs)
             self._parts[name] = value.detach()
-            terms.append(self.weights[name] * value)
+            if counts:
+                terms.append(self.weights[name] * value)
         if torch.distributed.is_available() and (
             torch.distributed.is_initialized()
         ):
-            # Every process has to have a gradient for every parameter.
-            terms += [0.0 * p.sum() for p in self.parameters()]
+            terms += nothing_of(self)
         total = sum(terms[1:], terms[0])
         self._parts['total'] = total.detach()
         return total

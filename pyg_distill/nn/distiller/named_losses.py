@@ -131,9 +131,10 @@ def compare_outputs(
 ) -> Tensor:
     """A loss of outputs, averaged over the node types that both have."""
     taught, learned = dict(items(teacher)), dict(items(student))
-    values = [
-        loss(taught[key], x) for key, x in learned.items() if key in taught
-    ]
+    both = [key for key in learned if key in taught]
+    # A mini-batch need not hold every type.
+    some = [key for key in both if learned[key].numel()] or both
+    values = [loss(taught[key], learned[key]) for key in some]
     if not values:
         raise ValueError(
             f"'teacher' and 'student' must return outputs for the same node "

@@ -179,3 +179,65 @@ def test_gradient_accumulation():
         total.append(distiller.loss(task(distiller(*args))))
     # Both graphs are still there.
     sum(total).backward()
+
+
+@pytest.mark.parametrize('clone', [False, True])
+@pytest.mark.parametrize('change', ['relu_', 'sigmoid_', 'zero_'])
+def test_outputs_that_are_changed_in_place(clone, change):
+    distiller = Distiller.from_example(small(), big(), graph(), clone=clone)
+    out = distiller.train()(*graph())
+    with torch.no_grad():
+        getattr(out, change)()
+    with pytest.raises(RuntimeError, match='changed in-place before loss'):
+        distiller.loss()
+    # The next step is as good as ever.
+    distiller(*graph())
+    distiller.loss().backward()
+
+
+def test_a_loss_without_weight_is_left_out():
+    class Broken(torch.nn.Module):
+        compares = 'outputs'
+
+        def forward(self, teacher, student):
+            return (teacher - student).sum() * torch.nan
+
+    losses = {'kd': KDLoss(), 'broken': Broken()}
+    distiller = Distiller.from_example(
+        small(), big(), graph(), losses, {'kd': 2.0, 'broken': 0}
+    ).train()
+    total = distiller.loss(task(distiller(*graph())))
+    parts = distiller.parts()
+    assert parts['broken'].isnan()
+    torch.testing.assert_close(total, parts['task'] + 2 * parts['kd'])
+    total.backward()
+    assert all(p.grad.isfinite().all() for p in distiller.parameters())
+    # Unless there is nothing else.
+    alone = Distiller.from_example(
+        small(), big(), graph(), {'kd': KDLoss()}, {'kd': 0}
+    ).train()
+    alone(*graph())
+    alone.loss().backward()
+
+
+def test_a_type_without_nodes():
+    class Typed(torch.nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.lin = torch.nn.Linear(4, width)
+            self.head = torch.nn.Linear(width, 3)
+
+        def forward(self, x):
+            return {key: self.head(self.lin(v)) for key, v in x.items()}
+
+    x = {'a': torch.randn(6, 4), 'b': torch.randn(5, 4)}
+    distiller = Distiller.from_example(
+        Typed(2), Typed(8), (x,), {'kd': KDLoss()}
+    ).train()
+    distiller({'a': x['a'], 'b': x['b'][:0]})
+    few = distiller.loss()
+    distiller({'a': x['a']})
+    torch.testing.assert_close(few, distiller.loss())
+    distiller({'a': x['a'][:0], 'b': x['b'][:0]})
+    with pytest.raises(ValueError, match='skip empty batches'):
+        distiller.loss()

@@ -101,3 +101,27 @@ def test_parameters_that_a_step_does_not_need(process_group):
     grads = [p.grad for p in distiller.parameters()]
     assert all(grad is not None for grad in grads)
     assert any(grad.abs().max() == 0 for grad in grads)
+
+
+def test_parameters_of_any_kind(process_group):
+    class Embedded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.emb = torch.nn.Embedding(14, 4, sparse=True)
+            self.mask = torch.nn.Parameter(torch.tensor([0.0, -torch.inf]))
+            self.fixed = torch.nn.Parameter(
+                torch.full((3,), torch.nan), requires_grad=False
+            )
+            self.gnn = small()
+
+        def forward(self, x, edge_index):
+            return self.gnn(x + self.emb(torch.arange(len(x))), edge_index)
+
+    distiller = Distiller.from_example(Embedded(), big(), graph()).train()
+    loss = distiller.loss(task(distiller(*graph())))
+    assert loss.isfinite()
+    loss.backward()
+    model = distiller.student
+    assert model.emb.weight.grad.layout == torch.sparse_coo
+    assert not model.mask.grad.any()
+    assert model.fixed.grad is None
