@@ -55,6 +55,16 @@ def num_hops(model: torch.nn.Module) -> int:
     Returns:
         int: The estimate, 0 if there is no message passing layer.
     """
+    extra = any(_reads_degree_of_neighbors(m) for m in model.modules())
+    return sum(layer_hops(model).values()) + int(extra)
+
+
+def layer_hops(model: torch.nn.Module) -> dict[torch.nn.Module, int]:
+    """The hops of each message passing layer that is in no other one.
+
+    Args:
+        model (torch.nn.Module): A model.
+    """
     layers = [
         module
         for module in model.modules()
@@ -66,10 +76,7 @@ def num_hops(model: torch.nn.Module) -> int:
         for child in layer.modules()
         if child is not layer
     }
-    layers = [layer for layer in layers if id(layer) not in inner]
-    hops = sum(_hops(layer) for layer in layers)
-    extra = any(_reads_degree_of_neighbors(m) for m in model.modules())
-    return hops + int(extra)
+    return {layer: _hops(layer) for layer in layers if id(layer) not in inner}
 
 
 def _hops(layer: torch.nn.Module) -> int:

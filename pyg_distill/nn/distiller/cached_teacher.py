@@ -19,7 +19,7 @@ class Heard(NamedTuple):
     """What is known of the inputs that the teacher was not asked about.
 
     Attributes:
-        x: Their node features, by node type if there are several.
+        x: Matrices that may be node features, or those of all node types.
         as_cached: Whether they are those of the cache, `None` if it was not
             found out.
     """
@@ -69,7 +69,8 @@ class CachedTeacher:
         cache = self.cache
         if n_id is not None:
             rows = cache.rows(seed_rows(n_id, batch_size))
-            check_features(cache.row_sums, rows, heard.x)
+            num_nodes = n_id.numel() if isinstance(n_id, Tensor) else 0
+            check_features(cache.row_sums, rows, heard.x, num_nodes)
             return rows
         unknown = heard.as_cached is None and batch_size is not None
         if cache.n_id is not None or heard.as_cached is False or unknown:

@@ -4,11 +4,12 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_distill.nn.distiller.by_type import apply, items
+from pyg_distill.nn.distiller.by_type import items
 
 
 class Fingerprint:
@@ -51,8 +52,14 @@ class Fingerprint:
 
 
 def node_features(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The first plain matrix among the inputs, or those of all node types."""
-    for value in (*args, *kwargs.values()):
+    """All plain matrices among the inputs, or those of all node types.
+
+    Which of them have a row for each node has yet to be seen. The order does
+    not depend on that of keywords.
+    """
+    named = sorted(kwargs, key=lambda key: (key != 'x', key))
+    out: list[Tensor] = []
+    for value in (*args, *(kwargs[key] for key in named)):
         if isinstance(value, HeteroData):
             value = value.collect('x', allow_empty=True)
         if isinstance(value, Mapping):
@@ -61,37 +68,52 @@ def node_features(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 for key, x in value.items()
                 if isinstance(key, str) and _is_matrix(x)
             }
-            if found:
+            if found and not out:
                 return found
             continue
-        for x in _tensors(value):
-            if _is_matrix(x):
-                return x
-    return None
+        out += [x for x in _tensors(value) if _is_matrix(x)]
+    return out
 
 
-def row_sums(x: Any) -> Any:
-    """A number for each row of features that hardly any other row has."""
-    return apply(lambda value: _weighted(value.detach()), x)
+def row_sums(x: Any, num_nodes: int) -> Any:
+    """Numbers for each node that hardly any other node has.
+
+    Args:
+        x (list[torch.Tensor] or dict[str, torch.Tensor]): See
+            :meth:`node_features`.
+        num_nodes (int): The rows that features of nodes have.
+
+    Returns:
+        torch.Tensor: One for each matrix of nodes, of shape :obj:`[N, K]`, or
+        a dictionary of them by node type; :obj:`None` if there is none.
+    """
+    if isinstance(x, Mapping):
+        return {key: _weighted(value).unsqueeze(-1) for key, value in x.items()}
+    sums = [_weighted(value) for value in x if value.size(0) == num_nodes]
+    return torch.stack(sums, dim=-1) if sums else None
 
 
-def check_features(cached: Any, rows: Any, x: Any) -> None:
-    """Refuses features other than those that the teacher saw."""
+def check_features(cached: Any, rows: Any, x: Any, num_nodes: int) -> None:
+    """Refuses features other than those that the teacher saw.
+
+    Args:
+        cached (torch.Tensor or dict[str, torch.Tensor], optional): What
+            :meth:`row_sums` made of them.
+        rows (torch.Tensor or dict[str, torch.Tensor]): The rows to compare.
+        x (list[torch.Tensor] or dict[str, torch.Tensor]): The features.
+        num_nodes (int): The number of nodes that were named, of which those
+            rows may be the first.
+    """
     if cached is None or x is None:
         return
-    all_rows, features = dict(items(rows)), dict(items(x))
+    known = dict(items(rows))
     for key, sums in items(cached):
-        if key not in all_rows or key not in features:
+        index = known.get(key)
+        if index is None:
             continue
-        index = all_rows[key]
-        value = features[key][: index.numel()].detach()
-        if value.size(0) < index.numel():
-            continue
-        expected = sums[index].to(value.device)
-        error = (_weighted(value) - expected).abs()
-        # What rounding to the type of the features may make of it.
-        share = max(1e-4, 4 * torch.finfo(value.dtype).eps)
-        if not bool((error <= share * _weighted(value.abs())).all()):
+        found = _candidates(x, key, num_nodes)
+        found = [value for value in found if value.size(0) >= index.numel()]
+        if found and not _agree(sums[index], found):
             raise ValueError(
                 "'teacher' was cached for other node features than those of "
                 'this mini-batch (their sums differ); transform the data '
@@ -100,11 +122,41 @@ def check_features(cached: Any, rows: Any, x: Any) -> None:
             )
 
 
+def _candidates(x: Any, key: str, num_nodes: int) -> list[Tensor]:
+    if isinstance(x, Mapping):
+        return [x[key]] if key in x else []
+    if key:
+        return []
+    # The seed nodes may have been named alone.
+    return [v for v in x if v.size(0) == num_nodes] or x
+
+
+def _agree(cached: Tensor, found: list[Tensor]) -> bool:
+    """Whether matrices are as they were, in whatever order they come.
+
+    By chance, there may have been as many edges as nodes. Then one that is as
+    it was has to do.
+    """
+    alike = torch.tensor([[_equal(k, x) for x in found] for k in cached.t()])
+    if len(found) == cached.size(-1):
+        return bool(alike.any(dim=0).all() and alike.any(dim=1).all())
+    return bool(alike.any())
+
+
+def _equal(cached: Tensor, x: Tensor) -> bool:
+    x = x[: cached.numel()].detach()
+    error = (_weighted(x) - cached.to(x.device)).abs()
+    # What rounding to the type of the features may make of it.
+    share = max(1e-4, 4 * torch.finfo(x.dtype).eps)
+    return bool((error <= share * _weighted(x.abs())).all())
+
+
 def _weighted(x: Tensor) -> Tensor:
     # Plain sums would be equal for all rows that were scaled to sum to 1.
     position = torch.arange(x.size(-1), device=x.device)
     weight = 1.0 + (position * 40503 % 65536).float() / 65536
-    return x.float() @ weight
+    with torch.autocast(x.device.type, enabled=False):
+        return x.detach().float() @ weight
 
 
 def _is_matrix(x: Any) -> bool:
@@ -138,6 +190,9 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield from _leaves(list(value.coo()))
     elif hasattr(value, '__dict__') and not callable(value):
         yield from _leaves(vars(value))
+    elif isinstance(value, np.ndarray):
+        # Of which only the ends would be printed.
+        yield repr((value.shape, value.dtype, value.tolist()))
     else:
         yield repr(value)
 

@@ -1,19 +1,17 @@
-"""Mini-batches, and whether their loader tells the whole truth."""
+"""What a teacher says about the nodes of mini-batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch.fx import GraphModule
+from torch import Tensor
 from torch_geometric.data import HeteroData
-from torch_geometric.loader import NodeLoader
-from torch_geometric.nn import HeteroConv, MessagePassing
 
 from pyg_distill.nn.distiller.alignment import seed_rows
-from pyg_distill.nn.distiller.by_type import apply, cast
+from pyg_distill.nn.distiller.by_type import apply, cast, concat
+from pyg_distill.nn.distiller.depth import check_depth, counted
 from pyg_distill.nn.distiller.inputs import node_features, row_sums
 from pyg_distill.nn.distiller.teacher import Teacher
-from pyg_distill.nn.hops import num_hops
 
 
 def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -66,71 +64,41 @@ def answers(
     loader: Iterable[Any],
     inputs: Callable[[Any], Any],
     dtype: torch.dtype | None,
+    depth: int | None,
 ) -> Iterator[Part]:
-    """Asks a teacher about each mini-batch."""
-    for batch in loader:
+    """Asks a teacher about each mini-batch, of so many hops if it is known."""
+    for number, batch in enumerate(loader):
         args, kwargs = as_arguments(inputs(batch))
-        answer = teacher(*args, **kwargs)
+        if number == 0 and depth is not None:
+            with counted(teacher.model) as hops:
+                answer = teacher(*args, **kwargs)
+            check_depth(depth, hops())
+        else:
+            answer = teacher(*args, **kwargs)
         size, n_id = seeds(batch)
         # Copied, or else all other rows would be kept, too.
         layers = [
             apply(torch.clone, seed_rows(x, size)) for x in answer.layers or []
         ]
         outputs = apply(torch.clone, seed_rows(answer.outputs, size))
-        x = node_features(args, kwargs)
-        alike = isinstance(x, Mapping) == isinstance(size, Mapping)
-        known = x is not None and alike
-        sums = row_sums(seed_rows(x, size)) if known else None
+        sums = _sums(node_features(args, kwargs), size, batch.num_nodes)
         yield Part(outputs, cast(layers, dtype), n_id, sums)
 
 
-def check_loader(loader: Any, teacher: torch.nn.Module) -> None:
-    """Refuses mini-batches in which a teacher would not see all there is."""
-    if getattr(loader, 'transform', None) is not None:
-        raise ValueError(
-            f"'loader' must not transform mini-batches, a cache holds a "
-            f'single answer for each node (got {loader.transform}); transform '
-            f'the data before, or leave the teacher uncached'
-        )
-    if not isinstance(loader, NodeLoader):
-        return
-    sampled = getattr(loader.node_sampler, 'num_neighbors', None)
-    if sampled is None:
-        return
-    values = sampled.values
-    values = list(values.values()) if isinstance(values, dict) else [values]
-    values += [sampled.default] if sampled.default is not None else []
-    depth, hops = min(map(len, values), default=0), _depth(teacher)
-    few = [value for value in values if any(n != -1 for n in value)]
-    if few:
-        raise ValueError(
-            f"'loader' must sample all neighbors, or the teacher's answer "
-            f'would be one of many (got num_neighbors={few[0]}); pass '
-            f'num_neighbors={[-1] * max(depth, hops)}, or use '
-            f'TeacherCache.from_inputs with the whole graph'
-        )
-    if depth < hops:
-        raise ValueError(
-            f"'loader' must sample the {hops} hops that the teacher reads "
-            f'(got {depth}); pass num_neighbors={[-1] * hops}, or use '
-            f'TeacherCache.from_inputs with the whole graph'
-        )
+def _sums(x: Any, size: Any, num_nodes: int | None) -> Any:
+    if isinstance(x, Mapping) != isinstance(size, Mapping):
+        return None
+    if isinstance(x, Mapping):
+        return row_sums(seed_rows(x, size), 0)
+    # Whatever has other rows, such as edge features, is not of nodes.
+    return row_sums([v[:size] for v in x if v.size(0) == num_nodes], size)
 
 
-def _depth(teacher: torch.nn.Module) -> int:
-    """The hops that a teacher reads, relations of one layer counted once."""
-    depth = num_hops(teacher)
-    groups: dict[int, torch.nn.Module] = {}
-    for module in teacher.modules():
-        if isinstance(module, HeteroConv):
-            groups[id(module.convs)] = module.convs
-        elif isinstance(module, GraphModule):
-            for group in module.modules():
-                if isinstance(group, torch.nn.ModuleDict) and all(
-                    isinstance(m, MessagePassing) for m in group.children()
-                ):
-                    groups[id(group)] = group
-    for group in groups.values():
-        each = [num_hops(relation) for relation in group.children()]
-        depth -= num_hops(group) - max(each, default=0)
-    return depth
+def all_sums(parts: list[Part]) -> Any:
+    """What is known of the features in all mini-batches, if it is of each."""
+    sums = [part.sums for part in parts]
+    if any(x is None for x in sums):
+        return None
+    plain = [x for x in sums if isinstance(x, Tensor)]
+    # By chance, one may have had as many edges as nodes.
+    return concat(sums) if len({x.size(1) for x in plain}) < 2 else None

@@ -26,11 +26,12 @@ from pyg_distill.nn.distiller.inputs import (
     node_features,
     row_sums,
 )
+from pyg_distill.nn.distiller.loader_checks import check_loader
 from pyg_distill.nn.distiller.loaders import (
+    all_sums,
     answers,
     as_arguments,
     batch_inputs,
-    check_loader,
 )
 from pyg_distill.nn.distiller.teacher import Answer, Teacher
 
@@ -85,11 +86,19 @@ class TeacherCache:
         self._typed = isinstance(outputs, Mapping) or any(
             isinstance(layer, Mapping) for layer in layers
         )
-        for key, x in items(outputs):
+        # A model may return outputs for some of the types in its layers alone.
+        num_rows = {
+            key: x.size(0)
+            for value in ([*layers, outputs] if self._typed else [outputs])
+            for key, x in items(value)
+        }
+        if not isinstance(outputs, Mapping):
+            num_rows = {'': outputs.size(0)}
+        for key, number in num_rows.items():
             nodes = None if n_id is None else dict(items(n_id)).get(key)
             if isinstance(n_id, Mapping) and not isinstance(outputs, Mapping):
                 nodes = only(n_id)
-            rows = {x.size(0)} | {
+            rows = {number} | {
                 layer.size(0)
                 for value in layers
                 for name, layer in items(value)
@@ -104,7 +113,7 @@ class TeacherCache:
                     f'record layers of one row a node, or leave the teacher '
                     f'of a task on graphs uncached'
                 )
-            self._index[key] = RowIndex(nodes, x.size(0))
+            self._index[key] = RowIndex(nodes, number)
 
     @classmethod
     def from_inputs(
@@ -138,11 +147,7 @@ class TeacherCache:
             holder.remove()
         out = cls(answer.outputs, cast(answer.layers or [], dtype))
         out.fingerprint = fingerprint
-        x = node_features(args, kwargs)
-        typed = isinstance(x, Mapping)
-        # Whatever has other rows, such as edge features, is not of nodes.
-        if typed or (x is not None and x.size(0) == out.num_nodes):
-            out.row_sums = row_sums(x)
+        out.row_sums = row_sums(node_features(args, kwargs), out.num_nodes)
         return out
 
     @classmethod
@@ -159,7 +164,9 @@ class TeacherCache:
         """Asks the teacher about the seed nodes of each mini-batch.
 
         The loader must sample all neighbors, as many hops as the teacher
-        reads, and transform nothing.
+        reads, and transform nothing. Teachers that read all nodes of a
+        mini-batch, as :class:`~torch_geometric.nn.norm.GraphNorm` does, are
+        refused.
 
         Args:
             teacher (torch.nn.Module): The teacher.
@@ -178,11 +185,12 @@ class TeacherCache:
             log (bool, optional): Whether to show progress if it takes long.
                 (default: :obj:`True`)
         """
-        check_loader(loader, teacher)
+        depth = check_loader(loader, teacher)
         holder = Teacher(teacher, layers, clone=clone)
         bar = tqdm(loader, 'Asking the teacher', disable=not log, delay=1)
         try:
-            parts = list(answers(holder, bar, inputs or batch_inputs, dtype))
+            inputs = inputs or batch_inputs
+            parts = list(answers(holder, bar, inputs, dtype, depth))
         finally:
             holder.remove()
         if not parts:
@@ -198,8 +206,7 @@ class TeacherCache:
             ],
             concat([part.n_id for part in parts]),
         )
-        if all(part.sums is not None for part in parts):
-            out.row_sums = concat([part.sums for part in parts])
+        out.row_sums = all_sums(parts)
         return out
 
     @property

@@ -3,16 +3,12 @@
 import fsspec
 import pytest
 import torch
-from torch_geometric.data import Data, HeteroData
-from torch_geometric.loader import NeighborLoader
-from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
-from torch_geometric.nn.models import GraphSAGE
-from torch_geometric.utils import k_hop_subgraph
+from torch_geometric.data import HeteroData
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, TeacherCache
 from pyg_distill.nn.distiller.loaders import answers, batch_inputs
 from pyg_distill.nn.distiller.teacher import Teacher
-from tests.conftest import with_to_hetero, with_torch_sparse
+from tests.nn.distiller.batches import BATCHES, batch_of, loader, sage, step
 from tests.nn.distiller.models import (
     RELATIONS,
     Hetero,
@@ -23,39 +19,6 @@ from tests.nn.distiller.models import (
     small,
     task,
 )
-
-
-def sage(channels, num_layers=2):
-    torch.manual_seed(channels)
-    return GraphSAGE(4, channels, num_layers, 5)
-
-
-def batch_of(seeds, num_hops=2):
-    """A mini-batch of whole neighborhoods, seed nodes first."""
-    x, edge_index = graph()
-    seeds = torch.tensor(seeds)
-    subset, edge_index, mapping, _ = k_hop_subgraph(
-        seeds, num_hops, edge_index, num_nodes=x.size(0)
-    )
-    others = torch.ones(subset.numel(), dtype=torch.bool)
-    others[mapping] = False
-    order = torch.cat([mapping, torch.arange(subset.numel())[others]])
-    position = torch.full((x.size(0),), -1)
-    n_id = subset[order]
-    position[n_id] = torch.arange(n_id.numel())
-    return Data(
-        x=x[n_id],
-        edge_index=position[edge_index],
-        n_id=n_id,
-        batch_size=seeds.numel(),
-    )
-
-
-BATCHES = [[3, 7, 1], [0, 2, 4, 5], [13, 6, 8, 9, 10, 11, 12]]
-
-
-def loader():
-    return [batch_of(seeds) for seeds in BATCHES]
 
 
 def test_mini_batches_are_exact():
@@ -189,13 +152,6 @@ def test_without_batch_size():
     torch.testing.assert_close(distiller.parts()['kd'], want)
 
 
-def step(cache, batch, **kwargs):
-    distiller = Distiller.from_example(sage(8), cache, graph()).train()
-    distiller(batch.x, batch.edge_index)
-    size = kwargs.pop('batch_size', batch.batch_size)
-    return distiller.loss(n_id=batch.n_id, batch_size=size, **kwargs)
-
-
 def test_unknown_nodes():
     teacher = sage(16)
     part = TeacherCache.from_loader(teacher, loader()[1:])
@@ -213,73 +169,6 @@ def test_unknown_nodes():
     none = TeacherCache(torch.zeros(0, 5), [], torch.zeros(0).long())
     with pytest.raises(ValueError, match='got 3, it holds 0'):
         none.rows(torch.tensor([3]))
-
-
-@pytest.mark.parametrize('source', ['inputs', 'loader'])
-@pytest.mark.parametrize('scaled', [False, True])
-def test_other_features(source, scaled):
-    x, edge_index = graph()
-    teacher = sage(16)
-    message = r"'teacher' was cached for other node features .* transform"
-
-    def change(x):
-        # As `NormalizeFeatures` does, so that all rows have one sum.
-        x = x.abs()
-        return x / x.sum(1, keepdim=True) if scaled else x
-
-    if source == 'inputs':
-        cache = TeacherCache.from_inputs(teacher, (change(x), edge_index))
-    else:
-        batches = loader()
-        for batch in batches:
-            batch.x = change(batch.x)
-        cache = TeacherCache.from_loader(teacher, batches)
-    batch = batch_of(BATCHES[1])
-    batch.x = change(batch.x)
-    step(cache, batch)
-    dropped = batch.clone()
-    dropped.x = batch.x.clone()
-    dropped.x[2, 1] = 0.0
-    with pytest.raises(ValueError, match=message):
-        step(cache, dropped)
-    swapped = batch.clone()
-    swapped.n_id = batch.n_id[[1, 0, *range(2, batch.num_nodes)]]
-    with pytest.raises(ValueError, match=message):
-        step(cache, swapped)
-    scaled_up = batch.clone()
-    scaled_up.x = batch.x * 1.01
-    with pytest.raises(ValueError, match=message):
-        step(cache, scaled_up)
-    # Scaled down, a difference is not overlooked.
-    small_cache = TeacherCache.from_inputs(teacher, (x * 1e-6, edge_index))
-    batch.x = x[batch.n_id] * 2e-6
-    with pytest.raises(ValueError, match=message):
-        step(small_cache, batch)
-    batch.x = x[batch.n_id] * 1e-6
-    step(small_cache, batch)
-
-
-def test_other_inputs_than_features():
-    # Edge features come first here, and are no node features.
-    class Net(torch.nn.Module):
-        def __init__(self, channels):
-            super().__init__()
-            torch.manual_seed(channels)
-            self.conv1 = SAGEConv(4, channels)
-            self.conv2 = SAGEConv(channels, 5)
-
-        def forward(self, edge_attr, edge_index, x):
-            x = self.conv1(x, edge_index).relu()
-            return self.conv2(x, edge_index)
-
-    x, edge_index = graph()
-    attr = torch.randn(edge_index.size(1), 3)
-    args = (attr, edge_index, x)
-    cache = TeacherCache.from_inputs(Net(16), args)
-    assert cache.row_sums is None
-    distiller = Distiller.from_example(Net(8), cache, args).train()
-    distiller(*args)
-    distiller.loss(n_id=torch.arange(14))
 
 
 def test_mini_batch_without_nodes():
@@ -453,147 +342,9 @@ def test_hetero_data_objects():
 def test_mini_batches_are_not_held():
     # Not even until all of them have been seen.
     holder = Teacher(sage(16), 'auto')
-    for part in answers(holder, loader(), batch_inputs, None):
+    for part in answers(holder, loader(), batch_inputs, None, None):
         for x in [part.outputs, *part.layers]:
             assert x.untyped_storage().nbytes() == x.numel() * 4
-
-
-def make_loader(num_neighbors, data=None, **kwargs):
-    if data is None:
-        x, edge_index = graph()
-        data = Data(x=x, edge_index=edge_index)
-    kwargs.setdefault('batch_size', 5)
-    return NeighborLoader(data, num_neighbors, **kwargs)
-
-
-@with_torch_sparse
-def test_neighbor_loader():
-    teacher, student = sage(16), sage(8)
-    whole = TeacherCache.from_inputs(teacher, graph())
-    cache = TeacherCache.from_loader(teacher, make_loader([-1, -1]))
-    torch.testing.assert_close(cache.outputs, whole.outputs)
-    for x, y in zip(cache.layers, whole.layers, strict=True):
-        torch.testing.assert_close(x, y)
-    losses = []
-    for source in (cache, whole):
-        torch.manual_seed(0)
-        distiller = Distiller.from_example(student, source, graph()).train()
-        torch.manual_seed(0)
-        for batch in make_loader([2, 2], shuffle=True):
-            out = distiller(batch.x, batch.edge_index)
-            size = batch.batch_size
-            loss = distiller.loss(batch_size=size, n_id=batch.n_id)
-            losses.append(loss.detach())
-            n_id = batch.n_id[:size]
-            want = KDLoss()(whole.outputs[n_id], out[:size])
-            torch.testing.assert_close(distiller.parts()['kd'], want.detach())
-    torch.testing.assert_close(losses[:3], losses[3:])
-
-
-@with_torch_sparse
-def test_loaders_that_tell_half_the_truth():
-    teacher = sage(16)
-    message = r"'loader' must sample all neighbors.*got num_neighbors=\[-1, 3\]"
-    with pytest.raises(
-        ValueError, match=message + r'.*pass num_neighbors=\[-1, -1\]'
-    ):
-        TeacherCache.from_loader(teacher, make_loader([-1, 3]))
-    message = r'must sample the 2 hops .*got 1\); pass num_neighbors=\[-1, -1\]'
-    with pytest.raises(ValueError, match=message):
-        TeacherCache.from_loader(teacher, make_loader([-1]))
-    # Normalisation reads the neighbors' degrees.
-    with pytest.raises(ValueError, match='sample the 4 hops'):
-        TeacherCache.from_loader(big(), make_loader([-1, -1, -1]))
-    loader = make_loader([-1, -1], transform=lambda batch: batch)
-    with pytest.raises(ValueError, match='must not transform mini-batches'):
-        TeacherCache.from_loader(teacher, loader)
-    # The remedies work.
-    whole = TeacherCache.from_inputs(big(), graph())
-    cache = TeacherCache.from_loader(big(), make_loader([-1] * 4))
-    torch.testing.assert_close(cache.outputs, whole.outputs)
-
-
-@with_torch_sparse
-@pytest.mark.parametrize(
-    'split', [False, pytest.param(True, marks=with_to_hetero)]
-)
-def test_hops_of_node_types(split):
-    data = hetero_graph()
-    if split:
-        teacher = to_hetero(sage(16), data.metadata()).eval()
-    else:
-        teacher = Hetero(16, 2)
-
-    def load(num_neighbors):
-        return make_loader(num_neighbors, data, input_nodes='paper')
-
-    # Two layers of two relations are two hops, not four.
-    cache = TeacherCache.from_loader(teacher, load([-1, -1]))
-    whole = TeacherCache.from_inputs(
-        teacher, (data.x_dict, data.edge_index_dict)
-    )
-    torch.testing.assert_close(cache.outputs['paper'], whole.outputs['paper'])
-    assert set(cache.outputs) == {'paper'}
-    with pytest.raises(ValueError, match='sample the 2 hops'):
-        TeacherCache.from_loader(teacher, load([-1]))
-    few = {RELATIONS[0]: [-1, -1], RELATIONS[1]: [-1, 1]}
-    with pytest.raises(ValueError, match=r'got num_neighbors=\[-1, 1\]'):
-        TeacherCache.from_loader(teacher, load(few))
-
-
-def test_hops_of_relations():
-    from pyg_distill.nn.distiller.loaders import _depth
-
-    class Mixed(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first = SAGEConv(4, 4)
-            self.types = HeteroConv({r: SAGEConv(4, 4) for r in RELATIONS})
-            self.more = torch.nn.ModuleDict(
-                {'a': SAGEConv(4, 4), 'b': SAGEConv(4, 4)}
-            )
-
-    assert _depth(Mixed()) == 4
-    assert _depth(big()) == 4
-    assert _depth(sage(8, 3)) == 3
-    assert _depth(torch.nn.Linear(2, 2)) == 0
-
-
-def test_default_of_loaders():
-    # Edge types that are not named have neighbors left out, too.
-    from torch_geometric.sampler.base import NumNeighbors
-
-    from pyg_distill.nn.distiller import loaders
-
-    class Sampler:
-        num_neighbors = NumNeighbors({RELATIONS[0]: [-1, -1]}, [2, 2])
-
-    class Loader(loaders.NodeLoader):
-        def __init__(self):
-            self.__dict__ = {'node_sampler': Sampler(), 'transform': None}
-
-    with pytest.raises(ValueError, match=r'got num_neighbors=\[2, 2\]'):
-        loaders.check_loader(Loader(), Hetero(8, 2))
-
-
-def test_loaders_of_something_else():
-    x, edge_index = graph()
-    data = Data(x=x, edge_index=edge_index)
-    message = r"'loader' must give mini-batches with 'n_id' and 'batch_size'"
-    with pytest.raises(ValueError, match=message):
-        TeacherCache.from_loader(sage(16), [data])
-    with pytest.raises(ValueError, match='at least one mini-batch'):
-        TeacherCache.from_loader(sage(16), [])
-    # Models that take something else.
-    cache = TeacherCache.from_loader(
-        sage(16),
-        loader(),
-        inputs=lambda b: {'x': b.x, 'edge_index': b.edge_index},
-        dtype=torch.half,
-    )
-    assert cache.layers[0].dtype == torch.half
-    want = TeacherCache.from_inputs(sage(16), graph())
-    torch.testing.assert_close(cache.outputs, want.outputs[cache.n_id])
 
 
 def test_no_hooks_are_left():
@@ -611,3 +362,34 @@ def test_no_hooks_are_left():
         TeacherCache.from_inputs(teacher, (torch.zeros(3, 9), graph()[1]))
     assert num_hooks(teacher) == 0
     del first, second
+
+
+def test_types_that_only_layers_hold():
+    class Some(torch.nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            torch.manual_seed(width)
+            self.lin = torch.nn.ModuleDict(
+                {t: torch.nn.Linear(4, width) for t in 'ab'}
+            )
+            self.head = torch.nn.Linear(width, 3)
+
+        def forward(self, x):
+            x = {t: self.lin[t](x[t]) for t in x}
+            self.layers = x
+            return {'a': self.head(x['a'])}
+
+    x = {'a': torch.randn(6, 4), 'b': torch.randn(5, 4)}
+    teacher = Some(8)
+    cache = TeacherCache({'a': teacher(x)['a'].detach()}, [teacher.layers])
+    n_id = {'a': torch.tensor([4, 0]), 'b': torch.tensor([1, 3, 2])}
+    taken = cache.take(n_id)
+    for t in 'ab':
+        want = teacher.layers[t][n_id[t]]
+        torch.testing.assert_close(taken.layers[0][t], want)
+    assert set(taken.outputs) == {'a'}
+    with pytest.raises(ValueError, match='must have a row for each node'):
+        TeacherCache(
+            {'a': torch.randn(6, 3)},
+            [{'b': torch.randn(5, 2)}, {'b': torch.randn(4, 2)}],
+        )
