@@ -11,7 +11,6 @@ import torch
 from torch_geometric.data.dataset import Dataset
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
-from pyg_distill.datasets.payload import payload
 from pyg_distill.datasets.progress import Progress
 from pyg_distill.evaluation.cross.checks import (
     check_rates,
@@ -26,6 +25,7 @@ from pyg_distill.evaluation.cross.classifier import (
     ModelBuilder,
 )
 from pyg_distill.evaluation.cross.graph_table import Encoder, GraphTable
+from pyg_distill.evaluation.cross.measuring import measure
 from pyg_distill.evaluation.cross.metrics import (
     accuracy,
     load_roc_auc,
@@ -105,7 +105,8 @@ def evaluate(
             is a data set or list of graphs, ordinary ones or in tree-set form,
             or a list with a data set for each run, or a function that is given
             the number of the run, for splits and draws that change with the
-            seed.
+            seed. It is called once a run, so that all training sets are tested
+            on the same graphs.
         test (Dataset or list or callable): The test graphs, in the same ways.
         val (Dataset or list or callable): The validation graphs, in the same
             ways.
@@ -169,18 +170,19 @@ def evaluate(
 
     def read(dataset: Any, owner: str) -> Views:
         table = GraphTable.read(dataset, owner, encode, exclude_keys, device)
-        if owner in ('test', 'val'):
-            _check_classes(table, owner)
         return Views(table, batch_size)
+
+    def read_held_out(dataset: Any, owner: str) -> Views:
+        views = read(dataset, owner)
+        _check_classes(views.table, owner)
+        return views
 
     sets = {
         key: RunSets(value, key, numbers, read)
         for key, value in read_train_sets(train_sets).items()
     }
-    held_out = {
-        key: RunSets(value, key, numbers, read)
-        for key, value in [('val', val), ('test', test)]
-    }
+    val_sets = RunSets(val, 'val', numbers, read_held_out)
+    test_sets = RunSets(test, 'test', numbers, read_held_out)
     records: list[Record] = []
     set_records: list[SetRecord] = []
     total = len(numbers) * len(sets) * len(builders) * len(pools)
@@ -188,11 +190,16 @@ def evaluate(
         for run, key in product(numbers, sets):
             progress.stage(f'run {run} of {key!r}')
             dataset, view = sets[key](run)
-            set_records.append(_measure(dataset, exclude_keys, name, key, run))
-            views = {key: view}
-            views |= {other: held_out[other](run)[1] for other in held_out}
-            tables = {other: view.table for other, view in views.items()}
-            num_classes = max(2, *(t.num_classes for t in tables.values()))
+            set_records.append(measure(dataset, exclude_keys, name, key, run))
+            _, val_view = val_sets(run)
+            _, test_view = test_sets(run)
+            # No dictionary: a training set may be called 'test', too.
+            tables = [
+                (key, view.table),
+                ('val', val_view.table),
+                ('test', test_view.table),
+            ]
+            num_classes = max(2, *(t.num_classes for _, t in tables))
             channels = _channels(tables)
             for model_name, readout in product(builders, pools):
                 start = perf_counter()
@@ -203,16 +210,16 @@ def evaluate(
                         gnn, hidden_channels, num_classes, readout
                     ).to(device)
                     if run == numbers[0] and readout == pools[0]:
-                        _warn_if_deeper(gnn, model_name, views[key].table, key)
+                        _warn_if_deeper(gnn, model_name, view.table, key)
                     batches = mini_batches(
-                        views[key].take(model),
-                        tables[key].num_graphs,
+                        view.take(model),
+                        view.table.num_graphs,
                         batch_size,
                         run,
                         device,
                     )
                     best = train(
-                        model, batches, views['val'].chunks(model), options
+                        model, batches, val_view.chunks(model), options
                     )
                 seconds = perf_counter() - start
                 if best is None:
@@ -221,7 +228,7 @@ def evaluate(
                         f'finite outputs at any validated step of run {run}); '
                         f'lower lr (it is {lr}), or scale the features'
                     )
-                label, out = predict(model, views['test'].chunks(model))
+                label, out = predict(model, test_view.chunks(model))
                 records.append(
                     Record(
                         dataset=name,
@@ -244,22 +251,6 @@ def evaluate(
     return Evaluation(records, set_records, {name: trained})
 
 
-def _measure(
-    dataset: Any, exclude_keys: Sequence[str], name: str, key: str, run: int
-) -> SetRecord:
-    size = payload(dataset, exclude_keys)
-    report = getattr(dataset, 'report', None)
-    return SetRecord(
-        dataset=name,
-        train_set=key,
-        run=run,
-        **asdict(size),
-        packed_bytes=getattr(report, 'packed_bytes', None),
-        file_size=getattr(report, 'file_size', None),
-        seconds=getattr(report, 'seconds', None),
-    )
-
-
 def _check_classes(table: GraphTable, owner: str) -> None:
     label = table.label.unique()
     if label.numel() == 1:
@@ -270,14 +261,15 @@ def _check_classes(table: GraphTable, owner: str) -> None:
         )
 
 
-def _channels(tables: Mapping[str, GraphTable]) -> int:
-    width = {key: table.width for key, table in tables.items()}
-    if len({*width.values()}) > 1:
+def _channels(tables: Sequence[tuple[str, GraphTable]]) -> int:
+    width = [table.width for _, table in tables]
+    if len({*width}) > 1:
+        got = ', '.join(f'{table.width} in {key!r}' for key, table in tables)
         raise ValueError(
-            f"'x' must be of one width in all data sets (got {width}); make "
+            f"'x' must be of one width in all data sets (got {got}); make "
             f'them of the same features'
         )
-    return next(iter(width.values()))
+    return width[0]
 
 
 def _warn_if_deeper(

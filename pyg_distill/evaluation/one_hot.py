@@ -1,6 +1,7 @@
 """Category codes -> one-hot features."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ class OneHot:
 
         evaluate(train_sets, test, val, encode=OneHot(dataset))
 
-    Values that :obj:`dataset` does not have become zeros.
+    Values that :obj:`dataset` does not have become zeros. Booleans are the
+    codes 0 and 1.
 
     Args:
         dataset (Dataset or list): The graphs whose values are known.
@@ -31,7 +33,7 @@ class OneHot:
 
     Raises:
         TypeError: If :obj:`dataset` is no collection of homogeneous graphs.
-        ValueError: If its graphs have no integer features :obj:`x`.
+        ValueError: If its graphs have no integer or boolean features :obj:`x`.
     """
 
     def __init__(self, dataset: Dataset | Sequence[Data]) -> None:
@@ -43,8 +45,7 @@ class OneHot:
                 f"'dataset' must have integer features 'x' (got {got}); "
                 f'floats need no encoding'
             )
-        columns = x.view(x.size(0), -1).unbind(dim=1)
-        self.values = [column.unique() for column in columns]
+        self.values = [column.unique() for column in _columns(x)]
 
     @property
     def num_features(self) -> int:
@@ -60,15 +61,16 @@ class OneHot:
         Returns:
             torch.Tensor: Zeros and ones of shape :obj:`[N, num_features]`.
         """
-        x = x.view(x.size(0), -1)
-        if x.size(1) != len(self.values):
+        columns = _columns(x)
+        if len(columns) != len(self.values):
             raise ValueError(
-                f"'x' must have {len(self.values)} columns (got {x.size(1)}); "
-                f'encode the features that the encoder was made for'
+                f"'x' must have {len(self.values)} columns (got "
+                f'{len(columns)}); encode the features that the encoder was '
+                f'made for'
             )
         out = torch.zeros(x.size(0), self.num_features, device=x.device)
         start = 0
-        for column, values in zip(x.unbind(dim=1), self.values, strict=True):
+        for column, values in zip(columns, self.values, strict=True):
             values = values.to(x.device)
             code = torch.searchsorted(values, column.contiguous())
             code = code.clamp(max=values.numel() - 1)
@@ -80,3 +82,10 @@ class OneHot:
     def __repr__(self) -> str:
         sizes = [values.numel() for values in self.values]
         return f'{self.__class__.__name__}({sizes})'
+
+
+def _columns(x: Tensor) -> tuple[Tensor, ...]:
+    if x.dtype == torch.bool:
+        # `searchsorted` refuses them.
+        x = x.to(torch.uint8)
+    return x.reshape(x.size(0), prod(x.size()[1:])).unbind(dim=1)

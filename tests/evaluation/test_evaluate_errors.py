@@ -74,7 +74,7 @@ class TwoLess(torch.nn.Module):
         ),
         (
             {'train_sets': changed(x=lambda d: d.x[:, :3])},
-            r"'x' must be of one width in all data sets \(got {'train': 3,",
+            r"'x' must be of one width in all data sets \(got 3 in 'train', 9",
         ),
         (
             {'train_sets': changed(weight=torch.ones(2))},

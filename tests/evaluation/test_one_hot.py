@@ -1,8 +1,10 @@
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.nn import GIN
 
-from pyg_distill.evaluation import OneHot
+from pyg_distill.datasets import ToyMolecules
+from pyg_distill.evaluation import OneHot, evaluate
 
 
 def graphs(*rows: list) -> list[Data]:
@@ -29,6 +31,41 @@ def test_codes_of_each_column() -> None:
 def test_one_column_may_be_flat() -> None:
     encode = OneHot(graphs([2, 2, 1]))
     assert encode(torch.tensor([1, 2])).tolist() == [[1, 0], [0, 1]]
+
+
+def test_booleans_are_codes() -> None:
+    given = graphs([[True, False]], [[False, False], [True, False]])
+    encode = OneHot(given)
+    assert repr(encode) == 'OneHot([2, 1])'
+    out = encode(torch.tensor([[True, True], [False, False]]))
+    assert out.tolist() == [[0, 1, 0], [1, 0, 1]]
+
+
+def test_booleans_of_graphs_are_the_same_as_codes() -> None:
+    toy = ToyMolecules(60)
+    found = []
+    for dtype in (torch.bool, torch.long):
+        given = [data.clone() for data in toy]
+        for data in given:
+            data.x = data.x.to(dtype)
+        (record,) = evaluate(
+            given[:20],
+            test=given[40:],
+            val=given[20:40],
+            models=[GIN],
+            readouts=['sum'],
+            runs=1,
+            steps=3,
+            encode=OneHot(given),
+            log=False,
+        ).records
+        found.append((record.auc, record.val_loss))
+    assert found[0] == found[1]
+
+
+def test_no_nodes() -> None:
+    encode = OneHot(graphs([[1, 2]]))
+    assert encode(torch.empty(0, 2, dtype=torch.long)).size() == (0, 2)
 
 
 def test_errors() -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -47,7 +48,9 @@ class GraphClassifier(torch.nn.Module):
         for name in self.reads:
             value = getattr(data, name)
             if value is not None and name == 'edge_attr':
-                value = value.view(value.size(0), -1).to(data.x.dtype)
+                # Without edges there is nothing to tell a width of -1 from.
+                width = prod(value.size()[1:])
+                value = value.reshape(value.size(0), width).to(data.x.dtype)
             more[name] = value
         x = self.gnn(data.x, data.edge_index, **more)
         if not isinstance(x, Tensor) or list(x.size()) != [

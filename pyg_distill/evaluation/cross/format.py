@@ -91,15 +91,16 @@ def _column(
     value: Callable[..., float | None],
     style: str,
 ) -> list[str]:
-    by_set: dict[str, list[float]] = {name: [] for name in names}
+    by_set: dict[str, list[float | None]] = {name: [] for name in names}
     for row in rows:
-        number = value(row)
-        if number is not None:
-            by_set[row.train_set].append(number)
-    return [
-        f'{format(_mean(values), style)}  ' if values else '-  '
-        for values in by_set.values()
-    ]
+        by_set[row.train_set].append(value(row))
+    texts = []
+    for values in by_set.values():
+        known = [number for number in values if number is not None]
+        # A mean over some of the runs would not fit the other lines.
+        whole = known and len(known) == len(values)
+        texts.append(f'{format(_mean(known), style)}  ' if whole else '-  ')
+    return texts
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -35,7 +35,7 @@ class RunSets:
         self._owner = owner
         self._of_run: dict[int, Any] | None = None
         self._make: Callable[[int], Any] | None = None
-        self._last: tuple[Any, Views] | None = None
+        self._last: tuple[int, Any, Views] | None = None
         if _is_list_of_sets(given):
             if len(given) != len(runs):
                 raise ValueError(
@@ -60,17 +60,27 @@ class RunSets:
     def __call__(self, run: int) -> tuple[Any, Views]:
         """The data set of a run, and the same as tensors.
 
+        A function is called once for each run, however often this is, as it
+        may draw at random.
+
         Args:
             run (int): The number of the run.
         """
+        if self._last is None or self._last[0] != run:
+            self._last = run, *self._read_run(run)
+        return self._last[1:]
+
+    def _read_run(self, run: int) -> tuple[Any, Views]:
         if self._make is not None:
+            # Read even if it is the list of the last run, which may have been
+            # filled with other graphs.
             dataset = self._make(run)
         else:
             assert self._of_run is not None
             dataset = self._of_run[run]
-        if self._last is None or self._last[0] is not dataset:
-            self._last = dataset, self._read(dataset, self._owner)
-        return self._last
+            if self._last is not None and self._last[1] is dataset:
+                return self._last[1:]
+        return dataset, self._read(dataset, self._owner)
 
 
 def _is_list(value: Any) -> bool:

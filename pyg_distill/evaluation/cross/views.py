@@ -1,22 +1,21 @@
 """Which form of its graphs may a model be given?"""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
 from pyg_distill.evaluation.cross.classifier import GraphClassifier
 from pyg_distill.evaluation.cross.graph_batch import GraphBatch
 from pyg_distill.evaluation.cross.graph_table import GraphTable
 from pyg_distill.evaluation.cross.shared_table import SharedTable
+from pyg_distill.evaluation.cross.tree_readers import reads_trees
 from pyg_distill.nn import num_hops
 
 Take = Callable[[Tensor], GraphBatch]
+# The depth of trees, and which features of edges a model reads.
+_Key = tuple[int, tuple[str, ...]]
 
-# Those known to see nothing but trees, also while they are trained.
-_READ_TREES = (GCN, GIN, GAT, GraphSAGE)
 # Merging takes time in every step, as long as a fifth of the nodes would.
 _WORTH = 1.4
 _TOLERANCE = 1e-5
@@ -36,14 +35,14 @@ class Views:
     def __init__(self, table: GraphTable, batch_size: int) -> None:
         self.table = table
         self._batch_size = batch_size
-        self._shared: dict[tuple, SharedTable | None] = {}
-        self._chunks: dict[tuple | None, list[GraphBatch]] = {}
+        self._shared: dict[_Key, SharedTable | None] = {}
+        self._chunks: dict[_Key | None, list[GraphBatch]] = {}
 
     def take(self, model: GraphClassifier) -> Take:
         """What makes mini-batches for a model.
 
         Args:
-            model (GraphClassifier): The model, with its first weights.
+            model (GraphClassifier): The model, as it is to be trained.
         """
         shared = self._of(model)
         return self.table.take if shared is None else shared.take
@@ -52,7 +51,7 @@ class Views:
         """All graphs in few batches, made once.
 
         Args:
-            model (GraphClassifier): The model, with its first weights.
+            model (GraphClassifier): The model, before or after training.
         """
         shared = self._of(model)
         key = None if shared is None else _key(model)
@@ -63,15 +62,18 @@ class Views:
         return self._chunks[key]
 
     def _of(self, model: GraphClassifier) -> SharedTable | None:
-        if not _may_share(model):
+        if not reads_trees(model.gnn):
             return None
-        key = _key(model)
+        key = depth, names = _key(model)
         if key not in self._shared:
-            self._shared[key] = self._make(model)
-        return self._shared[key]
+            self._shared[key] = self._make(depth, names)
+        shared = self._shared[key]
+        # Asked of every model: what suits one may not suit the next, and
+        # results must not depend on which of them comes first.
+        exact = shared is not None and self._is_exact(model, shared)
+        return shared if exact else None
 
-    def _make(self, model: GraphClassifier) -> SharedTable | None:
-        depth = num_hops(model.gnn)
+    def _make(self, depth: int, names: tuple[str, ...]) -> SharedTable | None:
         source, target = self.table.columns['edge_index'].value
         if bool((source == target).any()):
             # Layers that add or remove loops see others in merged trees, and
@@ -82,31 +84,26 @@ class Views:
             given is None or bool((given.value < depth).any())
         ):
             return None
-        shared = SharedTable.of(self.table, depth, model.reads)
+        shared = SharedTable.of(self.table, depth, names)
+        plain, merged = self._first(shared)
+        size = merged.x.size(0) + merged.edge_index.size(1)
+        if plain.x.size(0) + plain.edge_index.size(1) < _WORTH * size:
+            return None
+        return shared
+
+    @torch.no_grad()
+    def _is_exact(self, model: GraphClassifier, shared: SharedTable) -> bool:
+        expected, out = map(model, self._first(shared))
+        scale = float(expected.abs().max())
+        return float((out - expected).abs().max()) <= _TOLERANCE * scale
+
+    def _first(self, shared: SharedTable) -> tuple[GraphBatch, GraphBatch]:
         graph = torch.arange(
             min(self._batch_size, self.table.num_graphs),
             device=self.table.label.device,
         )
-        plain, merged = self.table.take(graph), shared.take(graph)
-        size = merged.x.size(0) + merged.edge_index.size(1)
-        if plain.x.size(0) + plain.edge_index.size(1) < _WORTH * size:
-            return None
-        with torch.no_grad():
-            expected, out = model(plain), model(merged)
-        scale = float(expected.abs().max())
-        exact = float((out - expected).abs().max()) <= _TOLERANCE * scale
-        return shared if exact else None
+        return self.table.take(graph), shared.take(graph)
 
 
-def _may_share(model: GraphClassifier) -> bool:
-    gnn: Any = model.gnn
-    return (
-        type(gnn) in _READ_TREES
-        and all(isinstance(norm, torch.nn.Identity) for norm in gnn.norms)
-        and not gnn.dropout.p
-    )
-
-
-def _key(model: GraphClassifier) -> tuple:
-    kind = type(model.gnn), tuple(model.reads), num_hops(model.gnn)
-    return (*kind, repr(model.gnn))
+def _key(model: GraphClassifier) -> _Key:
+    return num_hops(model.gnn), tuple(model.reads)
