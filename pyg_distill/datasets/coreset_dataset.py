@@ -24,6 +24,7 @@ from pyg_distill.datasets.reading.chunks import open_chunks
 from pyg_distill.datasets.reading.source import Source, read_source
 from pyg_distill.datasets.report import Size
 from pyg_distill.datasets.weights import sample_weights
+from pyg_distill.transforms.own_names import refuse_own_names
 
 
 class CoresetDataset(InMemoryDataset):
@@ -161,12 +162,7 @@ class CoresetDataset(InMemoryDataset):
         owner = self.__class__.__name__
         progress.stage('reading the source')
         read, given = _read(source, options, owner, log)
-        if 'weight' in read.attributes:
-            raise ValueError(
-                f"'{owner}' gives each graph a 'weight' (got graphs that have "
-                f'one); rename it, or leave it out with '
-                f"exclude_keys=['weight']"
-            )
+        refuse_own_names(read.attributes, ['weight'], owner)
         start = perf_counter()
         label = read.label.cpu()
         present, count = label.unique(return_counts=True)

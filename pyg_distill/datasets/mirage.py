@@ -27,7 +27,7 @@ from pyg_distill.datasets.report import DistillationReport
 from pyg_distill.datasets.structure import check_structure, check_transform
 
 # Part of every digest: raise it when the same options give other tensors.
-_FORMAT = 5
+_FORMAT = 6
 
 
 class MirageDataset(InMemoryDataset):
@@ -70,9 +70,11 @@ class MirageDataset(InMemoryDataset):
 
     Args:
         source (Dataset or iterable): The graphs to distil: a data set, a
-            slice of one (nothing outside of it is read), or a list of
-            :class:`~torch_geometric.data.Data`. What need not fit into memory
-            is read several times, a chunk at a time: any
+            slice of one (nothing outside of it is read), a list of
+            :class:`~torch_geometric.data.Data`, or a
+            :class:`~torch.utils.data.Subset` or
+            :class:`~torch.utils.data.ConcatDataset` of these. What need not
+            fit into memory is read several times, a chunk at a time: any
             :class:`~torch_geometric.data.Dataset` that is not in memory, such
             as :class:`~torch_geometric.data.OnDiskDataset`, a list of data
             sets, or an iterable of graphs, of lists of them or of the
@@ -138,8 +140,8 @@ class MirageDataset(InMemoryDataset):
             instead of sharing equal subtrees. (default: :obj:`True`)
         exclude_keys (list, optional): Names of attributes of the source that
             are left out; those of nodes and edges other than :obj:`x`,
-            :obj:`edge_attr` and :obj:`edge_weight` must be.
-            (default: :obj:`None`)
+            :obj:`edge_attr` and :obj:`edge_weight` must be, and so must those
+            that are named as one of the result. (default: :obj:`None`)
         verify (bool, optional): If set to :obj:`True`, compares trees exactly
             and not only by their 128-bit keys. (default: :obj:`False`)
         root (str, optional): The folder where the result is cached, under a
@@ -147,9 +149,10 @@ class MirageDataset(InMemoryDataset):
             Without, it is kept in memory. (default: :obj:`None`)
         source_id (str, optional): A name for the content of the source, which
             is then not read if there is a cache. (default: :obj:`None`)
-        transform (callable, optional): A transform of every access. It must
-            not change edges or the number of nodes, which is checked every
-            time, nor compute with edges. (default: :obj:`None`)
+        transform (callable, optional): A transform of every access. Where
+            tree sets are kept, it must not change edges or the number of
+            nodes, which is checked every time, nor compute with edges.
+            (default: :obj:`None`)
         force_reload (bool, optional): Whether to distil even if there is a
             cache. (default: :obj:`False`)
         distributed (bool, optional): If set to :obj:`True`, :obj:`source` is
@@ -230,7 +233,8 @@ class MirageDataset(InMemoryDataset):
                     f'root (got source_id={source_id!r} and root=None); pass '
                     f'root=..., or leave source_id out'
                 )
-            check_transform(transform)
+            if self._options.keeps_trees:
+                check_transform(transform)
             return self._options.to_dict() | {
                 'root': None if root is None else str(root),
                 'source_id': source_id,
@@ -242,6 +246,8 @@ class MirageDataset(InMemoryDataset):
         # PyG's own `root` is a folder even if none was given.
         found = self._obtain(source, source_id, root is not None, processes)
         self._data, self.slices, self.report = found
+        if self._has_trees:
+            check_transform(transform)
 
     @classmethod
     def paper(
@@ -286,7 +292,8 @@ class MirageDataset(InMemoryDataset):
 
     def __getitem__(self, idx: Any) -> Any:
         out = super().__getitem__(idx)
-        if self.transform is not None and not isinstance(out, Dataset):
+        is_graph = not isinstance(out, Dataset)
+        if is_graph and self.transform is not None and self._has_trees:
             check_transform(self.transform)
             before = self.get(self.indices()[idx])
             for view in out if isinstance(out, tuple | list) else (out,):
@@ -295,6 +302,11 @@ class MirageDataset(InMemoryDataset):
 
     def __repr__(self) -> str:
         return describe(self, self.report)
+
+    @property
+    def _has_trees(self) -> bool:
+        # What a judge kept is known only now.
+        return 'root_index' in self._data
 
     def _obtain(
         self,

@@ -50,6 +50,7 @@ class PatternOptions:
 
 
 SELECTIONS = ('auto', 'patterns', 'multisets', 'graphs', 'lossless')
+_MAY_KEEP_GRAPHS = ('auto', 'graphs')
 DEFAULT_SUPPORT = 0.1
 
 
@@ -125,7 +126,7 @@ class MirageOptions:
                 f'{selection!r}, which takes {takes}; leave it out, or pass '
                 f"selection='multisets'"
             )
-        if selection in ('auto', 'graphs') and not self.compact:
+        if not self.keeps_trees and not self.compact:
             raise ValueError(
                 f"'compact' is for trees (got compact=False with selection="
                 f'{selection!r}, which may keep graphs as they are); leave it '
@@ -147,6 +148,11 @@ class MirageOptions:
     def has_support(self) -> bool:
         """Whether a support says how much to keep."""
         return self.of_patterns.min_support is not None
+
+    @property
+    def keeps_trees(self) -> bool:
+        """Whether no whole graphs are kept, whatever the source."""
+        return self.selection not in _MAY_KEEP_GRAPHS
 
     def to_dict(self) -> dict[str, Any]:
         """The options by name, without those that do not matter here."""

@@ -10,6 +10,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from pyg_distill.transforms.levels import check_exclude_keys
+from pyg_distill.transforms.own_names import OF_TREE_SETS, refuse_own_names
 from pyg_distill.transforms.reading import read_graph
 from pyg_distill.transforms.tree_sets import tree_set_list
 from pyg_distill.trees import Forest
@@ -47,17 +48,18 @@ class ToComputationTrees(BaseTransform):
             for :class:`~torch_geometric.nn.conv.GCNConv`).
         compact (bool, optional): If set to :obj:`False`, trees are unrolled
             instead of sharing equal subtrees. (default: :obj:`True`)
-        exclude_keys (list, optional): Names of node and edge attributes that
-            are left out. Trees are compared by :obj:`x`, :obj:`edge_attr` and
-            :obj:`edge_weight`; any other one must be named here.
-            (default: :obj:`None`)
+        exclude_keys (list, optional): Names of attributes that are left out.
+            Trees are compared by :obj:`x`, :obj:`edge_attr` and
+            :obj:`edge_weight`; any other one of nodes or edges must be named
+            here. (default: :obj:`None`)
         verify (bool, optional): If set to :obj:`True`, compares trees exactly
             and not only by their 128-bit keys. (default: :obj:`False`)
 
     Raises:
         TypeError: If the graph is heterogeneous.
-        ValueError: If the graph has other node or edge attributes, features
-            that are NaN, or edges that lead nowhere.
+        ValueError: If the graph has other node or edge attributes, some that
+            are named as those of the result, features that are NaN, or edges
+            that lead nowhere.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ToComputationTrees(BaseTransform):
         """Transforms one graph."""
         owner = self.__class__.__name__
         graphs, carried = read_graph(data, self.exclude_keys, owner)
+        refuse_own_names(carried, OF_TREE_SETS, owner)
         forest = Forest(graphs, self.num_layers, self.verify)
         tree = forest.distinct()
         group = torch.zeros_like(tree.first)

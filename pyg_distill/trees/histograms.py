@@ -121,7 +121,7 @@ def keyed_histograms(
     num_graphs = forest.graphs.num_graphs
     graph = forest.graphs.graph_of_node().repeat(len(column))
     index = torch.stack([graph, torch.cat(column)])
-    one = torch.ones(graph.numel(), device=graph.device)
+    one = torch.ones(graph.numel(), dtype=torch.float, device=graph.device)
     count = _sum(index, one, num_graphs, num_trees)
     value = _normalize(count, normalize)
     count = _sum(count.indices(), value, num_graphs, num_trees)

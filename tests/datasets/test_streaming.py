@@ -296,14 +296,14 @@ def test_a_chunk_that_cannot_be_read_is_named(small_chunks: None) -> None:
         ('edge_attr', lambda data: None),
         ('y', lambda data: data.y.view(1, 1)),
         ('target', lambda data: torch.ones(1)),
-        ('weight', lambda data: torch.ones(1).long()),
-        ('weight', lambda data: torch.ones(1, 2)),
+        ('scale', lambda data: torch.ones(1).long()),
+        ('scale', lambda data: torch.ones(1, 2)),
     ],
 )
 def test_chunks_with_other_attributes(name: str, change: Callable) -> None:
     graphs = [data.clone() for data in GRAPHS]
     for data in graphs:
-        data.weight = torch.ones(1)
+        data.scale = torch.ones(1)
     for data in graphs[9:]:
         data[name] = change(data)
     parts = [Graphs(graphs[:9]), Graphs(graphs[9:])]

@@ -399,6 +399,16 @@ BAD = {
         ValueError,
         'in tree-set form already',
     ),
+    'own name': (
+        path(root_count=torch.tensor([2])),
+        ValueError,
+        r"gives each graph a 'root_count' of its own .*\['root_count'\]",
+    ),
+    'own depth': (
+        path(num_layers=3),
+        ValueError,
+        r"'num_layers' of its own .*; rename it, .*\['num_layers'\]",
+    ),
     'no edges': (
         Data(x=torch.ones(3, 1)),
         ValueError,
@@ -519,3 +529,12 @@ def test_node_level_lists_are_refused(name):
     assert 'atom' not in ToComputationTrees(1, exclude_keys=['atom'])(data)
     data.atom = 'ethanol'
     assert ToComputationTrees(1)(data).atom == 'ethanol'
+
+
+def test_own_names_may_be_left_out_and_weights_are_no_own_names() -> None:
+    data = path(num_layers=torch.tensor([7]), root_count=torch.tensor([9, 9]))
+    out = ToComputationTrees(1, exclude_keys=['num_layers', 'root_count'])(data)
+    assert_same(out, ToComputationTrees(1)(path()))
+    weighted = path(weight=torch.tensor([0.5]), support=torch.tensor([4]))
+    out = ToComputationTrees(1)(weighted)
+    assert (float(out.weight), int(out.support)) == (0.5, 4)

@@ -19,6 +19,9 @@ from pyg_distill.datasets.options import MirageOptions
 from pyg_distill.datasets.reading.chunks import Chunks, open_chunks
 from pyg_distill.datasets.reading.digest import ContentDigest
 from pyg_distill.datasets.reading.source import read_source
+from pyg_distill.transforms.own_names import OF_TREE_SETS, refuse_own_names
+
+_OWN_NAMES = ('support', 'weight', *OF_TREE_SETS)
 
 
 class Shard:
@@ -141,6 +144,7 @@ class Shard:
                 self.owner,
                 self.log and is_whole,
             )
+            refuse_own_names(source.attributes, _OWN_NAMES, self.owner)
             num_classes = max(source.num_classes, num_classes)
             source = replace(source, num_classes=num_classes)
             part = Part(source, options.num_layers, options.verify)

@@ -14,12 +14,12 @@ from pyg_distill.datasets.packing.column import Packed, decode, encode
 from pyg_distill.datasets.packing.rows import decode_rows, encode_rows
 from pyg_distill.datasets.reading.collection import Collection
 from pyg_distill.transforms.levels import IDENTITY, level_of
+from pyg_distill.transforms.own_names import OF_TREE_SETS
 from pyg_distill.trees import Graphs
 from pyg_distill.trees.csr import pointer
 
 # Rows and where those of each graph begin.
 Ragged = tuple[Tensor, Tensor]
-OF_TREE_SETS = ('root_index', 'root_count', 'num_layers')
 
 
 @dataclass(frozen=True)

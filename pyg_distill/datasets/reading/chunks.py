@@ -121,9 +121,10 @@ def open_chunks(
 ) -> Chunks:
     """Finds out how a source can be read without holding all of it.
 
-    Lists of graphs and data sets in memory are one chunk. Other data sets are
-    read by index. Whatever else can be iterated more than once may give
-    graphs, or chunks of them: lists, data sets, or mini-batches of a
+    Lists of graphs and data sets in memory are one chunk, and so are PyTorch's
+    subsets and concatenations of them. Other data sets are read by index.
+    Whatever else can be iterated more than once may give graphs, or chunks of
+    them: lists, data sets, or mini-batches of a
     :class:`~torch_geometric.loader.DataLoader`.
 
     Args:
@@ -147,7 +148,7 @@ def open_chunks(
             f"'{owner}' expects a data set or a list of graphs (got one "
             f"'{type(source).__name__}'); {remedy}"
         )
-    source = as_slice(source)
+    given, source = source, as_slice(source)
     is_sequence = hasattr(source, '__len__') and hasattr(source, '__getitem__')
     is_sequence &= not isinstance(source, IterableDataset)
     if isinstance(source, Mapping) or not (
@@ -174,9 +175,11 @@ def open_chunks(
             return Chunks([], 'parts', owner, max_graphs)
         raise ValueError(
             f"'{owner}' expects at least one graph (got an empty "
-            f"'{type(source).__name__}'); check the split"
+            f"'{type(given).__name__}'); check the split"
         )
     if isinstance(source, list | tuple):
+        if source is not given:
+            check_repeatable(given, owner)
         is_cut = any(_is_chunk(item) for item in source)
         kind = 'parts' if is_cut else 'whole'
         return Chunks(source, kind, owner, max_graphs)

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.data.collate import collate
 from torch_geometric.data.dataset import Dataset
 from tqdm import tqdm
 
+from pyg_distill.datasets.reading.in_memory import is_in_memory
 from pyg_distill.transforms.levels import IDENTITY, STRUCTURE
 from pyg_distill.transforms.opening import open_graph
 from pyg_distill.trees.csr import ragged_range
@@ -69,19 +70,32 @@ class Collection:
 
 
 def as_slice(source: Any) -> Any:
-    """Turns what :meth:`~torch.utils.data.random_split` returns into a slice.
+    """Opens PyTorch's wrappers, as :meth:`~torch.utils.data.random_split`.
 
     Args:
         source (Dataset or list): The graphs.
 
     Returns:
-        A slice if it is a subset of a data set of PyG, else what was given.
+        A slice if it is a subset of a data set of PyG, a list if it wraps
+        graphs that are in memory otherwise, else what was given.
     """
-    if not isinstance(source, Subset):
+    found = _slice(source)
+    if found is not None:
+        return found
+    if isinstance(source, Subset | ConcatDataset) and is_in_memory(source):
+        return [source[i] for i in range(len(source))]
+    return source
+
+
+def _slice(source: Any) -> Dataset | None:
+    if isinstance(source, Dataset):
         return source
-    whole = as_slice(source.dataset)
-    if not isinstance(whole, Dataset):
-        return source
+    # Those that read graphs in a way of their own may change them.
+    if getattr(type(source), '__getitem__', None) is not Subset.__getitem__:
+        return None
+    whole = _slice(source.dataset)
+    if whole is None:
+        return None
     return whole.index_select(list(source.indices))
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_distill.datasets.coresets.random_order import random_order
 from pyg_distill.datasets.counting.census import Census
 from pyg_distill.datasets.counting.processes import Processes
 from pyg_distill.datasets.counting.shard import Shard
@@ -56,7 +57,7 @@ def keep_best(
 ) -> Choice | None:
     """Fills the room in several ways, and keeps what the judge likes best.
 
-    The first way is kept unless another one is clearly better.
+    The first way is kept unless another one is clearly better, and sound.
 
     Args:
         shard (Shard): The graphs of this process.
@@ -94,16 +95,20 @@ def keep_best(
             errors.append(error)
             continue
 
-        def score(kept: Kept | None = kept) -> float:
+        def judged(
+            kept: Kept | None = kept, needed: float = highest + MARGIN
+        ) -> tuple[float, bool]:
             assert judge is not None
             assert kept is not None
-            return judge(kept[0])
+            found = judge(kept[0])
+            return found, found > needed and judge.is_sound(kept[0])
 
-        found = processes.in_first(score, 'judging what is kept')
-        if found is not None and kept is not None:
-            scores[name] = found
-            if best is None or found > highest + MARGIN:
-                best, highest = Choice(kept, name.split()[0], scores), found
+        verdict = processes.in_first(judged, 'judging what is kept')
+        if verdict is not None and kept is not None:
+            scores[name], better = verdict
+            if best is None or better:
+                best = Choice(kept, name.split()[0], scores)
+                highest = scores[name]
     if len(errors) == len(ways):
         raise min(errors, key=lambda error: error.least)
     return best
@@ -124,16 +129,18 @@ def _appoint(
 
     def appoint() -> Judge:
         assert census is not None
-        # Evenly spaced, since sources are often sorted by class.
-        step = max(
-            -(-census.num_graphs // MAX_GRAPHS),
-            -(-census.num_nodes // MAX_NODES),
-        )
-        graphs: list[Data] = store.take(
-            torch.arange(0, census.num_graphs, step)
-        )
+        graphs: list[Data] = store.take(_sample(census))
         return Judge(
             graphs, options.num_layers, census.sizes(), options.balance
         )
 
     return store.ask(appoint, doing)
+
+
+def _sample(census: Census) -> Tensor:
+    """As many graphs as may be read, ascending."""
+    num_graphs = census.num_graphs
+    as_large = MAX_NODES * num_graphs // max(1, census.num_nodes)
+    size = max(1, min(MAX_GRAPHS, as_large))
+    # At random, since labels may be sorted, or repeat with any period.
+    return random_order(num_graphs)[:size].sort().values

@@ -116,11 +116,6 @@ def fill_with_patterns(
     doing = 'looking for a support'
     share = processes.in_first(lambda: census and _highest(census), doing)
     high = processes.share(share, doing)
-    if high == 0:
-        raise NoRoom(
-            "selection='patterns' needs a tree in a class (got graphs without "
-            "nodes only); leave them out, or pass selection='graphs'"
-        )
     kept, num_bytes = _try(shard, census, high, options, processes, log)
     if num_bytes == float('inf'):
         raise NoRoom(
@@ -181,6 +176,15 @@ def _try(
 
 def _highest(census: Census) -> int:
     """The highest support that trees of any class reach, in the largest."""
-    known = census.by_class().values()
-    most = max(c.num_graphs for c in known)
-    return max(-(-c.best_support * most // c.num_graphs) for c in known)
+    known = census.by_class()
+    for label, one in known.items():
+        if one.best_support == 0:
+            raise NoRoom(
+                f"selection='patterns' needs trees of every class (got no "
+                f'nodes in the {one.num_graphs} graphs of class {label}); '
+                f"leave the class out, or pass selection='graphs'"
+            )
+    most = max(c.num_graphs for c in known.values())
+    return max(
+        -(-c.best_support * most // c.num_graphs) for c in known.values()
+    )

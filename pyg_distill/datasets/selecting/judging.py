@@ -1,5 +1,7 @@
 """What is a training set worth, without training on it?"""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
@@ -49,12 +51,16 @@ class Judge:
         forest, root, count, graph = self._roots(graphs)
         self._code = TreeCode.fit(forest)
         num_columns = self._code(forest).size(1)
-        generator = torch.Generator().manual_seed(0)
-        scale = (2 / max(1, num_columns)) ** 0.5
-        self._weight = scale * torch.randn(
-            num_columns, NUM_FEATURES, generator=generator
+        # Whatever the default type and device are, which others may set.
+        draw = partial(
+            torch.randn,
+            generator=torch.Generator().manual_seed(0),
+            dtype=torch.float,
+            device='cpu',
         )
-        self._bias = torch.randn(NUM_FEATURES, generator=generator)
+        scale = (2 / max(1, num_columns)) ** 0.5
+        self._weight = scale * draw(num_columns, NUM_FEATURES)
+        self._bias = draw(NUM_FEATURES)
         self._label = torch.cat([data.y.view(-1) for data in graphs])
         self._row = self._describe(forest, root, count, graph, len(graphs))
         self._std = self._row.std(dim=0, correction=0).clamp(min=1e-6)
@@ -68,13 +74,30 @@ class Judge:
         Returns:
             float: One half if it does not help, one at best, to three digits.
         """
+        return self._score(graphs, slice(None))
+
+    def is_sound(self, graphs: list[Data]) -> bool:
+        """Whether sums alone, and averages alone, rank no worse than chance.
+
+        Networks see either of them. From a few trees that are the same in two
+        classes they learn the opposite of what is right, whatever the other
+        would tell.
+
+        Args:
+            graphs (list): The training set.
+        """
+        half = self._row.size(1) // 2
+        parts = slice(half), slice(half, None)
+        return all(self._score(graphs, part) >= 0.5 for part in parts)
+
+    def _score(self, graphs: list[Data], part: slice) -> float:
         label = torch.cat([data.y.view(-1) for data in graphs])
-        row = self._describe(*self._roots(graphs), len(graphs))
+        row = self._describe(*self._roots(graphs), len(graphs))[:, part]
         weight = self._weights(graphs)
         share = weight / weight.sum()
         mean = share @ row
-        scale = self._std * row.size(1) ** 0.5
-        row, test = (row - mean) / scale, (self._row - mean) / scale
+        scale = self._std[part] * row.size(1) ** 0.5
+        row, test = (row - mean) / scale, (self._row[:, part] - mean) / scale
         classes = self._label.unique()
         # Rows that sum to nothing make a bias needless.
         target = (label[:, None] == classes).double()
@@ -144,7 +167,7 @@ def area_under_curve(score: Tensor, positive: Tensor) -> float:
     if num_positive == 0 or num_negative == 0:
         return 0.5
     _, number, size = score.unique(return_inverse=True, return_counts=True)
-    rank = size.cumsum(0) - (size - 1) / 2
+    rank = size.cumsum(0) - (size - 1).double() / 2
     above = float(rank[number[positive]].sum())
     above -= num_positive * (num_positive + 1) / 2
     return above / (num_positive * num_negative)

@@ -76,11 +76,14 @@ class Room:
         if not isinstance(budget, float):
             return cls(budget, size.num_graphs)
         if processes.size > 1 or not shard.is_whole:
+            got = f'the share {budget:g}'
+            if is_default:
+                got += ', which is the default'
             raise ValueError(
                 f"'budget' must be a number of bytes (an int) if the source "
-                f'is read in chunks or by several processes (got the share '
-                f'{budget:g}), since none of them sees all of it; pass '
-                f'budget=100_000, or num_graphs'
+                f'is read in chunks or by several processes (got {got}), '
+                f'since none of them sees all of it; pass budget=100_000, or '
+                f'num_graphs'
             )
         (part,) = shard.parts('Measuring the source')
         graphs = torch.arange(part.source.label.numel())

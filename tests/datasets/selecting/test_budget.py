@@ -235,11 +235,3 @@ def test_a_real_data_set(real_dataset: Callable) -> None:
         kept = MirageDataset(source, 2, selection=selection, budget=0.1)
         room = 0.1 * kept.report.source_packed_bytes
         assert 0.5 * room < kept.report.packed_bytes <= room
-
-
-def test_graphs_without_nodes_have_no_patterns() -> None:
-    source = [path(y=c) for c in range(3)]
-    with pytest.raises(ValueError, match='without nodes only') as info:
-        MirageDataset(source, 1, selection='patterns', budget=100)
-    assert '\n' not in str(info.value)
-    assert MirageDataset(source, 1, budget=100).report.selection == 'graphs'

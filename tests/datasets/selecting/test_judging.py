@@ -82,13 +82,19 @@ GRAPHS = noisy_paths(24)
 
 
 def expected_score(
-    judge: Judge, graphs: list[Data], weights: list[float]
+    judge: Judge,
+    graphs: list[Data],
+    weights: list[float],
+    part: str = 'both',
 ) -> float:
-    rows = torch.tensor(
-        [described(judge, data, 1) for data in graphs], dtype=torch.double
-    )
-    tests = torch.tensor(
-        [described(judge, data, 1) for data in GRAPHS], dtype=torch.double
+    half = judging.NUM_FEATURES
+    some = {'both': slice(None), 'sums': slice(half), 'means': slice(half, 512)}
+    rows, tests = (
+        torch.tensor(
+            [described(judge, data, 1)[some[part]] for data in source],
+            dtype=torch.double,
+        )
+        for source in (graphs, GRAPHS)
     )
     weight = torch.tensor(weights, dtype=torch.double)
     target = torch.tensor(
@@ -135,6 +141,28 @@ def test_judging_is_ridge_regression(index: list[int]) -> None:
     ]
     expected = expected_score(judge, graphs, weights)
     assert judge(graphs) == pytest.approx(expected, abs=5e-4)
+    parts = [
+        expected_score(judge, graphs, weights, part)
+        for part in ('sums', 'means')
+    ]
+    assert judge.is_sound(graphs) == (min(parts) >= 0.4995)
+
+
+def test_both_readouts_have_to_rank() -> None:
+    # Class 1 has larger graphs, of which it keeps none: of one tree each.
+    def star(leaves: int, y: int) -> Data:
+        return path(*[1] * leaves, y=y)
+
+    source = [star(2 + i % 3 + 4 * (i % 2), i % 2) for i in range(24)]
+    judge = Judge(source, 1, {0: 12, 1: 12}, 'none')
+    assert judge.is_sound(source)
+    assert not judge.is_sound([star(8, 0), star(2, 1)])
+    verdicts = {
+        judge.is_sound([source[i], source[j]])
+        for i in range(0, 24, 2)
+        for j in range(1, 24, 2)
+    }
+    assert True in verdicts
 
 
 def test_tree_sets_are_judged_by_their_roots() -> None:
