@@ -37,20 +37,14 @@ class Judges(Judge):
 
     def __call__(self, graphs):
         value = super().__call__(graphs)
-        rows, std = self._row, self._std
+        rows, label, half = self._row, self._label, self._row.size(1) // 2
         known = self._describe(*self._roots(graphs), len(graphs))
-        label, half = self._label, rows.size(1) // 2
         self._row, self._label = self.held_out(known)
         held_out = super().__call__(graphs)
         self._row, self._label = rows, label
-        describe, apart = self._describe, []
-        for part in (slice(half), slice(half, None)):
-            self._row, self._std = rows[:, part], std[part]
-            self._describe = lambda *args, p=part: describe(*args)[:, p]
-            apart.append(super().__call__(graphs))
-        del self._describe
-        self._row, self._std = rows, std
-        scores.append([value, held_out, sum(apart) / 2])
+        parts = slice(half), slice(half, None)
+        apart = sum(self._score(graphs, part) for part in parts) / 2
+        scores.append([value, held_out, apart])
         return value
 
     def held_out(self, known):
