@@ -5,7 +5,8 @@ tests on graphs that may have been kept, and sees the sums and the averages of
 nodes side by side. For each split of the recipes and each budget, prints the
 scores of that judge and of two others: one that tests on graphs that were not
 kept (one is left out for each that was), and one that scores sums and averages
-apart and takes the mean. Then how often each of them keeps something else.
+apart and takes the mean. Then how often each of them would keep something else,
+by its scores alone.
 """
 
 import argparse

@@ -148,6 +148,13 @@ def changed_in_place() -> None:
     recorder.features()
 
 
+def outputs_changed_in_place() -> None:
+    model = distiller()
+    out = model(*INPUTS)
+    out.relu_()
+    model.loss()
+
+
 def before_the_call() -> None:
     LayerRecorder(GCN(4, 8, 2)).features()
 
@@ -185,6 +192,7 @@ PROVOKE: dict[str, Callable[[], Any]] = {
     'seed nodes': seed_nodes,
     'no layers': lambda: LayerRecorder(MLP([4, 8, 2])),
     'changed in place': changed_in_place,
+    'outputs changed in place': outputs_changed_in_place,
     'not recorded': before_the_call,
     'compiled': lambda: LayerRecorder(torch.compile(GCN(4, 8, 2))),
     'wrapped': wrapped,
