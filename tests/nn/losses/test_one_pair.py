@@ -95,7 +95,7 @@ def test_one_pair(name, positions):
 @pytest.mark.parametrize('cache', [False, True])
 def test_distiller(name, cache):
     losses = {'peer': LOSSES[name], 'kd': KDLoss()}
-    student, teacher = small(), big()
+    student, teacher = small(), big().eval()
     torch.manual_seed(5)
     distiller = Distiller.from_example(
         student, teacher, (X, EDGE_INDEX), losses, [0.5, 2.0], cache=cache
