@@ -100,13 +100,15 @@ def plot_accuracy(
     for result in results:
         for name in result.train_sets:
             point = point_of(result, name, dataset, metric, packed)
-            left_out = train_sets is not None and name not in train_sets
-            if point is None or left_out:
+            if train_sets is not None and name not in train_sets:
                 continue
             if name == full:
-                level = point
-            else:
-                found.setdefault(_line(name, lines), []).append(point)
+                level = point or level
+                continue
+            # Sets of other tasks, too: a line looks the same in all figures.
+            line = found.setdefault(_line(name, lines), [])
+            if point is not None:
+                line.append(point)
 
     fig, ax = new_axes(ax, 6.4, 4.2)
     if level is not None:
@@ -120,6 +122,8 @@ def plot_accuracy(
             linewidth=0,
         )
     for i, (name, points) in enumerate(found.items()):
+        if not points:
+            continue
         size, mean, std = zip(*sorted(points), strict=True)
         _, caps, bars = ax.errorbar(
             size,

@@ -115,6 +115,33 @@ def test_accuracy_is_that_of_the_records(metric):
     assert ax.get_title() == 'y'
 
 
+def test_lines_look_alike_whatever_a_task_lacks():
+    # Of 'y', there is no room for 'a' in the first budget.
+    results = [
+        Evaluation.merge(
+            [
+                result('x', budget, ['a', 'b']),
+                result('y', budget, ['b', 'a'][: 1 + i], seed=1),
+            ]
+        )
+        for i, budget in enumerate((50, 500))
+    ]
+    looks = {}
+    for task in ('x', 'y'):
+        _, ax = plot_accuracy(results, dataset=task)
+        for container in ax.containers:
+            line = container[0]
+            look = line.get_color(), line.get_marker(), line.get_linestyle()
+            looks.setdefault(container.get_label(), set()).add(look)
+    assert sorted(looks) == ['a', 'b']
+    assert all(len(found) == 1 for found in looks.values())
+    assert looks['a'] != looks['b']
+    # Nor does a task that lacks one altogether.
+    _, ax = plot_accuracy(results[:1], dataset='y')
+    (container,) = ax.containers
+    assert container[0].get_color() == next(iter(looks['b']))[0]
+
+
 def test_accuracy_lines_and_sizes():
     evaluation = result('', 50, ['a 2%', 'a 10%', 'b'], runs=[0])
     lines = {'a 2%': 'a', 'a 10%': 'a'}
