@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from kd_report import p_value
+from selections_report import compare, report
 from torch_geometric import seed_everything
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GIN, global_add_pool
@@ -209,118 +209,12 @@ if not args.report:
         print(*work[0], auc, cell.get('error', ''), flush=True)
 
 
-def auc_by_cell(name, budget):
-    """{(data set, model, readout): {run: test AUC}} of a training set."""
-    out = {}
-    for cell in cells:
-        if (cell['set'], cell['budget']) == (name, budget) and 'result' in cell:
-            for r in Evaluation.from_dict(cell['result']).records:
-                key = (cell['dataset'], r.model, r.readout)
-                out.setdefault(key, {})[r.run] = r.auc
-    return out
-
-
-def report(budget):
-    full = auc_by_cell('full', 1.0)
-    found = {
-        name: auc_by_cell(name, budget) for name in NAMES[1:] if name in shown
-    }
-    found = {name: auc for name, auc in found.items() if auc}
-    runs = {  # Those that all have, except for sets that never fit.
-        key: set.intersection(
-            *(set(a[key]) for a in found.values() if key in a)
-        )
-        for key in found[args.mine]
-    }
-    found['full'] = full
-    datasets = list(dict.fromkeys(key[0] for key in runs))
-    names = [name for name in NAMES if name in found]
-    ranks = {name: [] for name in names}
-    print(f'\nBudget {budget:g}: mean test AUC over models, readouts and runs')
-    count = {key[0]: len(run) for key, run in runs.items()}
-    print(f'{"":16}' + ''.join(f'{d:>20}' for d in datasets) + '      rank')
-    print(f'{"runs":16}' + ''.join(f'{count[d]:>20}' for d in datasets))
-    mean = {
-        (name, key): sum(auc[key][r] for r in runs[key]) / len(runs[key])
-        for name, auc in found.items()
-        for key in runs
-        if key in auc and runs[key] <= {*auc[key]}
-    }
-    for key in runs:
-        here = [n for n in names if n != 'full']
-        # What does not fit is last.
-        value = {n: mean.get((n, key), 0.0) for n in here}
-        for n in here:
-            above = sum(value[m] > value[n] for m in here)
-            equal = sum(value[m] == value[n] for m in here)
-            ranks[n].append(above + (equal + 1) / 2)
-    for name in names:
-        line = f'{name:16}'
-        for d in datasets:
-            keys = [k for k in runs if k[0] == d and (name, k) in mean]
-            if not keys:
-                line += f'{"does not fit":>20}'
-                continue
-            by_run = torch.tensor(
-                [
-                    sum(found[name][k][r] for k in keys) / len(keys)
-                    for r in runs[keys[0]]
-                ]
-            )
-            line += f'{by_run.mean():>12.3f} ± {by_run.std(correction=0):.3f}'
-        rank = ranks[name]
-        print(line + (f'{sum(rank) / len(rank):>10.2f}' if rank else ''))
-    near = [
-        mean[args.mine, key] > mean['full', key] - 0.03
-        for key in runs
-        if ('full', key) in mean
-    ]
-    print(f'{args.mine} within .03 of full: {sum(near)} of {len(near)} cells')
-    for name in names:
-        if name != args.mine:
-            print(by_split(found[args.mine], name, found[name]))
-
-
-def by_split(mine, name, other):
-    """The difference over all networks of a data set and run, as one number."""
-    gains = {}
-    for key, by_run in mine.items():
-        for run in by_run.keys() & other.get(key, {}).keys():
-            gain = by_run[run] - other[key][run]
-            gains.setdefault((key[0], run), []).append(gain)
-    means = [sum(gain) / len(gain) for gain in gains.values()]
-    if not means:
-        return f'{args.mine} and {name} have no run in common'
-    return (
-        f'{args.mine} minus {name}: {sum(means) / len(means):+.3f} over '
-        f'{len(means)} data sets and runs (p {p_value(means):.3f})'
-    )
-
-
-def compare(first, second):
-    """Paired over runs, cell by cell, corrected for their number (Holm)."""
-    chosen = []
-    for cell in cells:
-        if cell['set'] in (first, second) and 'result' in cell:
-            name = f'{cell["dataset"]} {cell["budget"]:g}'
-            values = json.loads(json.dumps(cell['result']))
-            for record in values['records'] + values['set_records']:
-                record['dataset'] = name
-            values['options'] = {}
-            chosen.append(Evaluation.from_dict(values))
-    try:
-        result = Evaluation.merge(chosen).compare(first, second)
-    except ValueError as error:  # Fewer than two runs of both so far.
-        print(error)
-        return
-    print(str(result).splitlines()[0], str(result).splitlines()[-1])
-
-
+order = [name for name in NAMES if name in shown or name == 'full']
 budgets = sorted({c['budget'] for c in cells if c['set'] == args.mine})
 for budget in budgets:
-    report(budget)
+    report(cells, budget, order, args.mine)
 print()
 if len({c['run'] for c in cells}) > 1:
-    for other in NAMES[1:]:
-        if other != args.mine and other in shown:
-            compare(args.mine, other)
+    for other in order:
+        if other not in ('full', args.mine):
+            compare(cells, args.mine, other)
