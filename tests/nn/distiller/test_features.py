@@ -54,32 +54,6 @@ def test_other_features(source, scaled):
     step(small_cache, batch)
 
 
-def test_other_inputs_than_features():
-    # Edge features come first here, and are no node features.
-    class Net(torch.nn.Module):
-        def __init__(self, channels):
-            super().__init__()
-            torch.manual_seed(channels)
-            self.conv1 = SAGEConv(4, channels)
-            self.conv2 = SAGEConv(channels, 5)
-
-        def forward(self, edge_attr, edge_index, x):
-            x = self.conv1(x, edge_index).relu()
-            return self.conv2(x, edge_index)
-
-    x, edge_index = graph()
-    attr = torch.randn(edge_index.size(1), 3)
-    args = (attr, edge_index, x)
-    cache = TeacherCache.from_inputs(Net(16), args)
-    assert cache.row_sums.size() == (14, 1)
-    distiller = Distiller.from_example(Net(8), cache, args).train()
-    distiller(*args)
-    distiller.loss(n_id=torch.arange(14))
-    distiller(attr, edge_index, x + 0.1)
-    with pytest.raises(ValueError, match='cached for other node features'):
-        distiller.loss(n_id=torch.arange(14))
-
-
 class Placed(torch.nn.Module):
     """Takes two matrices of nodes, and features of edges or none."""
 
@@ -92,6 +66,25 @@ class Placed(torch.nn.Module):
     def forward(self, pos, x, edge_index, edge_attr=None):
         x = self.conv1(x + pos.sum(-1, keepdim=True), edge_index).relu()
         return self.conv2(x, edge_index)
+
+
+def test_other_inputs_than_features():
+    # Edge features come first here, and are no node features.
+    class Net(Placed):
+        def forward(self, edge_attr, edge_index, x):
+            return super().forward(x.new_zeros(len(x), 1), x, edge_index)
+
+    x, edge_index = graph()
+    attr = torch.randn(edge_index.size(1), 3)
+    args = (attr, edge_index, x)
+    cache = TeacherCache.from_inputs(Net(16), args)
+    assert cache.row_sums.size() == (14, 1)
+    distiller = Distiller.from_example(Net(8), cache, args).train()
+    distiller(*args)
+    distiller.loss(n_id=torch.arange(14))
+    distiller(attr, edge_index, x + 0.1)
+    with pytest.raises(ValueError, match='cached for other node features'):
+        distiller.loss(n_id=torch.arange(14))
 
 
 @pytest.mark.parametrize('source', ['inputs', 'loader'])
