@@ -21,7 +21,7 @@ from pyg_distill.nn.distiller.describing import (
 )
 from pyg_distill.nn.distiller.example import learn_from
 from pyg_distill.nn.distiller.gradients import nothing_of
-from pyg_distill.nn.distiller.modes import hush, wake
+from pyg_distill.nn.distiller.modes import graduate, hush, wake
 from pyg_distill.nn.distiller.named_losses import (
     check_weights,
     compare_layers,
@@ -364,6 +364,7 @@ class Distiller(torch.nn.Module):
         """Ends the distillation and gives back the student, without hooks."""
         if self._recorder is not None:
             self._recorder.remove()
+        graduate(self.student)
         # Copies may still need the teacher, whose hooks go with the last one.
         self._recorder = self._teacher = self._step = None
         return self.student

@@ -34,6 +34,11 @@ def wake(student: torch.nn.Module) -> None:
         module.training = modes.get(name, module.training)
 
 
+def graduate(student: torch.nn.Module) -> None:
+    """It learns no more, and may be put to teach."""
+    _STUDENTS.discard(student)
+
+
 def is_training(model: torch.nn.Module) -> bool:
     """Whether any part of a model is in training mode."""
     return any(module.training for module in model.modules())

@@ -85,6 +85,19 @@ def test_students_that_teach_each_other():
         assert b.training
 
 
+def test_a_student_becomes_a_teacher():
+    # Compiled code is far slower if the mode changes in every call.
+    args = graph()
+    first = Distiller.from_example(small(), big(), args).train()
+    student = first.export()
+    assert student.training
+    Distiller.from_example(small(), student, args)
+    assert not any(module.training for module in student.modules())
+    # And learns again, as it did before.
+    Distiller.from_example(student, big(), args)
+    assert all(module.training for module in student.modules())
+
+
 @pytest.mark.parametrize('fails', [False, True])
 @pytest.mark.parametrize('of', ['inputs', 'loader'])
 def test_a_cache_leaves_modes_as_they_are(of, fails):
