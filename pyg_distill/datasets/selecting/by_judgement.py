@@ -57,7 +57,7 @@ def keep_best(
 ) -> Choice | None:
     """Fills the room in several ways, and keeps what the judge likes best.
 
-    The first way is kept unless another one is clearly better, and sound.
+    The first way is kept unless another one is clearly better.
 
     Args:
         shard (Shard): The graphs of this process.
@@ -95,20 +95,17 @@ def keep_best(
             errors.append(error)
             continue
 
-        def judged(
-            kept: Kept | None = kept, needed: float = highest + MARGIN
-        ) -> tuple[float, bool]:
+        def judged(kept: Kept | None = kept) -> float:
             assert judge is not None
             assert kept is not None
-            found = judge(kept[0])
-            return found, found > needed and judge.is_sound(kept[0])
+            return judge(kept[0])
 
-        verdict = processes.in_first(judged, 'judging what is kept')
-        if verdict is not None and kept is not None:
-            scores[name], better = verdict
-            if best is None or better:
+        score = processes.in_first(judged, 'judging what is kept')
+        if score is not None and kept is not None:
+            scores[name] = score
+            if best is None or score > highest + MARGIN:
                 best = Choice(kept, name.split()[0], scores)
-                highest = scores[name]
+                highest = score
     if len(errors) == len(ways):
         raise min(errors, key=lambda error: error.least)
     return best

@@ -95,7 +95,6 @@ def test_the_first_unless_another_is_clearly_better(
         return next(left)
 
     monkeypatch.setattr(Judge, '__call__', judge)
-    monkeypatch.setattr(Judge, 'is_sound', lambda *args: True)
     kept = MirageDataset(GRAPHS, 2, budget=300)
     assert [*kept.report.scores.values()] == scores
     assert kept.report.selection == winner.split()[0]
@@ -105,46 +104,18 @@ def test_the_first_unless_another_is_clearly_better(
     assert all(data.weight > 0 for data in kept)
 
 
-@pytest.mark.parametrize(
-    ('sound', 'winner'),
-    [
-        ([True, True], 'patterns'),
-        ([True, False], 'graphs'),
-        ([False, True], 'patterns'),
-        ([False, False], 'graphs by share'),
-    ],
-)
-def test_what_is_not_sound_does_not_win(
-    sound: list[bool], winner: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Of the first there is nothing to doubt.
-    judged, left, answers = [], iter([0.60, 0.70, 0.80]), iter([True, *sound])
-
-    def judge(self: Judge, graphs: list) -> float:
-        judged.append(graphs)
-        return next(left)
-
-    monkeypatch.setattr(Judge, '__call__', judge)
-    monkeypatch.setattr(Judge, 'is_sound', lambda *args: next(answers))
-    kept = MirageDataset(GRAPHS, 2, budget=300)
-    assert kept.report.selection == winner.split()[0]
-    number = [*kept.report.scores].index(winner)
-    assert len(kept) == len(judged[number])
-
-
 @pytest.mark.skipif(
     'PYG_DISTILL_DATA' not in os.environ, reason='reads real data sets'
 )
 def test_trees_that_two_classes_share() -> None:
-    # Five tree sets of two trees have a higher score than three molecules,
-    # and networks learn the opposite from them.
+    # Networks learn the opposite of what is right from five sets of two trees.
     recipe = get_recipe('MUTAG')
     dataset = recipe.load(os.environ['PYG_DISTILL_DATA'])
     for run in (0, 2):
         train = dataset[recipe.split(dataset, run)[0]]
         kept = MirageDataset(train, 2, budget=0.02)
         scores = kept.report.scores
-        assert scores['patterns'] > scores['graphs'] + MARGIN
+        assert scores['patterns'] < 0.3 < 0.8 < scores['graphs']
         assert kept.report.selection == 'graphs'
 
 

@@ -1,6 +1,5 @@
 """A ridge regression on what random features see of trees, written out."""
 
-import math
 from typing import Any
 
 import pytest
@@ -35,7 +34,9 @@ def test_area_under_curve(pairs: list[tuple[float, bool]]) -> None:
     assert area_under_curve(score, positive) == pytest.approx(expected)
 
 
-def described(judge: Judge, data: Data, num_layers: int) -> list[float]:
+def described(
+    judge: Judge, data: Data, num_layers: int, averaged: bool
+) -> list[float]:
     """The same by hand: one tree after the other, spelt out node by node."""
     start = data.get('root_index')
     roots = range(data.num_nodes) if start is None else start.tolist()
@@ -57,11 +58,11 @@ def described(judge: Judge, data: Data, num_layers: int) -> list[float]:
                 if t == i
             ]
         point = torch.cat([hop.sqrt() / 2**k for k, hop in enumerate(hops)])
-        point = (point * 64).round() / 64
+        point = ((point * 64).round() / 64).double()
         feature = (point @ judge._weight + judge._bias).clamp(min=0)
         total = [a + count * float(b) for a, b in zip(total, feature)]  # noqa: B905
     size = max(1, sum(counts))
-    return [math.sqrt(t) for t in total] + [t / size for t in total]
+    return [t / size for t in total] if averaged else total
 
 
 def one_hot(x: Tensor) -> Tensor:
@@ -81,36 +82,32 @@ def noisy_paths(num_graphs: int) -> list[Data]:
 GRAPHS = noisy_paths(24)
 
 
-def expected_score(
-    judge: Judge,
-    graphs: list[Data],
-    weights: list[float],
-    part: str = 'both',
+def expected_area(
+    judge: Judge, graphs: list[Data], weights: list[float], averaged: bool
 ) -> float:
-    half = judging.NUM_FEATURES
-    some = {'both': slice(None), 'sums': slice(half), 'means': slice(half, 512)}
     rows, tests = (
         torch.tensor(
-            [described(judge, data, 1)[some[part]] for data in source],
+            [described(judge, data, 1, averaged) for data in source],
             dtype=torch.double,
         )
         for source in (graphs, GRAPHS)
     )
-    weight = torch.tensor(weights, dtype=torch.double)
-    target = torch.tensor(
-        [float(data.y) for data in graphs], dtype=torch.double
+    mean = torch.tensor([described(judge, d, 1, True) for d in graphs])
+    bias = judging.BIAS * (mean**2).sum(dim=1).mean() ** 0.5
+    rows, tests = (
+        torch.cat([part, bias.expand(len(part), 1)], dim=1)
+        for part in (rows, tests)
     )
-    share = weight / weight.sum()
-    scale = tests.std(dim=0, correction=0).clamp(min=1e-6)
-    scale = scale * rows.size(1) ** 0.5
-    mean = (share[:, None] * rows).sum(dim=0)
-    rows, tests = (rows - mean) / scale, (tests - mean) / scale
+    weight = torch.tensor(weights, dtype=torch.double)
+    target = torch.tensor([1.0 if data.y == 1 else -1.0 for data in graphs])
+    length = sum(
+        w * float(row @ row) for w, row in zip(weights, rows, strict=True)
+    )
     # The kernel form, where the code solves for coefficients.
-    kernel = rows @ rows.t() + torch.diag(judging.RIDGE / weight)
-    dual = torch.linalg.inv(kernel) @ (target - (share * target).sum())
-    score = tests @ rows.t() @ dual
+    kernel = rows @ rows.t() + torch.diag(judging.RIDGE * length / weight)
+    score = tests @ rows.t() @ torch.linalg.solve(kernel, target.double())
     # Of equal graphs, neither is ahead.
-    score = score.round(decimals=9)
+    score = score.round(decimals=6)
     wins = [
         float(score[i] > score[j]) + 0.5 * float(score[i] == score[j])
         for i in range(24)
@@ -139,30 +136,44 @@ def test_judging_is_ridge_regression(index: list[int]) -> None:
         len(label) * (2 / 3, 1 / 3)[y] * s / total[y]
         for s, y in zip(support, label, strict=True)
     ]
-    expected = expected_score(judge, graphs, weights)
-    assert judge(graphs) == pytest.approx(expected, abs=5e-4)
-    parts = [
-        expected_score(judge, graphs, weights, part)
-        for part in ('sums', 'means')
+    areas = [
+        expected_area(judge, graphs, weights, averaged)
+        for averaged in (False, True)
     ]
-    assert judge.is_sound(graphs) == (min(parts) >= 0.4995)
+    assert judge(graphs) == pytest.approx(sum(areas) / 2, abs=5e-4)
 
 
-def test_both_readouts_have_to_rank() -> None:
-    # Class 1 has larger graphs, of which it keeps none: of one tree each.
-    def star(leaves: int, y: int) -> Data:
-        return path(*[1] * leaves, y=y)
+def two_kinds(one: int, other: int, y: int) -> Data:
+    return path(*[1] * one, *[2] * other, y=y)
 
-    source = [star(2 + i % 3 + 4 * (i % 2), i % 2) for i in range(24)]
-    judge = Judge(source, 1, {0: 12, 1: 12}, 'none')
-    assert judge.is_sound(source)
-    assert not judge.is_sound([star(8, 0), star(2, 1)])
-    verdicts = {
-        judge.is_sound([source[i], source[j]])
-        for i in range(0, 24, 2)
-        for j in range(1, 24, 2)
-    }
-    assert True in verdicts
+
+def test_a_bias_is_learned_where_nothing_else_tells() -> None:
+    # Class 0 has larger graphs of the same nodes, which averages do not tell.
+    # There are so many of class 1 that without a bias more nodes mean that.
+    source = [
+        two_kinds(8 + i % 5 + 28 * (i % 2), 0, 1 - i % 2) for i in range(24)
+    ]
+    judge = Judge(source, 0, {0: 12, 1: 12}, 'none')
+    few = [two_kinds(38, 0, 0)] + 9 * [two_kinds(10, 0, 1)]
+    assert judge(few) == 0.75
+
+
+def test_what_networks_see_first_is_preferred_to_a_bias(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As before, but some nodes of another kind explain the large graph.
+    source = [
+        two_kinds(8 + i % 5 + 28 * (i % 2), 0, 1 - i % 2) for i in range(24)
+    ]
+    source.append(two_kinds(30, 8, 0))
+    few = [two_kinds(30, 8, 0)] + 9 * [two_kinds(10, 0, 1)]
+
+    def score() -> float:
+        return Judge(source, 0, {0: 13, 1: 12}, 'none')(few)
+
+    assert score() < 0.35
+    monkeypatch.setattr(judging, 'BIAS', 10.0)
+    assert score() > 0.75
 
 
 def test_tree_sets_are_judged_by_their_roots() -> None:
@@ -196,11 +207,14 @@ def test_labels_that_say_nothing_are_worth_nothing(labels: Any) -> None:
     sizes = {c: 300 // len(labels) for c in labels}
     noise = Judge(source[:150], 2, sizes, 'source')(source[150:])
     assert abs(noise - 0.5) < 0.1
-    for data in source:
-        data.y = torch.tensor([min(len(labels) - 1, data.num_nodes // 22)])
-    known = {int(data.y) for data in source}
-    sizes = {c: sum(int(d.y) == c for d in source) for c in known}
-    assert Judge(source[:150], 2, sizes, 'source')(source[150:]) > 0.9
+    share = torch.tensor(
+        [float((d.x[:, 0] == 0).float().mean()) for d in source]
+    )
+    bounds = share.quantile(torch.arange(1, len(labels)) / len(labels))
+    for data, c in zip(source, torch.bucketize(share, bounds), strict=True):
+        data.y = c.view(1)
+    sizes = {c: sum(int(d.y) == c for d in source) for c in labels}
+    assert Judge(source[:150], 2, sizes, 'source')(source[150:]) > 0.8
 
 
 def test_one_class_cannot_be_judged() -> None:
