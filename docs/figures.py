@@ -299,7 +299,7 @@ class Figures:
             handles.values(),
             handles,
             loc='outside lower center',
-            ncols=min(4, len(handles)),
+            ncols=min(5, len(handles)),
             frameon=False,
         )
 

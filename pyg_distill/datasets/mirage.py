@@ -42,10 +42,11 @@ class MirageDataset(InMemoryDataset):
     What is kept is up to :obj:`selection`. By default, the budget is filled
     in three ways: with graphs of each class whose trees are on average those
     of their class, compared in two ways, and with the paper's sets of trees
-    that many graphs of a class hold (:meth:`paper`). A judge compares them: a
-    ridge regression on random features of trees is fitted to the labels of
-    each result, in closed form, and tested on graphs of the source. The first
-    is kept unless another one's ROC-AUC is more than 0.03 ahead.
+    that many graphs of a class hold (:meth:`paper`). A judge compares them:
+    ridge regressions on random features of trees, summed and averaged, are
+    fitted to the labels of each result, in closed form, and tested on graphs
+    of the source. The first is kept unless another one's mean ROC-AUC is more
+    than 0.03 ahead.
     :obj:`report.selection` and :obj:`report.scores` tell the outcome.
 
     The result are thus whole graphs, or tree sets in the form of
