@@ -147,13 +147,16 @@ def two_kinds(one: int, other: int, y: int) -> Data:
     return path(*[1] * one, *[2] * other, y=y)
 
 
+def large_and_small() -> list[Data]:
+    """Class 0 has larger graphs, of the same nodes."""
+    sizes = [8 + i % 5 + 28 * (i % 2) for i in range(24)]
+    return [two_kinds(size, 0, int(size < 20)) for size in sizes]
+
+
 def test_a_bias_is_learned_where_nothing_else_tells() -> None:
-    # Class 0 has larger graphs of the same nodes, which averages do not tell.
-    # There are so many of class 1 that without a bias more nodes mean that.
-    source = [
-        two_kinds(8 + i % 5 + 28 * (i % 2), 0, 1 - i % 2) for i in range(24)
-    ]
-    judge = Judge(source, 0, {0: 12, 1: 12}, 'none')
+    # Averages do not. There are so many of class 1 that without a bias more
+    # nodes mean that.
+    judge = Judge(large_and_small(), 0, {0: 12, 1: 12}, 'none')
     few = [two_kinds(38, 0, 0)] + 9 * [two_kinds(10, 0, 1)]
     assert judge(few) == 0.75
 
@@ -161,11 +164,8 @@ def test_a_bias_is_learned_where_nothing_else_tells() -> None:
 def test_what_networks_see_first_is_preferred_to_a_bias(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As before, but some nodes of another kind explain the large graph.
-    source = [
-        two_kinds(8 + i % 5 + 28 * (i % 2), 0, 1 - i % 2) for i in range(24)
-    ]
-    source.append(two_kinds(30, 8, 0))
+    # Some nodes of another kind explain the large graph.
+    source = [*large_and_small(), two_kinds(30, 8, 0)]
     few = [two_kinds(30, 8, 0)] + 9 * [two_kinds(10, 0, 1)]
 
     def score() -> float:
