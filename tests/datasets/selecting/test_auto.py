@@ -119,6 +119,22 @@ def test_trees_that_two_classes_share() -> None:
         assert kept.report.selection == 'graphs'
 
 
+@pytest.mark.skipif(
+    'PYG_DISTILL_DATA' not in os.environ, reason='reads real data sets'
+)
+def test_one_large_graph_and_nine_small_ones() -> None:
+    # Networks that add up nodes have an area of .26 from these graphs, though
+    # size alone tells the classes apart.
+    recipe = get_recipe('AIDS')
+    dataset = recipe.load(os.environ['PYG_DISTILL_DATA'])
+    train = dataset[recipe.split(dataset, 0)[0]]
+    kept = MirageDataset(train, 2, budget=0.005)
+    scores = kept.report.scores
+    assert scores['graphs by share'] < 0.65
+    assert scores['patterns'] > scores['graphs by share'] + MARGIN
+    assert kept.report.selection == 'patterns'
+
+
 def test_of_equally_good_ones_the_first() -> None:
     kept = MirageDataset(random_graphs(20, (0,)), 1, budget=100)
     assert {*kept.report.scores.values()} == {0.5}
