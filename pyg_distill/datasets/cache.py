@@ -1,21 +1,42 @@
-"""A cache that is whole or absent, even if several processes write it."""
+"""A cached data set: one file that is whole or absent."""
 
+import hashlib
 import json
 import os
 import os.path as osp
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
 
 import fsspec
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 from torch_geometric.io import fs
 
-from pyg_distill.datasets.materialising import add_graph_weights
-from pyg_distill.datasets.packing.column import Packed
-from pyg_distill.datasets.packing.packed import unpack
+from pyg_distill.data.storage import Encoded
 from pyg_distill.datasets.report import DistillationReport
+
+# Raised when the same options give other tensors, or files another form.
+VERSION = 8
+PATTERN = 'mirage_*.pt'
+
+
+@dataclass(frozen=True)
+class CachedSet:
+    """What a cache file holds.
+
+    Attributes:
+        encoded: The compressed graphs or tree sets.
+        graph_id: The position in the source of each, of shape :obj:`[P]`.
+        report: What distilling did.
+        digest: A hash of the source and of all options.
+    """
+
+    encoded: Encoded
+    graph_id: Tensor
+    report: DistillationReport
+    digest: str
 
 
 def check_writable(folder: str) -> None:
@@ -41,77 +62,154 @@ def check_writable(folder: str) -> None:
         ) from error
 
 
-def store(packed: Packed, report: DistillationReport, paths: list[str]) -> None:
-    """Writes the tensors and the report under temporary names, then renames.
+def write_cache(cached: CachedSet, path: str) -> DistillationReport:
+    """Writes a file under a temporary name, then renames it.
 
     Args:
-        packed (dict): The packed graphs.
-        report (DistillationReport): The report.
-        paths (list): The paths of the tensors and of the report.
-    """
-    tensor_path, report_path = paths
-    folder = osp.dirname(tensor_path)
-    temporary = [osp.join(folder, _temporary(osp.basename(p))) for p in paths]
-    try:
-        fs.torch_save(packed, temporary[0])
-        size = fs.get_fs(folder).size(temporary[0])
-        with fsspec.open(temporary[1], 'w') as file:
-            json.dump(replace(report, file_size=size).to_dict(), file, indent=2)
-        # The tensors last: where they are, the report is, too.
-        fs.mv(temporary[1], report_path)
-        fs.mv(temporary[0], tensor_path)
-    finally:
-        for path in temporary:
-            if fs.exists(path):
-                fs.rm(path)
-
-
-def restore(
-    paths: list[str],
-) -> tuple[Data, dict[str, Tensor] | None, DistillationReport]:
-    """Reads what :meth:`store` wrote.
-
-    Args:
-        paths (list): The paths of the tensors and of the report.
+        cached (CachedSet): What to write.
+        path (str): Where to.
 
     Returns:
-        tuple: The collated graphs, their slices and the report.
+        DistillationReport: The report, with the size of the file.
+    """
+    temporary = osp.join(osp.dirname(path), _temporary(osp.basename(path)))
+    header = json.dumps(
+        {
+            'digest': cached.digest,
+            'schema': cached.encoded.schema,
+            'report': cached.report.to_dict(),
+        }
+    )
+    payload = bytearray(cached.encoded.payload)
+    tensor = torch.frombuffer(payload, dtype=torch.uint8) if payload else (
+        torch.empty(0, dtype=torch.uint8)
+    )
+    content = {
+        'format': 'pyg_distill',
+        'version': VERSION,
+        'header': header,
+        'graph_id': cached.graph_id,
+        'payload': tensor,
+        'checksum': _checksum(header, cached.graph_id, bytes(payload)),
+    }
+    try:
+        fs.torch_save(content, temporary)
+        size = fs.get_fs(temporary).size(temporary)
+        fs.mv(temporary, path)
+    finally:
+        if fs.exists(temporary):
+            fs.rm(temporary)
+    return replace(cached.report, file_size=size)
+
+
+def read_cache(path: str, digest: str | None = None) -> CachedSet:
+    """Reads a file that :meth:`write_cache` wrote, and checks all of it.
+
+    Args:
+        path (str): The file.
+        digest (str, optional): The hash of source and options that is
+            expected. (default: :obj:`None`)
 
     Raises:
-        ValueError: If a file is truncated or was not written by it.
+        ValueError: If the file is damaged, or belongs to something else.
     """
-    tensor_path, report_path = paths
-    path = tensor_path
     try:
         with fsspec.open(path, 'rb') as file:
-            packed = torch.load(file, map_location='cpu', weights_only=True)
-        path = report_path
-        with fsspec.open(path, 'r') as file:
-            report = DistillationReport.from_dict(json.load(file))
-        path = tensor_path
-        data, slices = unpack(packed)
-        if report.selection == 'graphs':
-            sizes = {c: known.num_graphs for c, known in report.classes.items()}
-            data, slices = add_graph_weights(
-                (data, slices), sizes, report.options['balance']
-            )
-        missing = {'y', 'support', 'weight'} - set(data.keys())
-        if missing:
-            raise ValueError(f'no {", ".join(sorted(missing))}')
+            content = torch.load(file, map_location='cpu', weights_only=True)
+        header, payload, report = _check_content(content)
     except MemoryError:
         raise
-    except PermissionError as error:
+    except OSError as error:
         raise ValueError(
-            f"cannot read '{path}' ({error.strerror}); pass another root, "
-            f'or root=None to keep the data set in memory'
+            f"cannot read '{path}' ({error.strerror or error}); pass the file "
+            f'that MirageDataset cached, or another root'
         ) from error
     except Exception as error:
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise ValueError(
-            f"'{path}' is truncated or was not written by this class "
-            f'({reason}); delete it, or rebuild it with force_reload=True'
+            f"'{path}' is damaged or was not written by this version of "
+            f'MirageDataset ({reason}); delete it, or rebuild it with '
+            f'force_reload=True'
         ) from error
-    return data, slices, report
+    if digest is not None and header['digest'] != digest:
+        raise ValueError(
+            f"'{path}' belongs to another source or other options (got the "
+            f'digest {header["digest"]}, expected {digest}); delete it, or '
+            f'rebuild it with force_reload=True'
+        )
+    return CachedSet(
+        Encoded(header['schema'], payload),
+        content['graph_id'],
+        replace(report, file_size=fs.get_fs(path).size(path)),
+        header['digest'],
+    )
+
+
+def read_report(path: str) -> DistillationReport:
+    """Reads the report of a cached data set, and checks the whole file.
+
+    Args:
+        path (str): The file.
+
+    Raises:
+        ValueError: If the file is damaged or was not written by this version.
+    """
+    return read_cache(path).report
+
+
+def find_caches(path: str) -> list[str]:
+    """Finds cached data sets.
+
+    Args:
+        path (str): A file, or a folder that holds some at any depth.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not fs.exists(path):
+        raise ValueError(
+            f"'path' must be a cached data set or a folder with some (got "
+            f"'{path}', which does not exist); pass the root of a "
+            f'MirageDataset'
+        )
+    if not fs.isdir(path):
+        return [path]
+    paths = [
+        name
+        for name in fs.get_fs(path).find(path)
+        if fnmatchcase(name.rpartition('/')[2], PATTERN)
+    ]
+    if not fs.isdisk(path):
+        paths = [fs.get_fs(path).unstrip_protocol(name) for name in paths]
+    if not paths:
+        raise ValueError(
+            f"'path' must hold data sets that MirageDataset cached (got "
+            f"'{path}' without a {PATTERN}); pass the root=... that they were "
+            f'made with'
+        )
+    return sorted(paths)
+
+
+def _check_content(
+    content: Any,
+) -> tuple[dict[str, Any], bytes, DistillationReport]:
+    if not isinstance(content, dict) or content.get('format') != 'pyg_distill':
+        raise ValueError('a file of something else')
+    if content.get('version') != VERSION:
+        raise ValueError(f'a file of version {content.get("version")}')
+    payload = content['payload'].numpy().tobytes()
+    checksum = _checksum(content['header'], content['graph_id'], payload)
+    if checksum != content['checksum']:
+        raise ValueError('its checksum does not match')
+    header = json.loads(content['header'])
+    return header, payload, DistillationReport.from_dict(header['report'])
+
+
+def _checksum(header: str, graph_id: Tensor, payload: bytes) -> str:
+    out = hashlib.blake2b(header.encode(), digest_size=16)
+    out.update(graph_id.long().numpy().tobytes())
+    out.update(payload)
+    return out.hexdigest()
 
 
 def _temporary(name: str) -> str:

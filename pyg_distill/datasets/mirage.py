@@ -1,33 +1,65 @@
 """Data set -> distilled data set."""
 
 import hashlib
+import inspect
 import json
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
-from typing import Any
+from time import perf_counter
+from typing import Any, Literal, overload
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
-from torch_geometric.data.dataset import Dataset
+from torch_geometric.data.dataset import Dataset, _repr
 from torch_geometric.io import fs
 
-from pyg_distill.datasets.cache import check_writable, restore, store
-from pyg_distill.datasets.counting.processes import Processes
-from pyg_distill.datasets.counting.shard import Shard
-from pyg_distill.datasets.describing import describe
-from pyg_distill.datasets.distilling import distil
-from pyg_distill.datasets.options import (
-    MirageOptions,
-    PatternOptions,
-    SizeOptions,
-    Support,
+from pyg_distill.data.attributes import (
+    FEATURES,
+    STRUCTURE,
+    check_exclude_keys,
+    check_num_layers,
 )
-from pyg_distill.datasets.progress import Progress
-from pyg_distill.datasets.report import DistillationReport
-from pyg_distill.datasets.structure import check_structure, check_transform
-
-# Part of every digest: raise it when the same options give other tensors.
-_FORMAT = 7
+from pyg_distill.data.distributed import Ranks
+from pyg_distill.data.progress import Progress
+from pyg_distill.data.sources import Source
+from pyg_distill.data.statistics import TreeStatistics, collect_statistics
+from pyg_distill.data.storage import Encoded, decode, encode
+from pyg_distill.data.table import GraphTable
+from pyg_distill.data.tree_sets import TreeSets
+from pyg_distill.datasets.cache import (
+    CachedSet,
+    check_writable,
+    read_cache,
+    write_cache,
+)
+from pyg_distill.datasets.report import (
+    DistillationReport,
+    Size,
+    format_options,
+)
+from pyg_distill.datasets.sharing import Sharing, predict_sharing
+from pyg_distill.datasets.transform_checks import check_item, check_transform
+from pyg_distill.selection.base import ClassWeight, Selected, sample_weights
+from pyg_distill.selection.budget import (
+    Budget,
+    check_choice,
+    check_count,
+    count_or_share,
+)
+from pyg_distill.selection.frequent import (
+    FrequentTrees,
+    Support,
+    repetition_message,
+)
+from pyg_distill.selection.resolver import (
+    Selection,
+    Selector,
+    selector_resolver,
+)
+from pyg_distill.trees import pointer
 
 
 class MirageDataset(InMemoryDataset):
@@ -39,24 +71,25 @@ class MirageDataset(InMemoryDataset):
     Distillation for Graph Classification"
     <https://arxiv.org/abs/2310.09486>`_, ICLR 2024). No network is trained.
 
-    What is kept is up to :obj:`selection`. By default, the budget is filled
-    in three ways: with graphs of each class whose trees are on average those
-    of their class, compared in two ways, and with the paper's sets of trees
-    that many graphs of a class hold (:meth:`paper`). A judge compares them:
-    ridge regressions on random features of trees, summed and averaged, are
-    fitted to the labels of each result, in closed form, and tested on graphs
-    of the source. The first is kept unless another one's mean ROC-AUC is more
-    than 0.03 ahead.
-    :obj:`report.selection` and :obj:`report.scores` tell the outcome.
+    The items are whole graphs or sets of computation trees, as
+    :obj:`selection` decides, and all have the same form:
 
-    The result are thus whole graphs, or tree sets in the form of
-    :class:`~pyg_distill.transforms.ToComputationTrees`, of which only the
-    roots are pooled. Both have :obj:`y` (the class, in the shape of the
-    source), :obj:`support` of shape :obj:`[1]` (the number of source graphs
-    that hold the set) and :obj:`weight` of shape :obj:`[1]` (the support,
-    scaled to mean 1; see :obj:`balance`).
-    :meth:`~pyg_distill.nn.global_root_pool` pools both, and the graphs of any
-    other data set:
+    - :obj:`x`, :obj:`edge_index`, :obj:`edge_attr`, :obj:`edge_weight`,
+    - :obj:`root_index` of shape :obj:`[R]`, the nodes that a readout pools
+      (incremented in mini-batches), and :obj:`root_count` of shape
+      :obj:`[R]`, how many nodes each stands for. All nodes of a whole graph
+      are roots,
+    - :obj:`num_layers` of shape :obj:`[1]`, the depth of the trees,
+    - :obj:`y`, the class, in the shape of the source, and :obj:`target` of
+      shape :obj:`[1, C]`, the probability of each class,
+    - :obj:`weight` of shape :obj:`[1]`, the weight in the loss, 1 on average,
+    - :obj:`support` of shape :obj:`[1]`, the source graphs that hold the set,
+    - :obj:`graph_id` of shape :obj:`[1]`, the position in the source of a
+      graph, or -1 for a set of several graphs.
+
+    A whole graph keeps all attributes and the class of its source.
+    :meth:`~pyg_distill.nn.global_root_pool` pools the mini-batches of a
+    distilled set, and those of any other data set:
 
     .. code-block:: python
 
@@ -64,9 +97,8 @@ class MirageDataset(InMemoryDataset):
         print(train.report)
         for data in DataLoader(train, batch_size=64, shuffle=True):
             x = gnn(data.x, data.edge_index)
-            roots = data.get('root_index'), data.get('root_count')
-            out = head(global_root_pool(x, data.batch, *roots))
-            loss = F.cross_entropy(out, data.y, reduction='none')
+            out = head(global_root_pool(x, data))
+            loss = F.cross_entropy(out, data.target, reduction='none')
             loss = (loss * data.weight).mean()
 
     Args:
@@ -74,85 +106,60 @@ class MirageDataset(InMemoryDataset):
             slice of one (nothing outside of it is read), a list of
             :class:`~torch_geometric.data.Data`, or a
             :class:`~torch.utils.data.Subset` or
-            :class:`~torch.utils.data.ConcatDataset` of these. What need not
-            fit into memory is read several times, a chunk at a time: any
-            :class:`~torch_geometric.data.Dataset` that is not in memory, such
-            as :class:`~torch_geometric.data.OnDiskDataset`, a list of data
-            sets, or an iterable of graphs, of lists of them or of the
-            mini-batches of a :class:`~torch_geometric.loader.DataLoader`.
+            :class:`~torch.utils.data.ConcatDataset` of these. Sources that do
+            not fit into memory are read several times, a chunk at a time: any
+            other :class:`~torch_geometric.data.Dataset`, such as
+            :class:`~torch_geometric.data.OnDiskDataset`, a list of data sets,
+            or an iterable of graphs, of lists of them or of mini-batches.
         num_layers (int): The depth :math:`L` of the trees, the number of
             message passing layers of the models that will be trained (one
             more for :class:`~torch_geometric.nn.conv.GCNConv`).
-        min_support (float or int or dict, optional): How many graphs of a
-            class must hold a tree set: a share in :obj:`(0, 1]`, a count
-            (:obj:`1` is one graph, :obj:`1.0` is all), or a dictionary with
-            either for each class. It selects :obj:`"patterns"`, for which its
-            default is :obj:`0.1`. (default: :obj:`None`)
-        selection (str, optional): What to keep:
-
-            - :obj:`"auto"`, what a judge likes best of :obj:`"patterns"` and
-              :obj:`"graphs"`, herded in two ways,
-            - :obj:`"graphs"`, some graphs as they are, which are ordinary
-              graphs without roots: those whose mean is near to that of their
-              class (herding), as compared by how many nodes have each tree
-              and by which share of them,
-            - :obj:`"multisets"`, the trees of some graphs, herded, too, after
-              rare trees were replaced by the nearest one of a vocabulary (as
-              compared by their histograms of labels hop by hop),
-            - :obj:`"patterns"`, the frequent tree sets of each class, as the
-              paper does,
-            - :obj:`"lossless"`, all trees of all graphs with their number.
-
-            By default, :obj:`"patterns"` if one of its options is given,
-            :obj:`"multisets"` if :obj:`num_trees` or :obj:`compact` is, else
-            :obj:`"auto"`. (default: :obj:`None`)
-        budget (float or int, optional): The size of the result when packed
-            (see :obj:`report.packed_bytes`), as a share of that of the source
-            in :obj:`(0, 1]` (a :obj:`float`, for sources in memory) or in
-            bytes (an :obj:`int`). It decides on the number of graphs and on
-            the size of the vocabulary, or on the smallest support. By
-            default, :obj:`0.1` if nothing else says how much to keep.
+        budget (float or int, optional): The size of the result when
+            compressed, as a share of that of the source in :obj:`(0, 1]` (a
+            :obj:`float`) or in bytes (an :obj:`int`). By default,
+            :obj:`0.1` if nothing else says how much to keep.
             (default: :obj:`None`)
-        num_graphs (int, optional): The number of graphs to keep, if not as
-            :obj:`"patterns"`. (default: :obj:`None`)
-        num_trees (int, optional): The size of the vocabulary of
-            :obj:`"multisets"`. By default, what fits into 15 % of the budget,
-            or :obj:`400` without one. (default: :obj:`None`)
-        patterns (str, optional): Which frequent tree sets: :obj:`"closed"`
-            (those without a superset of the same support, which lose no
-            support), :obj:`"maximal"` (those without a frequent superset) or
-            :obj:`"all"` (the paper's). (default: :obj:`"closed"`)
-        shared (str, optional): Whether to :obj:`"keep"` or to :obj:`"drop"`
-            tree sets that are frequent in several classes.
-            (default: :obj:`"keep"`)
-        root_count (str, optional): How often each tree of a set counts:
-            :obj:`"mean"`, the rounded mean over the graphs that hold the set,
-            or :obj:`"one"` (the paper's). (default: :obj:`"mean"`)
-        max_patterns (int, optional): The number of tree sets of a class above
-            which an error names the support that would fit.
-            (default: :obj:`10_000`)
-        max_size (int, optional): If set, leaves out sets of more trees.
+        num_graphs (int, optional): The number of graphs to keep, as an
+            alternative. (default: :obj:`None`)
+        selection (str or Selector, optional): What to keep:
+
+            - :obj:`"auto"`, the best of herding (by two histograms) and
+              frequent trees, by a score that trains no network
+              (:class:`~pyg_distill.selection.Auto`),
+            - :obj:`"herding"`, graphs whose mean is near that of their class
+              (:class:`~pyg_distill.selection.Herding`),
+            - :obj:`"kcenter"`, graphs that leave no other far away
+              (:class:`~pyg_distill.selection.KCenter`),
+            - :obj:`"random"`, graphs drawn at random
+              (:class:`~pyg_distill.selection.Random`),
+            - :obj:`"frequent"`, the frequent tree sets of each class, as the
+              paper does (:class:`~pyg_distill.selection.FrequentTrees`),
+            - :obj:`"multisets"`, graphs whose rare trees are replaced by
+              frequent ones (:class:`~pyg_distill.selection.Multisets`),
+            - :obj:`"lossless"`, all trees of all graphs
+              (:class:`~pyg_distill.selection.Lossless`).
+
+            (default: :obj:`"auto"`)
+        selection_kwargs (dict, optional): The arguments of the selector.
             (default: :obj:`None`)
-        balance (str, optional): What the weights of a class sum to:
+        class_weight (str, optional): What the weights of a class sum to:
             :obj:`"source"`, its share of the source graphs,
             :obj:`"uniform"`, the same for all, or :obj:`"none"`, the sum of
             its supports. (default: :obj:`"source"`)
-        compact (bool, optional): If set to :obj:`False`, trees are unrolled
-            instead of sharing equal subtrees. (default: :obj:`True`)
-        exclude_keys (list, optional): Names of attributes of the source that
-            are left out; those of nodes and edges other than :obj:`x`,
-            :obj:`edge_attr` and :obj:`edge_weight` must be, and so must those
-            that are named as one of the result. (default: :obj:`None`)
-        verify (bool, optional): If set to :obj:`True`, compares trees exactly
-            and not only by their 128-bit keys. (default: :obj:`False`)
+        exclude_keys (list, optional): Attributes of the source to leave out.
+            (default: :obj:`None`)
         root (str, optional): The folder where the result is cached, under a
-            name that depends on every option and on the source's content.
-            Without, it is kept in memory. (default: :obj:`None`)
+            name that depends on every option and on the content of the
+            source. Without, it is kept in memory. (default: :obj:`None`)
         source_id (str, optional): A name for the content of the source, which
             is then not read if there is a cache. (default: :obj:`None`)
-        transform (callable, optional): A transform of every access. Where
-            tree sets are kept, it must not change edges or the number of
-            nodes, which is checked every time, nor compute with edges.
+        transform (callable, optional): A transform of every access. It must
+            not change the number of nodes, nor the edges of tree sets.
+            (default: :obj:`None`)
+        pre_transform (callable, optional): A transform of every graph of the
+            source before distilling. (default: :obj:`None`)
+        pre_filter (callable, optional): Keeps a graph of the source if it
+            returns :obj:`True`. Positions count the graphs that are kept.
             (default: :obj:`None`)
         force_reload (bool, optional): Whether to distil even if there is a
             cache. (default: :obj:`False`)
@@ -165,12 +172,15 @@ class MirageDataset(InMemoryDataset):
 
     Raises:
         RuntimeError: If :obj:`distributed` is set and there is no process
-            group, or another process failed; then nothing is written.
+            group, or another process failed.
         TypeError: If :obj:`source` is no collection of homogeneous graphs.
-        ValueError: If the graphs, their labels or an option do not fit, a
-            class has no frequent tree set or too many, or :obj:`root` cannot
-            be written or holds a broken file.
+        ValueError: If the graphs, their labels or an option do not fit, the
+            budget is too small, or :obj:`root` cannot be written or holds a
+            damaged file.
     """
+
+    #: Indexing returns what is stored, so that readers may use the tensors.
+    returns_stored_items = True
 
     _data: Data
     slices: dict[str, Tensor] | None
@@ -181,74 +191,93 @@ class MirageDataset(InMemoryDataset):
         self,
         source: Dataset | Iterable[Any],
         num_layers: int,
-        min_support: Support | None = None,
-        selection: str | None = None,
+        *,
         budget: float | int | None = None,
         num_graphs: int | None = None,
-        num_trees: int | None = None,
-        patterns: str = 'closed',
-        shared: str = 'keep',
-        root_count: str = 'mean',
-        max_patterns: int | None = 10_000,
-        max_size: int | None = None,
-        balance: str = 'source',
-        compact: bool = True,
+        selection: Selection | Selector | type[Selector] = 'auto',
+        selection_kwargs: dict[str, Any] | None = None,
+        class_weight: ClassWeight = 'source',
         exclude_keys: Sequence[str] | None = None,
-        verify: bool = False,
         root: str | None = None,
         source_id: str | None = None,
         transform: Callable | None = None,
+        pre_transform: Callable | None = None,
+        pre_filter: Callable | None = None,
         force_reload: bool = False,
         distributed: bool = False,
         log: bool = True,
     ) -> None:
-        processes = Processes(distributed)
+        name = type(self).__name__
+        ranks = Ranks(distributed)
 
-        def read_options() -> dict[str, Any]:
+        def options() -> dict[str, Any]:
             if isinstance(source, str | PathLike):
                 raise TypeError(
-                    f"'{self.__class__.__name__}' expects the source first "
-                    f"(got '{type(source).__name__}'); pass the folder as "
-                    f'root=...'
+                    f"'{name}' expects the source first (got "
+                    f"'{type(source).__name__}'); pass the folder as root=..."
                 )
-            self._options = MirageOptions(
-                num_layers,
-                selection,
-                SizeOptions(budget, num_graphs, num_trees),
-                PatternOptions(
-                    min_support,
-                    patterns,
-                    shared,
-                    root_count,
-                    max_patterns,
-                    max_size,
-                ),
-                balance,
-                compact,
-                exclude_keys,
-                verify,
-            )
             if source_id is not None and root is None:
                 raise ValueError(
                     f"'source_id' names the source of a cache, which needs a "
                     f'root (got source_id={source_id!r} and root=None); pass '
                     f'root=..., or leave source_id out'
                 )
-            if self._options.keeps_trees:
+            check_choice(
+                'class_weight', class_weight, ('source', 'uniform', 'none')
+            )
+            check_count('num_graphs', num_graphs)
+            size = budget
+            if budget is not None:
+                hint = 'an int is bytes, 0.02 is 2 % of those of the source'
+                size = count_or_share(
+                    'budget', budget, 'a number of bytes', hint
+                )
+            self._selector = selector_resolver(
+                selection, **(selection_kwargs or {})
+            )
+            self._selector.check_limits(budget, num_graphs)
+            if self._selector.builds_trees:
                 check_transform(transform)
-            return self._options.to_dict() | {
+            self._options = {
+                'num_layers': check_num_layers(num_layers),
+                'budget': size,
+                'num_graphs': num_graphs,
+                'selection': self._selector.name,
+                'selection_kwargs': self._selector.options(),
+                'class_weight': class_weight,
+                'exclude_keys': check_exclude_keys(exclude_keys),
+            }
+            return self._options | {
                 'root': None if root is None else str(root),
                 'source_id': source_id,
                 'force_reload': force_reload,
+                'pre_transform': _repr(pre_transform),
+                'pre_filter': _repr(pre_filter),
             }
 
-        processes.check_alike(read_options)
-        super().__init__(root, transform, log=log, force_reload=force_reload)
-        # PyG's own `root` is a folder even if none was given.
-        found = self._obtain(source, source_id, root is not None, processes)
-        self._data, self.slices, self.report = found
-        if self._has_trees:
-            check_transform(transform)
+        ranks.assert_equal(options)
+        super().__init__(
+            root,
+            transform,
+            pre_transform,
+            pre_filter,
+            log=log,
+            force_reload=force_reload,
+        )
+        source_graphs = Source(
+            source,
+            self._options['num_layers'],
+            self._options['exclude_keys'],
+            pre_filter,
+            pre_transform,
+            ranks,
+            name,
+            self.log and ranks.rank == 0,
+        )
+        if root is None:
+            self._store(*_distil(source_graphs, self._options, self._selector))
+        else:
+            self._load_or_distil(source_graphs, source_id)
 
     @classmethod
     def paper(
@@ -268,105 +297,323 @@ class MirageDataset(InMemoryDataset):
             num_layers (int): The depth :math:`L` of the trees.
             min_support (float or int or dict): How many graphs of a class must
                 hold a tree set, for which the paper has no default.
-            **kwargs (optional): Further arguments of the class, such as
-                :obj:`shared="drop"` for what the released scripts do on NCI1,
-                IMDB-BINARY and ogbg-molbbbp.
+            **kwargs (optional): Further arguments of the class or of
+                :class:`~pyg_distill.selection.FrequentTrees`, such as
+                :obj:`drop_shared=True` for what the released scripts do on
+                NCI1, IMDB-BINARY and ogbg-molbbbp.
         """
+        own = inspect.signature(FrequentTrees).parameters
         options: dict[str, Any] = {
-            'patterns': 'all',
-            'root_count': 'one',
-            'balance': 'none',
+            'kind': 'all',
+            'multiplicity': 'one',
             'compact': False,
         }
-        return cls(source, num_layers, min_support, **(options | kwargs))
+        options |= {key: kwargs.pop(key) for key in list(kwargs) if key in own}
+        selector = FrequentTrees(min_support, **options)
+        kwargs = {'class_weight': 'none'} | kwargs
+        return cls(source, num_layers, selection=selector, **kwargs)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str,
+        transform: Callable | None = None,
+        data_cls: type[Data] = Data,
+    ) -> 'MirageDataset':
+        """Opens a cached data set without its source.
+
+        Args:
+            path (str): The file, such as :obj:`root/processed/mirage_*.pt`.
+            transform (callable, optional): A transform of every access.
+                (default: :obj:`None`)
+            data_cls (type, optional): The class of the graphs.
+                (default: :class:`~torch_geometric.data.Data`)
+
+        Raises:
+            ValueError: If the file is damaged or was not written by this
+                version, or its graphs are of another class.
+        """
+        cached = read_cache(str(path))
+        out = cls.__new__(cls)
+        InMemoryDataset.__init__(out, None, transform)
+        out._options = dict(cached.report.options)
+        out._open(cached, lambda: data_cls, str(path))
+        return out
 
     @property
     def processed_file_names(self) -> list[str]:
-        """The names of the tensors and of the report."""
-        name = f'mirage_{self._digest}'
-        return [f'{name}.pt', f'{name}.json']
+        """The name of the file that holds the data set."""
+        return [f'mirage_{self._digest}.pt']
 
     @property
     def num_classes(self) -> int:
         """The number of classes of the source."""
         return self.report.num_classes
 
+    @property
+    def source_index(self) -> Tensor:
+        """The position in the source of each item, of shape :obj:`[P]`.
+
+        It is -1 for tree sets of several graphs.
+        """
+        return self._data.graph_id[list(self.indices())]
+
+    @overload
+    def __getitem__(self, idx: int) -> Data: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __getitem__(self, idx: Any) -> 'MirageDataset': ...
+
     def __getitem__(self, idx: Any) -> Any:
+        """Returns a graph, or a data set with some of the graphs."""
         out = super().__getitem__(idx)
-        is_graph = not isinstance(out, Dataset)
-        if is_graph and self.transform is not None and self._has_trees:
-            check_transform(self.transform)
+        if not isinstance(out, Dataset) and self.transform is not None:
+            if self._has_trees:
+                check_transform(self.transform)
             before = self.get(self.indices()[idx])
             for view in out if isinstance(out, tuple | list) else (out,):
-                check_structure(before, view)
+                check_item(before, view, self._has_trees)
         return out
 
     def __repr__(self) -> str:
-        return describe(self, self.report)
-
-    @property
-    def _has_trees(self) -> bool:
-        # What a judge kept is known only now.
-        return 'root_index' in self._data
-
-    def _obtain(
-        self,
-        source: Any,
-        source_id: str | None,
-        has_cache: bool,
-        processes: Processes,
-    ) -> tuple[Data, dict[str, Tensor] | None, DistillationReport]:
-        shard = Shard(
-            source,
-            self._options,
-            self.__class__.__name__,
-            self.log and processes.is_first,
-            may_be_empty=processes.size > 1,
+        report = self.report
+        number, whole = f'{len(self)}', report.distilled.num_graphs
+        if len(self) != whole:
+            number += f' of {whole}'
+        size = f'{report.compressed_bytes:,} compressed bytes'
+        if report.source_compressed_bytes:
+            share = report.compressed_bytes / report.source_compressed_bytes
+            size = f'{share:.2%} of the compressed bytes'
+        known = inspect.signature(type(self)).parameters
+        # Options that have their default are left out.
+        options = {
+            key: value
+            for key, value in report.options.items()
+            if key not in known or known[key].default != value
+        }
+        options['selection'] = report.selection
+        options.pop('selection_kwargs', None)
+        return (
+            f'{type(self).__name__}({number}, from '
+            f'{report.source.num_graphs:,} graphs, {size}, '
+            f'{format_options(options)})'
         )
 
-        if not has_cache:
-            self._digest = self._digest_of('in memory')
-            result = distil(shard, self._options, processes, self.log)
-            made = None if result is None else result[:3]
-            return processes.share(made, 'sharing the result')
-
+    def _load_or_distil(self, source: Source, source_id: str | None) -> None:
+        ranks = source.ranks
         content = f'given {source_id}'
         if source_id is None:
-            with self._progress('Reading the source', processes):
-                by_rank = processes.gather(shard.digest, 'reading its shard')
-            content = processes.share(' '.join(by_rank), 'naming the cache')
-        self._digest = self._digest_of(content)
-        paths = self.processed_paths
+            with Progress('Reading the source', source.log):
+                content = source.digest()
+        named = {
+            'version': 1,
+            'source': content,
+            'pre_transform': _repr(self.pre_transform),
+            'pre_filter': _repr(self.pre_filter),
+            **self._options,
+        }
+        try:
+            text = json.dumps(named, sort_keys=True)
+        except TypeError as error:
+            raise TypeError(
+                f"the arguments of '{self._selector!r}' name its cache and "
+                f'must be numbers, strings, tensors or lists of them '
+                f'({error}); pass others, or root=None'
+            ) from error
+        self._digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        path = self.processed_paths[0]
 
         def is_missing() -> bool:
-            if self.force_reload or not all(map(fs.exists, paths)):
+            if self.force_reload or not fs.exists(path):
                 check_writable(self.processed_dir)
                 return True
             return False
 
-        missing = processes.in_first(is_missing, 'looking for a cache')
-        if processes.share(missing, 'looking for a cache'):
-            result = distil(shard, self._options, processes, self.log)
-
-            def write() -> None:
-                if result is not None:
-                    store(result.packed, result.report, paths)
-
-            processes.in_first(write, 'writing the cache')
-        with self._progress('Reading the cache', processes):
-            restored = processes.in_first(
-                lambda: restore(paths), 'reading the cache'
+        if ranks.on_rank_zero(is_missing, 'looking for a cache'):
+            data, slices, report, encoded = _distil(
+                source, self._options, self._selector
             )
-        return processes.share(restored, 'sharing the result')
+            graph_id = data.graph_id.clone()
+            report = ranks.on_rank_zero(
+                lambda: write_cache(
+                    CachedSet(encoded, graph_id, report, self._digest), path
+                ),
+                'writing the cache',
+            )
+            self._store(data, slices, report, encoded)
+            return
+        with Progress('Reading the cache', source.log):
+            cached = ranks.on_rank_zero(
+                lambda: read_cache(path, self._digest), 'reading the cache'
+            )
+        self._open(cached, source.data_class, path)
 
-    def _progress(self, what: str, processes: Processes) -> Progress:
-        return Progress(what, self.log and processes.is_first)
+    def _store(
+        self,
+        data: Data,
+        slices: dict[str, Tensor] | None,
+        report: DistillationReport,
+        encoded: Encoded,
+    ) -> None:
+        self._data, self.slices, self.report = data, slices, report
+        self._has_trees = encoded.schema['form'] == 'tree sets'
+        if self._has_trees:
+            check_transform(self.transform)
 
-    def _digest_of(self, content: str) -> str:
-        named = {
-            'format': _FORMAT,
-            'source': content,
-            **self._options.to_dict(),
-        }
-        text = json.dumps(named, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    def _open(
+        self,
+        cached: CachedSet,
+        data_class: Callable[[], type[Data]],
+        path: str,
+    ) -> None:
+        schema, data_cls = cached.encoded.schema, Data
+        plain = f'{Data.__module__}.{Data.__qualname__}'
+        stored = schema.get('class', plain)
+        if stored != plain:
+            data_cls = data_class()
+            given = f'{data_cls.__module__}.{data_cls.__qualname__}'
+            if given != stored:
+                raise ValueError(
+                    f"'{path}' holds graphs of the class '{stored}' (got "
+                    f"'{given}'); pass it as data_cls=..."
+                )
+        graphs = decode(cached.encoded, data_cls)
+        data, slices = _finish(graphs, cached.graph_id, cached.report)
+        self._store(data, slices, cached.report, cached.encoded)
+
+
+def _distil(
+    source: Source, options: dict[str, Any], selector: Selector
+) -> tuple[Data, dict[str, Tensor] | None, DistillationReport, Encoded]:
+    """Selects what to keep, and says what was done."""
+    start = perf_counter() - source.seconds
+    with Progress('Distilling', source.log) as progress:
+        progress.stage('counting trees')
+        statistics = collect_statistics(source, selector.needs)
+        message = repetition_message(statistics)
+        if message:
+            warnings.warn(message, stacklevel=4)
+        budget = Budget(
+            statistics,
+            options['budget'],
+            options['num_graphs'],
+            options['class_weight'],
+        )
+        progress.stage(f'selecting ({selector.name})')
+        selected = selector(statistics, budget)
+        progress.stage('compressing')
+        encoded = encode(selected.graphs)
+        report = _report(statistics, budget, selected, options, encoded)
+        data, slices = _finish(selected.graphs, selected.graph_id, report)
+        progress.stage('counting shared trees')
+        report = _measure(report, data, slices, options['num_layers'])
+        seconds = perf_counter() - start - source.seconds
+        return data, slices, replace(report, seconds=seconds), encoded
+
+
+def _report(
+    statistics: TreeStatistics,
+    budget: Budget,
+    selected: Selected,
+    options: dict[str, Any],
+    encoded: Encoded,
+) -> DistillationReport:
+    carried = {*FEATURES, *STRUCTURE}
+    if isinstance(selected.graphs, TreeSets):
+        carried |= {*selected.graphs.attributes}
+    else:
+        carried |= {*selected.graphs.keys}
+    nothing = Size(0, 0, 0, 0)
+    return DistillationReport(
+        options=options,
+        num_classes=statistics.num_classes,
+        num_trees=statistics.counts.num_trees(),
+        classes=selected.classes,
+        source=Size(
+            statistics.num_graphs,
+            int(statistics.num_nodes.sum()),
+            int(statistics.num_edges.sum()),
+            statistics.num_bytes,
+        ),
+        distilled=nothing,  # Measured below.
+        sharing=Sharing(0, 0.0, 0.0, 0.0, 0.0),
+        compressed_bytes=encoded.num_bytes,
+        source_compressed_bytes=budget.measured_bytes,
+        selection=selected.selection,
+        scores=selected.scores,
+        left_out=sorted(
+            {*statistics.left_out} | ({*statistics.attributes} - carried)
+        ),
+    )
+
+
+def _finish(
+    graphs: GraphTable | TreeSets,
+    graph_id: Tensor,
+    report: DistillationReport,
+) -> tuple[Data, dict[str, Tensor] | None]:
+    """Gives every item the same form, as a data set stores it."""
+    table = graphs.to_table() if isinstance(graphs, TreeSets) else graphs
+    label, num_nodes = table.label, table.num_nodes
+    assert label is not None
+    data, slices = table.collate()
+    single = torch.arange(len(table) + 1)
+    columns: dict[str, tuple[Tensor, Tensor]] = {}
+    if isinstance(graphs, GraphTable):
+        node_ptr = pointer(num_nodes)
+        start = node_ptr[:-1].repeat_interleave(num_nodes)
+        root = torch.arange(int(num_nodes.sum())) - start
+        depth = torch.full_like(num_nodes, report.options['num_layers'])
+        columns['root_index'] = root, node_ptr
+        columns['root_count'] = torch.ones_like(root), node_ptr
+        columns['num_layers'] = depth, single
+        columns['support'] = torch.ones_like(num_nodes), single
+        support = torch.ones_like(num_nodes)
+    else:
+        support = table.rows('support')
+    target = torch.nn.functional.one_hot(label, report.num_classes).float()
+    weight = sample_weights(
+        support,
+        label,
+        report.class_sizes,
+        report.options['class_weight'],
+    )
+    columns['target'] = target, single
+    columns['weight'] = weight, single
+    columns['graph_id'] = graph_id, single
+    device = data.edge_index.device
+    for key, (value, ptr) in columns.items():
+        data[key] = value.to(device)
+        if slices is not None:
+            slices[key] = ptr
+    return data, slices
+
+
+def _measure(
+    report: DistillationReport,
+    data: Data,
+    slices: dict[str, Tensor] | None,
+    num_layers: int,
+) -> DistillationReport:
+    """Adds the size of the result to a report."""
+    if slices is None:
+        table = GraphTable.from_list([data])
+    else:
+        num_nodes = slices['root_index'].diff()
+        if 'x' in slices:
+            num_nodes = slices['x'].diff()
+        elif hasattr(data._store, '_num_nodes'):
+            num_nodes = torch.tensor(data._store._num_nodes)
+        table = GraphTable(data, slices, num_nodes)
+    size = Size(
+        len(table),
+        int(table.num_nodes.sum()),
+        int(table.num_edges.sum()),
+        table.num_bytes,
+    )
+    # Without loss, one would train on the graphs themselves instead.
+    other = report.source if report.selection == 'lossless' else size
+    sharing = predict_sharing(
+        table, num_layers, other.num_nodes, other.num_edges
+    )
+    return replace(report, distilled=size, sharing=sharing)

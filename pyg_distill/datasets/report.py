@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from pyg_distill.datasets.selection import ClassSummary
 from pyg_distill.datasets.sharing import Sharing
+from pyg_distill.selection.base import ClassSummary
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,8 @@ class Size:
         num_graphs: The number of graphs.
         num_nodes: The number of nodes.
         num_edges: The number of edges.
-        num_bytes: The tensor payload, the number of elements times their
-            size: of all that is stored in a distilled data set, and of all
-            that is read of a source (not of what is left out).
+        num_bytes: The bytes of all tensors: elements times their size. Of a
+            source, attributes that are left out do not count.
     """
 
     num_graphs: int
@@ -43,19 +42,16 @@ class DistillationReport:
         classes: What was kept of each class.
         source: The size of the given split.
         distilled: The size of the result.
-        sharing: The predicted size of mini-batches with shared trees, beside
+        sharing: The expected size of mini-batches with shared trees, beside
             that of the source's graphs if nothing is lost, else that of the
-            distilled ones.
-        packed_bytes: The bytes of the result when packed, which is what a
-            budget limits and what a cache holds.
-        source_packed_bytes: Those of the given split, if the budget is a
-            share of them.
-        selection: What is kept: that of the options, or what
-            :obj:`selection="auto"` found to be best.
-        scores: What the result of each selection was worth to the judge, if
-            several were tried: the area under the ROC curve on graphs of the
-            source, of a ridge regression that was fitted to the result.
-        left_out: Names of the source's attributes that are not in the result.
+            distilled graphs.
+        compressed_bytes: The bytes of the result when compressed, which a
+            budget limits and a cache holds.
+        source_compressed_bytes: The bytes of the given split when compressed,
+            if the budget is a share of them.
+        selection: The selector whose result was kept.
+        scores: The score of each candidate, if there were several.
+        left_out: Attributes of the source that are not in the result.
         seconds: The time that distilling took, without reading the source.
         file_size: The size of the cache file in bytes, if there is one.
     """
@@ -67,9 +63,9 @@ class DistillationReport:
     source: Size
     distilled: Size
     sharing: Sharing
-    packed_bytes: int = 0
-    source_packed_bytes: int | None = None
-    selection: str = 'patterns'
+    compressed_bytes: int = 0
+    source_compressed_bytes: int | None = None
+    selection: str = ''
     scores: dict[str, float] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -79,6 +75,11 @@ class DistillationReport:
     def ratio(self) -> float:
         """The bytes of the result as a share of those of the source."""
         return self.distilled.num_bytes / max(1, self.source.num_bytes)
+
+    @property
+    def class_sizes(self) -> dict[int, int]:
+        """The number of graphs of each class in the source, by its label."""
+        return {label: c.num_graphs for label, c in self.classes.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dictionaries, ready for JSON."""
@@ -90,10 +91,6 @@ class DistillationReport:
     def from_dict(cls, values: dict[str, Any]) -> 'DistillationReport':
         """The report that :meth:`to_dict` was called on."""
         values = {f.name: values[f.name] for f in fields(cls)}
-        support = values['options'].get('min_support')
-        if isinstance(support, dict):
-            support = {int(c): v for c, v in support.items()}
-            values['options'] = values['options'] | {'min_support': support}
         values['source'] = Size(**values['source'])
         values['distilled'] = Size(**values['distilled'])
         values['sharing'] = Sharing(**values['sharing'])
@@ -105,23 +102,28 @@ class DistillationReport:
     def __str__(self) -> str:
         lines = [format_options(self.options)]
         if self.scores:
-            lines.append(self._judged())
-        lines += [
-            f'{"":12}{"source":>14}{"distilled":>14}{"share":>10}',
+            listed = ', '.join(f'{n} {v:.3f}' for n, v in self.scores.items())
+            lines.append(f'kept {self.selection!r}; scores: {listed}')
+        lines.append(f'{"":17}{"source":>14}{"distilled":>14}{"share":>10}')
+        rows: list[tuple[str, int | None, int]] = [
+            (
+                name,
+                getattr(self.source, f'num_{name}'),
+                getattr(self.distilled, f'num_{name}'),
+            )
+            for name in ('graphs', 'nodes', 'edges', 'bytes')
         ]
-        for name in ('graphs', 'nodes', 'edges', 'bytes'):
-            before = getattr(self.source, f'num_{name}')
-            after = getattr(self.distilled, f'num_{name}')
-            share = f'{after / before:.2%}' if before else '-'
-            lines.append(f'{name:12}{before:>14,}{after:>14,}{share:>10}')
-        packed, share = '-', '-'
-        if self.source_packed_bytes is not None:
-            packed = f'{self.source_packed_bytes:,}'
-            share = f'{self.packed_bytes / self.source_packed_bytes:.2%}'
-        lines.append(
-            f'{"packed bytes":12}{packed:>14}{self.packed_bytes:>14,}'
-            f'{share:>10}'
+        rows.append(
+            (
+                'compressed bytes',
+                self.source_compressed_bytes,
+                self.compressed_bytes,
+            )
         )
+        for name, before, after in rows:
+            share = f'{after / before:.2%}' if before else '-'
+            first = '-' if before is None else f'{before:,}'
+            lines.append(f'{name:17}{first:>14}{after:>14,}{share:>10}')
         lines.append(
             f'{"class":10}{"graphs":>8}{"trees":>8}{"kept":>8}'
             f'{"graphs held":>14}{"nodes held":>14}'
@@ -147,11 +149,6 @@ class DistillationReport:
             lines.append(f'left out: {", ".join(self.left_out)}')
         return '\n'.join(lines)
 
-    def _judged(self) -> str:
-        """What was chosen of what."""
-        listed = ', '.join(f'{n} {v:.3f}' for n, v in self.scores.items())
-        return f'kept {self.selection!r}, judged by {listed}'
-
     def __repr__(self) -> str:
         # What a notebook shows; `to_dict` has the numbers.
         return str(self)
@@ -162,5 +159,5 @@ def format_options(options: dict[str, Any]) -> str:
     return ', '.join(
         f'{name}={value!r}'
         for name, value in options.items()
-        if value is not None and value != []
+        if value is not None and value != [] and value != {}
     )

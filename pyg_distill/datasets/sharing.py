@@ -1,17 +1,16 @@
-"""What would be saved by training on shared trees?"""
+"""How much smaller mini-batches are if they share their trees."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
-from pyg_distill.transforms.levels import IDENTITY
-from pyg_distill.trees import Graphs, expected_size, share_trees
+from pyg_distill.data.table import GraphTable
+from pyg_distill.trees import expected_size, share_trees
 
-# The batch size for which a report predicts.
+# The batch size of the prediction.
 BATCH_SIZE = 128
-# Merging costs time as well, about as much as a fifth of the nodes.
+# Merging costs about as much time as a fifth of the nodes.
 _WORTH = 1.2
 
 
@@ -21,11 +20,11 @@ class Sharing:
 
     Attributes:
         batch_size: The number of graphs of a mini-batch.
-        num_nodes: The nodes of an ordinary one.
-        num_edges: The edges of an ordinary one.
-        num_shared_nodes: The nodes of one of
+        num_nodes: The nodes of an ordinary mini-batch.
+        num_edges: The edges of an ordinary mini-batch.
+        num_shared_nodes: The nodes of a mini-batch of
             :class:`~pyg_distill.loader.TreeSetLoader`.
-        num_shared_edges: The edges of one of the same.
+        num_shared_edges: The edges of the same.
     """
 
     batch_size: int
@@ -42,7 +41,7 @@ class Sharing:
 
     @property
     def pays(self) -> bool:
-        """Whether training on shared trees can be expected to be faster."""
+        """Whether training on shared trees is likely to be faster."""
         return self.factor > _WORTH
 
     def __str__(self) -> str:
@@ -56,74 +55,28 @@ class Sharing:
 
 
 def predict_sharing(
-    data: Data,
-    slices: dict[str, Tensor] | None,
-    num_layers: int,
-    num_nodes: int,
-    num_edges: int,
+    table: GraphTable, num_layers: int, num_nodes: int, num_edges: int
 ) -> Sharing:
     """Predicts the size of mini-batches, in closed form.
 
     Args:
-        data (torch_geometric.data.Data): Graphs, ordinary ones or in tree-set
-            form, collated.
-        slices (dict, optional): Where each of them begins.
+        table (GraphTable): Graphs, ordinary ones or in tree-set form.
         num_layers (int): The depth of their trees.
         num_nodes (int): The nodes of all graphs that an ordinary loader
             would read instead.
         num_edges (int): The edges of the same.
     """
-    node_count, edge_count, root_count = graph_sizes(data, slices)
-    num_graphs = node_count.numel()
-    local = Graphs.from_local(
-        data.edge_index,
-        node_count,
-        edge_count,
-        **{name: data[name] for name in IDENTITY if name in data},
-    )
-    trees, entry = share_trees(local, num_layers)
-    roots = data.get('root_index')
-    start = local.node_ptr[:-1].repeat_interleave(root_count)
-    graph = torch.arange(num_graphs, device=start.device)
-    batch_size = min(BATCH_SIZE, num_graphs)
-    nodes, edges = expected_size(
-        trees,
-        entry if roots is None else entry[roots + start],
-        graph.repeat_interleave(root_count),
-        num_graphs,
-        batch_size,
-    )
-    share = batch_size / num_graphs
+    graphs = table.graphs
+    trees, entry = share_trees(graphs, num_layers)
+    graph: Tensor = graphs.graph_of_node()
+    if 'root_index' in table.keys:
+        size = table.sizes('root_index').to(graph.device)
+        graph = torch.arange(len(table), device=graph.device)
+        graph = graph.repeat_interleave(size)
+        entry = entry[table.rows('root_index') + graphs.node_ptr[graph]]
+    batch_size = min(BATCH_SIZE, len(table))
+    nodes, edges = expected_size(trees, entry, graph, len(table), batch_size)
+    share = batch_size / len(table)
     return Sharing(
         batch_size, share * num_nodes, share * num_edges, nodes, edges
     )
-
-
-def graph_sizes(
-    data: Data, slices: dict[str, Tensor] | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Counts the nodes, edges and roots of each of some collated graphs.
-
-    Args:
-        data (torch_geometric.data.Data): Graphs, collated. All nodes of
-            ordinary ones are roots.
-        slices (dict, optional): Where each of them begins.
-    """
-    index = data.edge_index
-    if slices is None:
-        nodes = index.new_tensor([data.num_nodes or 0])
-        edges = index.new_tensor([data.num_edges])
-        roots = data.get('root_index')
-        return (
-            nodes,
-            edges,
-            nodes if roots is None else nodes.new_tensor([roots.numel()]),
-        )
-    edges = slices['edge_index'].diff().to(index.device)
-    if 'x' in slices:
-        nodes = slices['x'].diff().to(index.device)
-    else:
-        nodes = index.new_tensor(data._num_nodes)
-    if 'root_index' not in slices:
-        return nodes, edges, nodes
-    return nodes, edges, slices['root_index'].diff().to(index.device)

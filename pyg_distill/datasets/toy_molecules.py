@@ -1,4 +1,4 @@
-"""Molecules out of thin air, for whoever has no data set at hand."""
+"""A small data set that is generated in code, without a download."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,8 @@ import torch
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.utils import to_undirected
 
-from pyg_distill.datasets.molecules.draw import Draw
-from pyg_distill.datasets.molecules.grow import CLASSES, grow
-from pyg_distill.datasets.molecules.molecule import ORDER, VALENCE
-from pyg_distill.datasets.progress import Progress
+from pyg_distill.data.progress import Progress
+from pyg_distill.datasets.molecules import CLASSES, ORDER, VALENCE, Draw, grow
 
 
 class ToyMolecules(InMemoryDataset):

@@ -1,30 +1,45 @@
-"""Data set of tree sets -> mini-batches that share their trees."""
+"""Data set of graphs or tree sets -> mini-batches that share their trees."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.data.collate import collate
 from torch_geometric.data.dataset import Dataset
 
-from pyg_distill.loader.collater import TreeSetCollater
-from pyg_distill.loader.reading import read_tree_sets
-from pyg_distill.loader.tree_sets import TreeSets
-from pyg_distill.trees import expected_size
+from pyg_distill.data.attributes import (
+    FEATURES,
+    STRUCTURE,
+    check_exclude_keys,
+    check_num_layers,
+)
+from pyg_distill.data.sources import read_table
+from pyg_distill.data.table import GraphTable, refuse_uncarried
+from pyg_distill.loader.tree_set_batch import TreeSetBatch
+from pyg_distill.trees import (
+    SharedTrees,
+    expected_size,
+    pointer,
+    ragged_range,
+    share_trees,
+)
 
-_MERGED = ('x', 'edge_index', 'edge_attr', 'edge_weight', 'num_nodes')
+_ROOTS = ('root_index', 'root_count')
+_MERGED = (*FEATURES, 'edge_index', 'num_nodes')
 
 
 class TreeSetLoader(torch.utils.data.DataLoader):
-    r"""Loads tree sets, with equal trees merged over the whole mini-batch.
+    r"""Loads graphs, with equal trees merged over the whole mini-batch.
 
-    Equal trees have equal embeddings, so that it suffices to compute them
-    once. Each mini-batch, a :class:`~pyg_distill.loader.TreeSetBatch`, holds
-    every distinct tree and subtree once, and the readout finds the roots of
-    each graph through :obj:`root_index`, :obj:`root_index_batch` and
-    :obj:`root_count`. In evaluation mode the outputs and their gradients are
-    those of :class:`~torch_geometric.loader.DataLoader`, for all layers that
-    are exact on trees.
+    Equal trees have equal embeddings, so it suffices to compute them once.
+    Each mini-batch, a :class:`~pyg_distill.loader.TreeSetBatch`, holds every
+    distinct tree and subtree once, and the readout finds the roots of each
+    graph through :obj:`root_index`, :obj:`root_index_batch` and
+    :obj:`root_count`. In evaluation mode, outputs and gradients are those of
+    :class:`~torch_geometric.loader.DataLoader`, for all layers that are exact
+    on trees.
 
     .. code-block:: python
 
@@ -33,27 +48,18 @@ class TreeSetLoader(torch.utils.data.DataLoader):
         )
         for data in loader:
             x = gnn(data.x, data.edge_index)
-            out = head(
-                global_root_pool(
-                    x,
-                    data.get('batch'),
-                    data.root_index,
-                    data.root_count,
-                    size=data.num_graphs,
-                    root_index_batch=data.root_index_batch,
-                )
-            )
+            out = head(global_root_pool(x, data))
 
     All trees are read once, into one dictionary of the distinct ones, with
-    the features of each; what is drawn, in any order and by any sampler, are
-    indices.
+    the features of each. A batch is then made of indices alone, in any order
+    and by any sampler.
 
     Args:
         dataset (Dataset or list): Graphs, as a data set, a slice of one
             (nothing outside of it is read) or a list: either ordinary ones,
-            or in tree-set form, as those of a
-            :class:`~pyg_distill.datasets.MirageDataset` are and what
-            :class:`~pyg_distill.transforms.ToComputationTrees` returns.
+            or in tree-set form, as in a
+            :class:`~pyg_distill.datasets.MirageDataset` or returned by
+            :class:`~pyg_distill.transforms.ToComputationTrees`.
         batch_size (int, optional): How many graphs per batch to load.
             (default: :obj:`1`)
         shuffle (bool, optional): If set to :obj:`True`, the graphs will be
@@ -87,28 +93,24 @@ class TreeSetLoader(torch.utils.data.DataLoader):
         num_layers: int | None = None,
         **kwargs: Any,
     ) -> None:
-        owner = self.__class__.__name__
+        name = type(self).__name__
         # Lightning makes loaders anew out of the attributes of a loader.
         collate_fn = kwargs.pop('collate_fn', None)
-        if not isinstance(collate_fn, TreeSetCollater | None):
+        if not isinstance(collate_fn, _Collater | None):
             raise ValueError(
-                f"'{owner}' merges trees in a 'collate_fn' of its own (got "
-                f"another one); leave it out, or use 'DataLoader'"
+                f"'{name}' merges trees in its own 'collate_fn' (got another "
+                f"one); leave it out, or use 'DataLoader'"
             )
         if batch_size is None:
             raise ValueError(
-                f"'{owner}' needs batches to merge (got batch_size=None); pass "
+                f"'{name}' needs batches to merge (got batch_size=None); pass "
                 f'a sampler of batches as batch_sampler=...'
             )
-        for name, value in [
-            ('follow_batch', follow_batch),
-            ('exclude_keys', exclude_keys),
-        ]:
-            if isinstance(value, str):
-                raise TypeError(
-                    f"'{name}' must be a list of names (got {value!r}); pass "
-                    f'[{value!r}]'
-                )
+        if isinstance(follow_batch, str):
+            raise TypeError(
+                f"'follow_batch' must be a list of names (got "
+                f'{follow_batch!r}); pass [{follow_batch!r}]'
+            )
         merged = sorted({*(follow_batch or [])} & {*_MERGED})
         if merged:
             raise ValueError(
@@ -116,12 +118,15 @@ class TreeSetLoader(torch.utils.data.DataLoader):
                 f'{merged}), as nodes and edges of merged trees may belong to '
                 f"several graphs; leave these out, or use 'DataLoader'"
             )
-        excluded = list(exclude_keys or [])
+        excluded = check_exclude_keys(exclude_keys)
         sets: Any = dataset
-        if not isinstance(sets, TreeSets):
-            sets = read_tree_sets(dataset, num_layers, excluded, owner)
-        elif sets.options != (num_layers, excluded):
-            sets = read_tree_sets(sets.source, num_layers, excluded, owner)
+        if isinstance(sets, _TreeSetDataset):
+            dataset = sets.source
+        if not isinstance(sets, _TreeSetDataset) or sets.options != (
+            num_layers,
+            excluded,
+        ):
+            sets = _TreeSetDataset(dataset, num_layers, excluded, name)
         self.num_layers = num_layers
         self.follow_batch = follow_batch
         self.exclude_keys = exclude_keys
@@ -129,7 +134,7 @@ class TreeSetLoader(torch.utils.data.DataLoader):
             sets,
             batch_size,
             shuffle,
-            collate_fn=TreeSetCollater(sets, list(follow_batch or [])),
+            collate_fn=_Collater(sets, list(follow_batch or [])),
             **kwargs,
         )
 
@@ -155,11 +160,9 @@ class TreeSetLoader(torch.utils.data.DataLoader):
                 "'batch_size' is not known to a loader with a batch_sampler "
                 '(got None); pass the number of graphs of a batch'
             )
-        number = torch.arange(len(sets), device=sets.root.ptr.device)
-        graph = number.repeat_interleave(sets.root.ptr.diff())
-        return expected_size(
-            sets.trees, sets.root.value, graph, len(sets), size
-        )
+        number = torch.arange(len(sets), device=sets.root_ptr.device)
+        graph = number.repeat_interleave(sets.root_ptr.diff())
+        return expected_size(sets.trees, sets.root, graph, len(sets), size)
 
     def __repr__(self) -> str:
         sets: Any = self.dataset
@@ -167,6 +170,233 @@ class TreeSetLoader(torch.utils.data.DataLoader):
         if self.batch_size is not None:
             size = f', batch_size={self.batch_size}'
         return (
-            f'{self.__class__.__name__}({len(sets):,} graphs, '
+            f'{type(self).__name__}({len(sets):,} graphs, '
             f'{sets.trees.num_trees:,} distinct trees{size})'
         )
+
+
+class _TreeSetDataset(torch.utils.data.Dataset):
+    """The trees of a data set in one dictionary; a loader fetches indices.
+
+    Attributes:
+        source: What it was read from.
+        options: How it was read.
+        trees: The distinct trees.
+        root: The trees of the graphs in turn, of shape :obj:`[R]`.
+        root_ptr: Where those of each graph begin, of shape :obj:`[G + 1]`.
+        root_count: How often each occurs, of shape :obj:`[R]`.
+        columns: The graph-level tensors: rows, where each graph begins, the
+            dimension of the rows, and whether each graph has one row.
+        others: The other graph-level attributes, graph by graph.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        num_layers: int | None,
+        exclude_keys: list[str],
+        caller: str,
+    ) -> None:
+        needed = sorted({*_ROOTS} & {*exclude_keys})
+        if needed:
+            raise ValueError(
+                f"'exclude_keys' must not name what trees are made of (got "
+                f'{needed}); it is for features and other attributes'
+            )
+        _check_transform(source, caller)
+        # The depth is needed here, even if batches leave it out.
+        table = read_table(
+            source,
+            exclude_keys=[key for key in exclude_keys if key != 'num_layers'],
+            caller=caller,
+            allow_tree_sets=True,
+        )
+        depth = _depth(table, num_layers, caller)
+        refuse_uncarried([key for key in table.uncarried if key not in _ROOTS])
+        graphs = table.graphs
+        self.source = source
+        self.options = num_layers, exclude_keys
+        self.trees: SharedTrees
+        self.trees, entry = share_trees(graphs, depth)
+        device = entry.device
+        attributes = [
+            key
+            for key in table.keys
+            if key not in (*FEATURES, *STRUCTURE, *_ROOTS, *exclude_keys)
+        ]
+        self.columns = {}
+        for key in attributes:
+            if table.is_tensor(key):
+                ptr = pointer(table.sizes(key)).to(device)
+                single = bool((ptr.diff() == 1).all())
+                value = table.rows(key)
+                self.columns[key] = value, ptr, table.dim(key), single
+        if 'root_index' in table.keys:
+            size, root = _given_roots(table)
+            self.root, self.root_ptr = entry[root], pointer(size).to(device)
+            self.root_count = table.rows('root_count')
+        else:
+            # All nodes are roots, and equal ones are counted.
+            num_nodes = max(1, entry.numel())
+            pair = graphs.graph_of_node() * num_nodes + entry
+            pair, self.root_count = pair.unique(return_counts=True)
+            size = torch.bincount(pair // num_nodes, minlength=len(table))
+            self.root, self.root_ptr = pair % num_nodes, pointer(size)
+            if 'num_layers' not in exclude_keys:
+                value = torch.full((len(table),), depth, device=device)
+                ptr = torch.arange(len(table) + 1, device=device)
+                self.columns['num_layers'] = value, ptr, 0, True
+        self.others: list[Data] = []
+        names = [key for key in attributes if key not in self.columns]
+        if names:
+            self.others = [
+                Data(**{key: data[key] for key in names})
+                for data in table.to_list()
+            ]
+
+    def __len__(self) -> int:
+        return self.root_ptr.numel() - 1
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.source[index]
+
+    def __getitems__(self, index: Sequence[int]) -> Sequence[int]:
+        return index
+
+    def __getattr__(self, name: str) -> Any:
+        # It stands for the data set that was given, as `loader.dataset`.
+        if name.startswith('__') or 'source' not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.source, name)
+
+
+class _Collater:
+    """Merges the equal trees of some graphs."""
+
+    def __init__(
+        self, sets: _TreeSetDataset, follow_batch: Sequence[str]
+    ) -> None:
+        self.sets = sets
+        self.follow_batch = follow_batch
+
+    def __call__(self, index: Sequence[int]) -> TreeSetBatch:
+        sets, trees = self.sets, self.sets.trees
+        # Counts from the end where an index is negative, and refuses others.
+        number = torch.arange(len(sets), device=trees.ptr.device)
+        graph = number[torch.as_tensor(index)]
+        row, position = _rows(sets.root_ptr, graph)
+        merged = trees.merge(sets.root[row])
+
+        out = TreeSetBatch()
+        out._num_graphs = graph.numel()
+        if trees.x is None:
+            out.num_nodes = merged.node.numel()
+        else:
+            out.x = trees.x[merged.node]
+        out.edge_index = merged.edge_index
+        for name in ('edge_attr', 'edge_weight'):
+            value = getattr(trees, name)
+            if value is not None:
+                out[name] = value[merged.edge]
+        out.root_index = merged.root_index
+        out.root_count = sets.root_count[row]
+        out.root_index_batch = position
+        for name in _ROOTS:
+            self._follow(out, name, position)
+        for name, (value, ptr, dim, single) in sets.columns.items():
+            row, position = graph, number[: graph.numel()]
+            if not single:
+                row, position = _rows(ptr, graph)
+            elif graph.numel() > len(sets):  # Graphs may repeat.
+                position = torch.arange(graph.numel(), device=graph.device)
+            out[name] = value.index_select(dim, row)
+            self._follow(out, name, position)
+        if sets.others:
+            data, _, _ = collate(
+                Data,
+                [sets.others[i] for i in graph.tolist()],
+                add_batch=False,
+                follow_batch=self.follow_batch,
+            )
+            out.update(data.to_dict())
+        return out
+
+    def _follow(self, out: TreeSetBatch, name: str, position: Tensor) -> None:
+        if name in self.follow_batch:
+            out[f'{name}_batch'] = position
+            size = torch.bincount(position, minlength=out.num_graphs)
+            out[f'{name}_ptr'] = pointer(size)
+
+
+def _rows(ptr: Tensor, graph: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of some graphs, and the position of their graphs."""
+    start = ptr[graph]
+    position, offset = ragged_range(ptr[graph + 1] - start)
+    return start[position] + offset, position
+
+
+def _check_transform(source: Any, caller: str) -> None:
+    """Refuses transforms, also below the wrappers of PyTorch."""
+    for inner in [
+        getattr(source, 'dataset', None),
+        *getattr(source, 'datasets', []),
+    ]:
+        if inner is not None:
+            _check_transform(inner, caller)
+    if getattr(source, 'transform', None) is not None:
+        raise ValueError(
+            f"'{caller}' cannot apply a 'transform', which changes single "
+            f'graphs, to trees that graphs share; pass a list of the '
+            f"transformed graphs, or use 'DataLoader'"
+        )
+
+
+def _depth(table: GraphTable, num_layers: int | None, caller: str) -> int:
+    """How deep the trees are, or are to be."""
+    form = {'root_index', 'root_count', 'num_layers'}
+    given = form & {*table.keys}
+    if not given and num_layers is not None:
+        return check_num_layers(num_layers)
+    if given != form:
+        names = ', '.join(table.keys)
+        remedy = 'pass num_layers=... for the trees of ordinary graphs, or'
+        raise ValueError(
+            f"'{caller}' expects ordinary graphs and 'num_layers', or graphs "
+            f'in tree-set form (got graphs with {names}); '
+            f'{"pass" if given else remedy} MirageDataset(..., '
+            f"selection='lossless')"
+        )
+    depth = table.rows('num_layers').unique().tolist()
+    if len(depth) != 1 or bool((table.sizes('num_layers') != 1).any()):
+        raise ValueError(
+            f"'{caller}' expects trees of one depth (got num_layers of {depth}"
+            f'); make all with the same num_layers'
+        )
+    if num_layers not in (None, depth[0]):
+        raise ValueError(
+            f"'num_layers' is {depth[0]} in all graphs (got {num_layers}); "
+            f'leave it out for graphs in tree-set form'
+        )
+    return depth[0]
+
+
+def _given_roots(table: GraphTable) -> tuple[Tensor, Tensor]:
+    """The number of roots of each graph, and their nodes numbered through."""
+    size, count = table.sizes('root_index'), table.sizes('root_count')
+    if bool((size != count).any()):
+        raise ValueError(
+            f"'root_count' must have one entry a root in every graph (got "
+            f'{int(count.sum())} for {int(size.sum())} roots); make both with '
+            f"'ToComputationTrees'"
+        )
+    root = table.rows('root_index')
+    node_ptr = table.graphs.node_ptr
+    repeats = size.to(root.device)
+    limit = node_ptr.diff().repeat_interleave(repeats)
+    if bool(((root < 0) | (root >= limit)).any()):
+        raise ValueError(
+            f"'root_index' must hold nodes of its own graph (got "
+            f'{int(root.min())} to {int(root.max())}); make it with '
+            f"'ToComputationTrees'"
+        )
+    return size, root + node_ptr[:-1].repeat_interleave(repeats)

@@ -1,18 +1,22 @@
 """Graph -> the set of its distinct computation trees."""
 
 from collections.abc import Sequence
-from numbers import Integral
-from typing import Any
 
-import torch
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_distill.transforms.levels import check_exclude_keys
-from pyg_distill.transforms.own_names import OF_TREE_SETS, refuse_own_names
-from pyg_distill.transforms.reading import read_graph
-from pyg_distill.transforms.tree_sets import tree_set_list
+from pyg_distill.data.attributes import (
+    FEATURES,
+    OF_TREE_SETS,
+    STRUCTURE,
+    check_exclude_keys,
+    check_num_layers,
+    refuse_reserved,
+    to_plain,
+)
+from pyg_distill.data.table import GraphTable
+from pyg_distill.data.tree_sets import lossless
 from pyg_distill.trees import Forest
 
 
@@ -39,8 +43,8 @@ class ToComputationTrees(BaseTransform):
     - :obj:`num_layers` of shape :obj:`[1]`, the depth of the trees,
 
     and all graph-level attributes such as :obj:`y`. It does not depend on the
-    order of the graph's nodes and edges. An adjacency :obj:`adj_t` becomes
-    :obj:`edge_index`.
+    order of the nodes and edges of the graph. An adjacency :obj:`adj_t`
+    becomes :obj:`edge_index`.
 
     Args:
         num_layers (int): The depth :math:`L` of the trees, the number of
@@ -48,18 +52,16 @@ class ToComputationTrees(BaseTransform):
             for :class:`~torch_geometric.nn.conv.GCNConv`).
         compact (bool, optional): If set to :obj:`False`, trees are unrolled
             instead of sharing equal subtrees. (default: :obj:`True`)
-        exclude_keys (list, optional): Names of attributes that are left out.
-            Trees are compared by :obj:`x`, :obj:`edge_attr` and
-            :obj:`edge_weight`; any other one of nodes or edges must be named
-            here. (default: :obj:`None`)
-        verify (bool, optional): If set to :obj:`True`, compares trees exactly
-            and not only by their 128-bit keys. (default: :obj:`False`)
+        exclude_keys (list, optional): Attributes to leave out. Trees are
+            compared by :obj:`x`, :obj:`edge_attr` and :obj:`edge_weight`;
+            other attributes of nodes or edges must be named here.
+            (default: :obj:`None`)
 
     Raises:
         TypeError: If the graph is heterogeneous.
-        ValueError: If the graph has other node or edge attributes, some that
-            are named as those of the result, features that are NaN, or edges
-            that lead nowhere.
+        ValueError: If the graph has other node or edge attributes, attributes
+            that are named as those of the result, features that are NaN, or
+            edges that lead nowhere.
     """
 
     def __init__(
@@ -67,27 +69,29 @@ class ToComputationTrees(BaseTransform):
         num_layers: int,
         compact: bool = True,
         exclude_keys: Sequence[str] | None = None,
-        verify: bool = False,
     ) -> None:
-        check_exclude_keys(exclude_keys)
         self.num_layers = check_num_layers(num_layers)
         self.compact = compact
-        self.exclude_keys = list(exclude_keys or [])
-        self.verify = verify
+        self.exclude_keys = check_exclude_keys(exclude_keys)
 
     def forward(self, data: Data) -> Data:
-        """Transforms one graph."""
-        owner = self.__class__.__name__
-        graphs, carried = read_graph(data, self.exclude_keys, owner)
-        refuse_own_names(carried, OF_TREE_SETS, owner)
-        forest = Forest(graphs, self.num_layers, self.verify)
-        tree = forest.distinct()
-        group = torch.zeros_like(tree.first)
-        trees = forest.build(tree.first, group, 1, self.compact)
-        root_ptr = group.new_tensor([0, group.numel()])
-        (out,) = tree_set_list(
-            graphs, trees, tree.count, root_ptr, self.num_layers
-        )
+        """Transforms one graph.
+
+        Args:
+            data (torch_geometric.data.Data): The graph.
+        """
+        name = type(self).__name__
+        data = to_plain(data, name)
+        # Unlike `keys()`, in the order in which they were set.
+        carried = {
+            key: value
+            for key, value in data.to_dict().items()
+            if key not in (*FEATURES, *STRUCTURE, *self.exclude_keys)
+        }
+        refuse_reserved(carried, OF_TREE_SETS, name)
+        table = GraphTable.from_list([data], self.exclude_keys, name)
+        forest = Forest(table.graphs, self.num_layers)
+        (out,) = lossless(table, forest, self.compact).to_table().to_list()
         out.update(carried)
         return out
 
@@ -97,22 +101,4 @@ class ToComputationTrees(BaseTransform):
             options += ', compact=False'
         if self.exclude_keys:
             options += f', exclude_keys={self.exclude_keys}'
-        if self.verify:
-            options += ', verify=True'
-        return f'{self.__class__.__name__}({options})'
-
-
-def check_num_layers(num_layers: Any) -> int:
-    """Refuses depths that are no whole number of hops."""
-    if isinstance(num_layers, bool) or not isinstance(num_layers, Integral):
-        got = f'{num_layers!r:.40}'
-        raise TypeError(
-            f"'num_layers' must be an integer (got {got}); pass the number of "
-            f'message passing layers of the model'
-        )
-    if num_layers < 0:
-        raise ValueError(
-            f"'num_layers' must be 0 or more (got {num_layers}); pass the "
-            f'number of message passing layers of the model'
-        )
-    return int(num_layers)
+        return f'{type(self).__name__}({options})'

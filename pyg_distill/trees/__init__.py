@@ -4,9 +4,16 @@ Nothing here knows of data sets or models.
 """
 
 from pyg_distill.trees.build import BuiltTrees, build_trees
+from pyg_distill.trees.descriptors import TreeCode
+from pyg_distill.trees.vocabulary import facility_steps, nearest
+from pyg_distill.trees.csr import IncomingEdges, pointer, ragged_range
 from pyg_distill.trees.forest import Forest
 from pyg_distill.trees.graphs import Graphs
-from pyg_distill.trees.histograms import tree_histograms
+from pyg_distill.trees.histograms import (
+    KeyedHistograms,
+    keyed_histograms,
+    tree_histograms,
+)
 from pyg_distill.trees.keys import edge_keys, tree_keys
 from pyg_distill.trees.mining import (
     FrequentSets,
@@ -19,7 +26,7 @@ from pyg_distill.trees.sharing import MergedTrees, SharedTrees, share_trees
 from pyg_distill.trees.unique import UniqueKeys, unique_keys
 from pyg_distill.trees.verify import verify_keys
 
-__all__ = [
+__all__ = ['TreeCode', 'facility_steps', 'nearest', 'IncomingEdges', 'pointer', 'ragged_range', 'KeyedHistograms', 'keyed_histograms',
     'BuiltTrees',
     'Forest',
     'FrequentSets',

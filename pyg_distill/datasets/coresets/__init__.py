@@ -1,1 +1,0 @@
-"""Points -> the order in which they are picked, the best for their number."""

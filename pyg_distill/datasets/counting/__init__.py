@@ -1,1 +1,0 @@
-"""What is known of many graphs without holding them all."""

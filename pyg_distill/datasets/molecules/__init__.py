@@ -1,1 +1,0 @@
-"""The grammar that toy molecules grow by; see `ToyMolecules`."""

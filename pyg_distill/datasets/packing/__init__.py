@@ -1,1 +1,0 @@
-"""Graphs and tree sets in as few bytes as they honestly take."""

@@ -1,1 +1,0 @@
-"""Any collection of graphs -> tensors, and nothing of what is not given."""

@@ -1,1 +1,0 @@
-"""Ways to decide what to keep of the graphs of all processes."""
