@@ -6,7 +6,11 @@ Nothing here knows of data sets or models.
 from pyg_distill.trees.build import BuiltTrees, build_trees
 from pyg_distill.trees.forest import Forest
 from pyg_distill.trees.graphs import Graphs
-from pyg_distill.trees.histograms import tree_histograms
+from pyg_distill.trees.histograms import (
+    KeyedHistograms,
+    keyed_histograms,
+    tree_histograms,
+)
 from pyg_distill.trees.keys import edge_keys, tree_keys
 from pyg_distill.trees.mining import (
     FrequentSets,
@@ -14,16 +18,21 @@ from pyg_distill.trees.mining import (
     frequent_sets,
     support_count,
 )
-from pyg_distill.trees.shared_size import expected_size
-from pyg_distill.trees.sharing import MergedTrees, SharedTrees, share_trees
+from pyg_distill.trees.ragged import IncomingEdges, pointer, ragged_range
+from pyg_distill.trees.sharing import (
+    MergedTrees,
+    SharedTrees,
+    expected_size,
+    share_trees,
+)
 from pyg_distill.trees.unique import UniqueKeys, unique_keys
-from pyg_distill.trees.verify import verify_keys
 
 __all__ = [
     'BuiltTrees',
     'Forest',
     'FrequentSets',
     'Graphs',
+    'KeyedHistograms',
     'MergedTrees',
     'SharedTrees',
     'TooManySets',
@@ -32,10 +41,10 @@ __all__ = [
     'edge_keys',
     'expected_size',
     'frequent_sets',
+    'keyed_histograms',
     'share_trees',
     'support_count',
     'tree_histograms',
     'tree_keys',
     'unique_keys',
-    'verify_keys',
 ]
