@@ -21,16 +21,21 @@ from pyg_distill.trees.mining import (
     frequent_sets,
     support_count,
 )
-from pyg_distill.trees.shared_size import expected_size
-from pyg_distill.trees.sharing import MergedTrees, SharedTrees, share_trees
+from pyg_distill.trees.ragged import IncomingEdges, pointer, ragged_range
+from pyg_distill.trees.sharing import (
+    MergedTrees,
+    SharedTrees,
+    expected_size,
+    share_trees,
+)
 from pyg_distill.trees.unique import UniqueKeys, unique_keys
-from pyg_distill.trees.verify import verify_keys
 
 __all__ = ['TreeCode', 'facility_steps', 'nearest', 'IncomingEdges', 'pointer', 'ragged_range', 'KeyedHistograms', 'keyed_histograms',
     'BuiltTrees',
     'Forest',
     'FrequentSets',
     'Graphs',
+    'KeyedHistograms',
     'MergedTrees',
     'SharedTrees',
     'TooManySets',
@@ -39,10 +44,10 @@ __all__ = ['TreeCode', 'facility_steps', 'nearest', 'IncomingEdges', 'pointer', 
     'edge_keys',
     'expected_size',
     'frequent_sets',
+    'keyed_histograms',
     'share_trees',
     'support_count',
     'tree_histograms',
     'tree_keys',
     'unique_keys',
-    'verify_keys',
 ]

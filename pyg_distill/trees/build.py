@@ -1,22 +1,21 @@
-"""Selected trees -> nodes, edges and roots, compact or unrolled."""
+"""Selected trees as nodes, edges and roots, compact or unrolled."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import lexsort
 
-from pyg_distill.trees.compact import share_subtrees
-from pyg_distill.trees.csr import IncomingEdges, pointer
-from pyg_distill.trees.unroll import unroll, unrolled_size
-
-MAX_NODES = 10_000_000
+from pyg_distill.trees.ragged import IncomingEdges, pointer
+from pyg_distill.trees.unique import unique_keys
 
 
 @dataclass(frozen=True)
 class BuiltTrees:
-    r"""Sets of trees as graphs whose features are taken from the source.
+    r"""Sets of trees as graphs, given as positions in the source.
 
-    The features of the result are :obj:`x[node]` and :obj:`edge_attr[edge]`.
+    Their features are :obj:`x[node]` and :obj:`edge_attr[edge]` of the source.
 
     Shapes:
         - **node:** the source node of each of the :math:`M` nodes
@@ -44,14 +43,15 @@ def build_trees(
     root: Tensor,
     group: Tensor,
     num_groups: int,
+    *,
     edge_key: Tensor | None = None,
     compact: bool = True,
-    max_nodes: int = MAX_NODES,
+    max_nodes: int = 10_000_000,
 ) -> BuiltTrees:
-    r"""Materialises the computation trees of the given roots.
+    r"""Builds the computation trees of the given roots.
 
-    The result depends on the trees alone, not on the order of the source's
-    nodes and edges nor on which of several nodes with equal trees is given.
+    The result depends on the trees alone: neither the order of nodes and
+    edges in the source matters, nor which of several equal trees is given.
 
     Args:
         keys (list): What :meth:`tree_keys` returned, :math:`L + 1` tensors of
@@ -89,9 +89,8 @@ def build_trees(
                 f'compact=True, which builds equal subtrees once, or lower '
                 f'num_layers'
             )
-    incoming = IncomingEdges.of(edge_index, num_nodes)
-    build = share_subtrees if compact else unroll
-    trees = build(keys, edge_index, incoming, root, group, edge_key)
+    build = _share_subtrees if compact else _unroll
+    trees = build(keys, edge_index, root, group, edge_key)
     node_count = torch.bincount(trees.group, minlength=num_groups)
     edge_group = trees.group[trees.parent]
     edge_count = torch.bincount(edge_group, minlength=num_groups)
@@ -103,3 +102,147 @@ def build_trees(
         node_ptr=pointer(node_count),
         edge_ptr=pointer(edge_count),
     )
+
+
+def unrolled_size(
+    edge_index: Tensor, num_nodes: int, num_layers: int
+) -> Tensor:
+    """Counts the nodes of all depth-:math:`L` trees without unrolling them.
+
+    Args:
+        edge_index (torch.Tensor): The edges of shape :obj:`[2, E]`.
+        num_nodes (int): The number of nodes :math:`N`.
+        num_layers (int): The depth :math:`L`.
+
+    Returns:
+        torch.Tensor: The sizes of shape :obj:`[N]`, in double precision since
+        a few hops of hubs exceed :math:`2^{63}`.
+    """
+    source, target = edge_index
+    size = torch.ones(num_nodes, dtype=torch.double, device=source.device)
+    for _ in range(num_layers):
+        size = torch.ones_like(size).index_add_(0, target, size[source])
+    return size
+
+
+class _LinkedTrees(NamedTuple):
+    """Source node and set of each tree node, and the edges between them."""
+
+    node: Tensor
+    group: Tensor
+    edge: Tensor
+    child: Tensor
+    parent: Tensor
+    root: Tensor
+
+
+def _share_subtrees(
+    keys: list[Tensor],
+    edge_index: Tensor,
+    root: Tensor,
+    group: Tensor,
+    edge_key: Tensor | None,
+) -> _LinkedTrees:
+    """Builds every subtree of a set once, layer by layer from the roots."""
+    incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
+    tree = unique_keys(keys[-1][root], group)
+    root_entry = tree.inverse
+    node, group = root[tree.first], group[tree.first]
+
+    levels, parents, children, edges = [(node, group)], [], [], []
+    above = 0
+    for key in keys[-2::-1]:
+        parent, edge = incoming.expand(node)
+        child, child_group = edge_index[0, edge], group[parent]
+        tree = unique_keys(key[child], child_group)
+        parents.append(parent + above)
+        above += node.numel()
+        children.append(tree.inverse + above)
+        edges.append(edge)
+        node, group = child[tree.first], child_group[tree.first]
+        levels.append((node, group))
+
+    depth = torch.cat(
+        [torch.full_like(node, d) for d, (node, _) in enumerate(levels)]
+    )
+    key = torch.cat(
+        [k[node] for k, (node, _) in zip(keys[::-1], levels, strict=True)]
+    )
+    node, group = (torch.cat(column) for column in zip(*levels, strict=True))
+    parent, child, edge = (
+        torch.cat([node[:0], *column]) for column in (parents, children, edges)
+    )
+
+    # A tree that ends early is the same at several depths: only the topmost
+    # copy stays, with the edges from its own children.
+    tree = unique_keys(key, group)
+    stays = torch.zeros_like(node, dtype=torch.bool)
+    stays[tree.first] = True
+    mask = stays[parent]
+    child, parent, edge = child[mask], parent[mask], edge[mask]
+
+    first = tree.first
+    columns = [*key[first].flip(1).unbind(1), depth[first], group[first]]
+    order = lexsort(columns)
+    number, first = _inverse(order)[tree.inverse], first[order]
+
+    child, parent = number[child], number[parent]
+    columns = [] if edge_key is None else [*edge_key[edge].flip(1).unbind(1)]
+    order = lexsort([*columns, child, parent])
+    return _LinkedTrees(
+        node=node[first],
+        group=group[first],
+        edge=edge[order],
+        child=child[order],
+        parent=parent[order],
+        root=number[root_entry],
+    )
+
+
+def _unroll(
+    keys: list[Tensor],
+    edge_index: Tensor,
+    root: Tensor,
+    group: Tensor,
+    edge_key: Tensor | None,
+) -> _LinkedTrees:
+    """Builds every tree in full, one node for every walk to the root."""
+    incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
+    nodes, groups, parents, edges = [root], [group], [], []
+    above = 0
+    for key in keys[-2::-1]:
+        parent, edge = incoming.expand(nodes[-1])
+        columns = [*key[edge_index[0, edge]].flip(1).unbind(1)]
+        if edge_key is not None:
+            columns += edge_key[edge].flip(1).unbind(1)
+        order = lexsort([*columns, parent])
+        parent, edge = parent[order], edge[order]
+        groups.append(groups[-1][parent])
+        parents.append(parent + above)
+        above += nodes[-1].numel()
+        nodes.append(edge_index[0, edge])
+        edges.append(edge)
+
+    node, group = torch.cat(nodes), torch.cat(groups)
+    parent, edge = (
+        torch.cat([node[:0], *column]) for column in (parents, edges)
+    )
+    order = torch.argsort(group, stable=True)
+    number = _inverse(order)
+    # Every node but the roots is the child of exactly one edge.
+    child = number[root.numel() :]
+    edge_order = torch.argsort(child)
+    return _LinkedTrees(
+        node=node[order],
+        group=group[order],
+        edge=edge[edge_order],
+        child=child[edge_order],
+        parent=number[parent[edge_order]],
+        root=number[: root.numel()],
+    )
+
+
+def _inverse(order: Tensor) -> Tensor:
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(order.numel(), device=order.device)
+    return inverse

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.csr import pointer
+from pyg_distill.trees.ragged import pointer
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,34 @@
-"""Graphs -> how often each tree occurs in each, as rows to compare."""
+"""How often each tree occurs in each graph, as sparse rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from pyg_distill.trees.forest import Forest
-from pyg_distill.trees.hashing import chain
+from pyg_distill.trees.keys import chain
 from pyg_distill.trees.unique import unique_keys
 
-_DEPTHS = ('all', 'last')
-_NORMALIZE = ('none', 'sqrt', 'l2', 'hellinger')
+Depths = Literal['all', 'last']
+Normalization = Literal['none', 'sqrt', 'l2', 'hellinger']
+
 # Separates these hashes from others of the same keys; the depth is added.
 _HISTOGRAM = 1 << 16
 
 
 def tree_histograms(
     forest: Forest,
-    depths: str = 'all',
-    normalize: str = 'none',
+    *,
+    depths: Depths = 'all',
+    normalize: Normalization = 'none',
 ) -> Tensor:
     r"""Counts how often each distinct tree occurs in each graph.
 
-    Row :math:`i` is what a network of at most :math:`L` layers can know of
-    graph :math:`i` under a sum readout: the inner product of two rows is the
-    Weisfeiler-Leman subtree kernel of their graphs (Shervashidze et al.,
+    Row :math:`i` holds all that a network of at most :math:`L` layers can know
+    of graph :math:`i` under a sum readout. The inner product of two rows is
+    the Weisfeiler-Leman subtree kernel of their graphs (Shervashidze et al.,
     `"Weisfeiler-Lehman Graph Kernels"
     <https://www.jmlr.org/papers/v12/shervashidze11a.html>`_, JMLR 2011,
     Section 3.2). No model is trained, and no label is read.
@@ -36,11 +39,11 @@ def tree_histograms(
             depths :math:`0, \ldots, L`, where trees of different depths are
             different columns, or those of the :obj:`"last"` depth only.
             (default: :obj:`"all"`)
-        normalize (str, optional): What to do with counts:
-            :obj:`"none"`, :obj:`"sqrt"` for their square roots,
-            :obj:`"l2"` to scale rows to length 1, or :obj:`"hellinger"` for
-            both in turn, which gives the square roots of shares and leaves
-            the number of nodes out. (default: :obj:`"none"`)
+        normalize (str, optional): What to do with counts: :obj:`"none"`,
+            :obj:`"sqrt"` for their square roots, :obj:`"l2"` to scale rows to
+            length 1, or :obj:`"hellinger"` for both in turn, which gives the
+            square roots of shares and leaves the number of nodes out.
+            (default: :obj:`"none"`)
 
     Returns:
         torch.Tensor: A coalesced sparse matrix of shape :obj:`[G, D]` (float).
@@ -50,26 +53,17 @@ def tree_histograms(
     Raises:
         ValueError: If an option is none of the above.
     """
-    for name, option, allowed in [
-        ('depths', depths, _DEPTHS),
-        ('normalize', normalize, _NORMALIZE),
-    ]:
-        if option not in allowed:
-            raise ValueError(
-                f"'{name}' must be one of {', '.join(map(repr, allowed))} "
-                f'(got {option!r})'
-            )
     return keyed_histograms(forest, depths, normalize).count
 
 
 @dataclass(frozen=True)
 class KeyedHistograms:
-    """Rows of some graphs, and what their columns stand for.
+    """Tree histograms of some graphs, and the keys of their columns.
 
     Attributes:
         count: A coalesced sparse matrix of shape :obj:`[G, D]`.
-        key: The key of each column, of shape :obj:`[D, 2]`: the same tree of
-            the same depth has the same in whatever graphs it occurs.
+        key: The key of each column, of shape :obj:`[D, 2]`. The same tree of
+            the same depth has the same key in all graphs.
     """
 
     count: Tensor
@@ -81,10 +75,10 @@ class KeyedHistograms:
 
     @classmethod
     def join(cls, parts: Sequence['KeyedHistograms']) -> 'KeyedHistograms':
-        """Puts rows below each other, equal trees in the same column.
+        """Puts rows below each other, with equal trees in the same column.
 
         Args:
-            parts (list): The rows, in their order, of one part or more.
+            parts (list): The histograms of one part of the graphs or more.
         """
         tree = unique_keys(torch.cat([part.key for part in parts]))
         row, column, first_row, first_column = [], [], 0, 0
@@ -97,19 +91,34 @@ class KeyedHistograms:
         index = torch.stack([torch.cat(row), torch.cat(column)])
         value = torch.cat([part.count.values() for part in parts])
         key = torch.cat([part.key for part in parts])[tree.first]
-        return cls(_sum(index, value, first_row, key.size(0)), key)
+        return cls(_to_sparse(index, value, first_row, key.size(0)), key)
 
 
 def keyed_histograms(
-    forest: Forest, depths: str, normalize: str
+    forest: Forest,
+    depths: Depths = 'all',
+    normalize: Normalization = 'none',
 ) -> KeyedHistograms:
-    """Counts as :meth:`tree_histograms` does, and says of what.
+    """Counts like :meth:`tree_histograms`, and also returns the trees' keys.
 
     Args:
         forest (Forest): The trees of some graphs.
-        depths (str): Which trees to count.
-        normalize (str): What to do with counts.
+        depths (str, optional): Which trees to count. (default: :obj:`"all"`)
+        normalize (str, optional): What to do with counts.
+            (default: :obj:`"none"`)
+
+    Raises:
+        ValueError: If an option is unknown.
     """
+    for name, option, allowed in [
+        ('depths', depths, get_args(Depths)),
+        ('normalize', normalize, get_args(Normalization)),
+    ]:
+        if option not in allowed:
+            raise ValueError(
+                f"'{name}' must be one of {', '.join(map(repr, allowed))} "
+                f'(got {option!r})'
+            )
     first = 0 if depths == 'all' else forest.num_layers
     column, tree_key, num_trees = [], [], 0
     for depth, key in enumerate(forest.keys[first:], first):
@@ -118,30 +127,30 @@ def keyed_histograms(
         num_trees += tree.first.numel()
         tree_key.append(chain(_HISTOGRAM + depth, key[tree.first]))
 
-    num_graphs = forest.graphs.num_graphs
+    size = forest.graphs.num_graphs, num_trees
     graph = forest.graphs.graph_of_node().repeat(len(column))
     index = torch.stack([graph, torch.cat(column)])
-    one = torch.ones(graph.numel(), dtype=torch.float, device=graph.device)
-    count = _sum(index, one, num_graphs, num_trees)
+    one = torch.ones_like(graph, dtype=torch.float)
+    count = _to_sparse(index, one, *size)
     value = _normalize(count, normalize)
-    count = _sum(count.indices(), value, num_graphs, num_trees)
+    count = _to_sparse(count.indices(), value, *size)
     return KeyedHistograms(count, torch.cat(tree_key))
 
 
-def _sum(index: Tensor, value: Tensor, *size: int) -> Tensor:
-    # Checking the indices, which come from counting, would cost time.
+def _to_sparse(index: Tensor, value: Tensor, *size: int) -> Tensor:
+    # Indices come from counting: checking them would only cost time.
     return torch.sparse_coo_tensor(
         index, value, size, check_invariants=False
     ).coalesce()
 
 
-def _normalize(count: Tensor, normalize: str) -> Tensor:
+def _normalize(count: Tensor, normalize: Normalization) -> Tensor:
     value = count.values()
     if normalize in ('sqrt', 'hellinger'):
         value = value.sqrt()
     if normalize in ('l2', 'hellinger'):
         graph = count.indices()[0]
-        # Summed in double precision, where no order of columns changes rows.
+        # Sums in double precision do not depend on the order of columns.
         square = value.new_zeros(count.size(0), dtype=torch.double)
         square.index_add_(0, graph, value.double().square())
         value = value / square.sqrt().to(value.dtype)[graph]

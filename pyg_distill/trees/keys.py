@@ -1,46 +1,39 @@
-"""Node and edge features -> keys, and rounds of refinement -> tree keys."""
+r"""128-bit keys of features and computation trees, as two int64 lanes.
+
+All arithmetic is modulo :math:`2^{64}`, which PyTorch's int64 follows on every
+device. So a key is the same on every machine, in every process and for every
+order of summation.
+"""
+
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.features import hash_features
-from pyg_distill.trees.hashing import (
-    Lanes,
-    chain,
-    chain_lanes,
-    extend_lanes,
-)
+# The low and the high halves of some keys.
+Lanes = tuple[Tensor, Tensor]
 
+# The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection
+# of the 64-bit integers in which every input bit flips half of the outputs.
+_SHIFTS = (30, 27, 31)
+_MULTIPLIERS = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
+_GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
+_ODD = 0xD6E8FEB86659FD93 - (1 << 64)
+
+# These numbers separate the uses of `chain` from each other.
 _NODE, _CHILD, _EDGE = 1, 2, 3
-# Edges that are looked at together: what the cache holds, and little memory.
-_BLOCK = 1 << 18
+_INTEGER, _FLOAT, _COMPLEX = 1, 2, 3
 
-
-def edge_keys(
-    edge_attr: Tensor | None = None,
-    edge_weight: Tensor | None = None,
-) -> Tensor | None:
-    """Hashes what an edge carries.
-
-    Args:
-        edge_attr (torch.Tensor, optional): Edge features of shape :obj:`[E]`
-            or :obj:`[E, D]`. (default: :obj:`None`)
-        edge_weight (torch.Tensor, optional): Edge weights of shape :obj:`[E]`.
-            (default: :obj:`None`)
-
-    Returns:
-        torch.Tensor, optional: Keys of shape :obj:`[E, 2]`, or :obj:`None` if
-        edges carry nothing and are all alike.
-    """
-    keys = [
-        chain(seed, hash_features(value, name))
-        for seed, name, value in [
-            (1, 'edge_attr', edge_attr),
-            (2, 'edge_weight', edge_weight),
-        ]
-        if value is not None
-    ]
-    return chain(_EDGE, *keys) if keys else None
+# PyTorch stores these, but selects no entries of them.
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+# Feature entries that are hashed together: the first bounds the memory, the
+# second keeps full rows in the cache.
+_BLOCK, _CACHED = 1 << 20, 1 << 16
+# Edges that are hashed together, to stay in the cache.
+_EDGES = 1 << 18
+# A non-zero entry by itself costs about this many entries of full rows.
+_SPARSE = 4
 
 
 def tree_keys(
@@ -63,11 +56,10 @@ def tree_keys(
     that is, :math:`L` rounds of Weisfeiler-Leman colour refinement in
     :math:`\mathcal{O}(L \cdot |\mathcal{E}|)` steps, and no tree is unrolled.
 
-    Equal trees have equal keys, whatever the graph, data set, process or
-    machine, and whatever the depth at which they were found (the tree of a
-    node without incoming edges is the same at every depth). Unequal trees
-    collide with a probability of about :math:`2^{-128}` a pair, as far as the
-    mixing behaves like a random function.
+    Equal trees have equal keys, in every graph, data set, process and machine,
+    and at every depth: the tree of a node without incoming edges has one key
+    for all :math:`\ell`. Unequal trees collide with a probability of about
+    :math:`2^{-128}` a pair, as far as the hash behaves like a random function.
 
     Args:
         edge_index (torch.Tensor): Edges of shape :obj:`[2, E]`, of one graph
@@ -75,7 +67,7 @@ def tree_keys(
         num_nodes (int): The number of nodes :math:`N`.
         num_layers (int): The depth :math:`L \geq 0`.
         x (torch.Tensor, optional): Node features of shape :obj:`[N]` or
-            :obj:`[N, F]`; without, all nodes are alike.
+            :obj:`[N, *]`; without, all nodes are alike.
             (default: :obj:`None`)
         edge_key (torch.Tensor, optional): What :meth:`edge_keys` returned, of
             shape :obj:`[E, 2]`. (default: :obj:`None`)
@@ -85,6 +77,7 @@ def tree_keys(
         the trees of depth :math:`0, \ldots, L`.
 
     Raises:
+        TypeError: If :obj:`x` is no dense tensor.
         ValueError: If :obj:`num_layers` is negative or a feature is NaN.
     """
     if num_layers < 0:
@@ -93,38 +86,224 @@ def tree_keys(
             f'number of message passing layers of the model'
         )
     if x is None:
-        own = edge_index.new_zeros(1, 2)
+        row_key = edge_index.new_zeros(1, 2)
     else:
-        own = chain(1, hash_features(x, 'x'))
+        row_key = chain(1, hash_features(x, 'x'))
 
-    source, target = edge_index
-    edge = None
-    if edge_key is not None:
-        edge = edge_key[:, 0], edge_key[:, 1]
-    # Both hash functions take in what every edge or round shares only once,
-    # and nothing is kept longer than needed, as it is as large as a key.
-    node = chain_lanes(_NODE, own.unbind(1))
-    del own
+    edge = None if edge_key is None else (edge_key[:, 0], edge_key[:, 1])
+    # What all edges or rounds share is hashed once. Each tensor is as large as
+    # a key, so none stays longer than needed.
+    node = _chain_lanes(_NODE, row_key.unbind(1))
+    del row_key
     children = [node[0].new_zeros(num_nodes)] * 2
-    keys = [torch.stack(extend_lanes(node, children), dim=1)]
+    keys = [torch.stack(_extend(node, children), dim=1)]
     for _ in range(num_layers):
-        child = chain_lanes(_CHILD, keys[-1].unbind(1))
-        children = _sum_children(child, source, target, edge)
-        keys.append(torch.stack(extend_lanes(node, children), dim=1))
+        child = _chain_lanes(_CHILD, keys[-1].unbind(1))
+        children = _sum_children(child, edge_index, edge)
+        keys.append(torch.stack(_extend(node, children), dim=1))
     return keys
 
 
+def edge_keys(
+    edge_attr: Tensor | None = None,
+    edge_weight: Tensor | None = None,
+) -> Tensor | None:
+    """Hashes the features of edges.
+
+    Args:
+        edge_attr (torch.Tensor, optional): Edge features of shape :obj:`[E]`
+            or :obj:`[E, *]`. (default: :obj:`None`)
+        edge_weight (torch.Tensor, optional): Edge weights of shape :obj:`[E]`.
+            (default: :obj:`None`)
+
+    Returns:
+        torch.Tensor, optional: Keys of shape :obj:`[E, 2]`, or :obj:`None` if
+        edges have no features.
+
+    Raises:
+        TypeError: If a feature is no dense tensor.
+        ValueError: If a feature is NaN.
+    """
+    keys = [
+        chain(seed, hash_features(value, name))
+        for seed, name, value in [
+            (1, 'edge_attr', edge_attr),
+            (2, 'edge_weight', edge_weight),
+        ]
+        if value is not None
+    ]
+    return chain(_EDGE, *keys) if keys else None
+
+
+def hash_features(value: Tensor, name: str) -> Tensor:
+    r"""Hashes the rows of a feature tensor.
+
+    Values are compared exactly, as numbers: :obj:`-0.0` equals :obj:`0.0`, and
+    the width of a type does not matter (:obj:`float32` and :obj:`float64`,
+    :obj:`bool` and :obj:`long`), but integers differ from floats. Rows that
+    differ in a single column never collide.
+
+    Args:
+        value (torch.Tensor): Features of shape :obj:`[n, *]`.
+        name (str): The name used in error messages.
+
+    Returns:
+        torch.Tensor: Keys of shape :obj:`[n, 2]`.
+
+    Raises:
+        TypeError: If :obj:`value` is no dense tensor.
+        ValueError: If :obj:`value` is a scalar or contains NaN.
+    """
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        got = getattr(value, 'layout', type(value).__name__)
+        raise TypeError(
+            f"'{name}' must be a dense tensor to be compared (got {got}); "
+            f"convert it, or leave it out with exclude_keys=['{name}']"
+        )
+    if value.dim() == 0:
+        raise ValueError(
+            f"'{name}' must have one row a node or edge (got a scalar); leave "
+            f"it out with exclude_keys=['{name}']"
+        )
+    kind = _INTEGER
+    if value.is_complex():
+        kind, value = _COMPLEX, torch.view_as_real(value)
+    elif value.is_floating_point():
+        kind = _FLOAT
+    elif value.dtype in _UNSIGNED:
+        value = value.long()
+
+    num_rows, num_columns = value.size(0), math.prod(value.size()[1:])
+    value = value.reshape(num_rows, num_columns)
+    constant = _column_constants(num_columns, value.device)
+    keys = [
+        _hash_rows(block, constant, name)
+        for block in value.split(_rows_of(_BLOCK, num_columns))
+    ]
+    return chain(kind * (1 << 32) + num_columns, torch.cat(keys))
+
+
+def chain(seed: int, *keys: Tensor) -> Tensor:
+    """Hashes a sequence of keys, where the order matters.
+
+    Args:
+        seed (int): Separates the uses of this function from each other.
+        *keys (torch.Tensor): Keys of shape :obj:`[n, 2]`.
+
+    Returns:
+        torch.Tensor: Keys of shape :obj:`[n, 2]`. With all others fixed the
+        result is one-to-one in each of the keys.
+    """
+    lanes = _chain_lanes(seed, keys[0].unbind(1))
+    for key in keys[1:]:
+        lanes = _extend(lanes, key.unbind(1))
+    return torch.stack(lanes, dim=1)
+
+
 def _sum_children(
-    child: Lanes, source: Tensor, target: Tensor, edge: Lanes | None
+    child: Lanes, edge_index: Tensor, edge: Lanes | None
 ) -> list[Tensor]:
-    # A multiset hashes to the sum of its elements, which tells little of them
-    # only as they are scrambled: then a + d = b + c says nothing of the sums.
+    """Hashes the multiset of children of each node to a sum of hashes."""
     sums = [torch.zeros_like(lane) for lane in child]
-    for begin in range(0, source.numel(), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
-        low, high = (lane.index_select(0, source[part]) for lane in child)
+    for begin in range(0, edge_index.size(1), _EDGES):
+        block = slice(begin, begin + _EDGES)
+        source, target = edge_index[:, block]
+        low, high = (lane.index_select(0, source) for lane in child)
         if edge is not None:
-            low, high = extend_lanes((low, high), [e[part] for e in edge])
-        for total, lane in zip(sums, (low, high), strict=True):
-            total.scatter_add_(0, target[part], lane)
+            low, high = _extend((low, high), [e[block] for e in edge])
+        sums[0].scatter_add_(0, target, low)
+        sums[1].scatter_add_(0, target, high)
     return sums
+
+
+def _rows_of(num_entries: int, num_columns: int) -> int:
+    return max(1, num_entries // max(1, num_columns))
+
+
+def _hash_rows(value: Tensor, constant: Tensor, name: str) -> Tensor:
+    """Sums the hashes of the entries of each row."""
+    is_set = (value != 0).reshape(-1)
+    if _SPARSE * int(is_set.count_nonzero()) <= is_set.numel():
+        return _hash_sparse(value, is_set.nonzero().view(-1), constant, name)
+    keys = []
+    for block in value.split(_rows_of(_CACHED, value.size(1))):
+        low, high = _hash_entries(_to_words(block, name), constant)
+        keys.append(torch.stack([low.sum(dim=1), high.sum(dim=1)], dim=1))
+    return torch.cat(keys)
+
+
+def _hash_sparse(
+    value: Tensor, index: Tensor, constant: Tensor, name: str
+) -> Tensor:
+    """Adds the non-zero entries to the hash of a row of zeros."""
+    num_rows, num_columns = value.size()
+    row = index // max(1, num_columns)
+    column = index - row * num_columns
+    word = _to_words(value.reshape(-1).index_select(0, index), name)
+    lanes = _hash_entries(word, constant.index_select(0, column))
+    zeros = _hash_entries(torch.zeros_like(constant), constant)
+    totals = [
+        zero.sum()
+        .repeat(num_rows)
+        .scatter_add_(0, row, lane.sub_(zero.index_select(0, column)))
+        for lane, zero in zip(lanes, zeros, strict=True)
+    ]
+    return torch.stack(totals, dim=1)
+
+
+def _to_words(value: Tensor, name: str) -> Tensor:
+    """The 64 bits of each number."""
+    if not value.is_floating_point():
+        return value.long()
+    # Adding zero turns -0.0 into 0.0.
+    value = value.double() + 0.0
+    if value.isnan().any():
+        raise ValueError(
+            f"'{name}' must not hold NaN, which equals nothing (got some); "
+            f"fill it in, or leave it out with exclude_keys=['{name}']"
+        )
+    return value.view(torch.long)
+
+
+def _column_constants(num_columns: int, device: torch.device) -> Tensor:
+    return _mix_(torch.arange(1, num_columns + 1, device=device).mul_(_GAMMA))
+
+
+def _hash_entries(word: Tensor, constant: Tensor) -> Lanes:
+    """Hashes the word of each entry together with its column's constant."""
+    low = _mix_(word + constant)
+    # A second scrambling makes the lanes independent of each other.
+    return low, _xor_shift_(_xor_shift_(low.clone(), 32).mul_(_ODD), 29)
+
+
+def _chain_lanes(seed: int, key: Sequence[Tensor]) -> Lanes:
+    """Starts a sequence of keys."""
+    return _extend((_mix_int(seed), _mix_int(~seed)), key)
+
+
+def _extend(
+    lanes: Sequence[Tensor] | tuple[int, int], key: Sequence[Tensor]
+) -> Lanes:
+    """Adds a key to the end of a sequence."""
+    low = _mix_(key[0] + lanes[0])
+    high = _mix_((key[1] + lanes[1]).add_(low))
+    return low.add_(high, alpha=_ODD), high
+
+
+def _mix_int(value: int) -> int:
+    """Scrambles one Python integer to a signed 64-bit one."""
+    signed = (value + (1 << 63)) % (1 << 64) - (1 << 63)
+    return int(_mix_(torch.tensor([signed]))[0])
+
+
+def _mix_(value: Tensor) -> Tensor:
+    """Scrambles int64 values in place, one-to-one."""
+    for bits, multiplier in zip(_SHIFTS[:2], _MULTIPLIERS, strict=True):
+        _xor_shift_(value, bits).mul_(multiplier)
+    return _xor_shift_(value, _SHIFTS[2])
+
+
+def _xor_shift_(value: Tensor, bits: int) -> Tensor:
+    # `>>` keeps the sign, the mask makes it the logical shift.
+    shifted = (value >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+    return value.bitwise_xor_(shifted)

@@ -1,13 +1,13 @@
-"""Many graphs -> one dictionary of their trees, and mini-batches out of it."""
+"""One dictionary of the trees of many graphs, and mini-batches from it."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.csr import IncomingEdges, pointer, ragged_range
+from pyg_distill.trees.forest import Forest
 from pyg_distill.trees.graphs import Graphs
-from pyg_distill.trees.keys import edge_keys, tree_keys
+from pyg_distill.trees.ragged import IncomingEdges, pointer, ragged_range
 from pyg_distill.trees.unique import unique_keys
 
 
@@ -62,16 +62,8 @@ class SharedTrees:
         """The number of entries :math:`C`."""
         return self.ptr.numel() - 1
 
-    def edges_of(self, tree: Tensor) -> tuple[Tensor, Tensor]:
-        """Lists the edges from some entries to their children.
-
-        Args:
-            tree (torch.Tensor): Entries of shape :obj:`[n]`.
-
-        Returns:
-            tuple: The position in :obj:`tree` and the edge, both of the shape
-            of all their edges together.
-        """
+    def _edges_of(self, tree: Tensor) -> tuple[Tensor, Tensor]:
+        """Lists positions in :obj:`tree`, and the edges to their children."""
         start = self.ptr[tree]
         position, offset = ragged_range(self.ptr[tree + 1] - start)
         return position, start[position] + offset
@@ -96,7 +88,7 @@ class SharedTrees:
         tree, root_index = root.unique(return_inverse=True)
         node = self._add_children(tree)
         stem, order = self.stem[node].sort(stable=True)
-        parent, edge = self.edges_of(node)
+        parent, edge = self._edges_of(node)
         wanted = self.stem[self.child[edge]]
         first = torch.searchsorted(stem, wanted)
         last = torch.searchsorted(stem, wanted, right=True) - 1
@@ -132,7 +124,7 @@ class SharedTrees:
         known = torch.zeros_like(self.stem, dtype=torch.bool)
         for _ in range(self.num_layers):
             known[self.stem[tree]] = True
-            child = self.child[self.edges_of(tree)[1]]
+            child = self.child[self._edges_of(tree)[1]]
             tree = child[~known[self.stem[child]]].unique()
             if tree.numel() == 0:
                 break
@@ -141,7 +133,7 @@ class SharedTrees:
 
 
 def share_trees(graphs: Graphs, num_layers: int) -> tuple[SharedTrees, Tensor]:
-    r"""Finds equal trees in all of some graphs.
+    r"""Finds equal trees in many graphs.
 
     Graphs may be ordinary or in tree-set form, where nodes that are no roots
     have entries as well.
@@ -153,29 +145,24 @@ def share_trees(graphs: Graphs, num_layers: int) -> tuple[SharedTrees, Tensor]:
     Returns:
         tuple: The dictionary, and the entry of each node of the graphs.
     """
-    keys = tree_keys(
-        graphs.edge_index,
-        graphs.num_nodes,
-        num_layers,
-        graphs.x,
-        edge_keys(graphs.edge_attr, graphs.edge_weight),
-    )
-    tree = unique_keys(keys[-1])
+    forest = Forest(graphs, num_layers)
+    tree = forest.distinct()
     stem = torch.arange(tree.first.numel(), device=tree.first.device)
+    edge, ptr = stem[:0], pointer(torch.zeros_like(stem))
     if num_layers > 0:
-        stem = unique_keys(keys[-2][tree.first]).inverse
-    incoming = IncomingEdges.of(graphs.edge_index, graphs.num_nodes)
-    _, edge = incoming.expand(tree.first)
-    if num_layers == 0:
-        edge = edge[:0]
-    degree = incoming.ptr.diff()[tree.first] * min(num_layers, 1)
+        stem = unique_keys(forest.keys[-2][tree.first]).inverse
+        incoming = IncomingEdges.from_edge_index(
+            graphs.edge_index, graphs.num_nodes
+        )
+        _, edge = incoming.expand(tree.first)
+        ptr = pointer(incoming.ptr.diff()[tree.first])
 
     def rows(value: Tensor | None, index: Tensor) -> Tensor | None:
         return None if value is None else value[index]
 
     trees = SharedTrees(
         child=tree.inverse[graphs.edge_index[0, edge]],
-        ptr=pointer(degree),
+        ptr=ptr,
         stem=stem,
         num_layers=num_layers,
         x=rows(graphs.x, tree.first),
@@ -183,3 +170,65 @@ def share_trees(graphs: Graphs, num_layers: int) -> tuple[SharedTrees, Tensor]:
         edge_weight=rows(graphs.edge_weight, edge),
     )
     return trees, tree.inverse
+
+
+def expected_size(
+    trees: SharedTrees,
+    root: Tensor,
+    graph: Tensor,
+    num_graphs: int,
+    batch_size: int,
+) -> tuple[float, float]:
+    r"""Tells how large :meth:`SharedTrees.merge` makes mini-batches on average.
+
+    Of :math:`N` graphs, :math:`B` are drawn without replacement. None of a
+    given :math:`f` graphs is drawn with probability
+
+    .. math::
+        q(f) = \binom{N - f}{B} \Big/ \binom{N}{B},
+
+    so a tree in :math:`f` graphs is drawn with probability :math:`1 - q(f)`.
+    One that has a child of its own stem is copied if it is the only tree of
+    this stem, with probability :math:`q(s - a) - q(s)` if :math:`s` graphs
+    hold trees of the stem, and :math:`a` of them no other one. Nothing is
+    sampled, and the result is exact if each graph holds the trees of all
+    children, as graphs and their lossless tree sets do; else it is a lower
+    bound.
+
+    Args:
+        trees (SharedTrees): The dictionary.
+        root (torch.Tensor): The trees of all graphs, of shape :obj:`[R]`.
+        graph (torch.Tensor): The graph that each belongs to, :obj:`[R]`.
+        num_graphs (int): The number of graphs :math:`N`.
+        batch_size (int): The number of graphs of a batch :math:`B`.
+
+    Returns:
+        tuple: The expected number of nodes and of edges.
+    """
+    size = min(batch_size, num_graphs)
+
+    def missed(held: Tensor) -> Tensor:
+        left = (num_graphs - held).double()
+        total = left.new_tensor(num_graphs)
+        log = (left + 1).lgamma() - (left - size + 1).clamp(min=1).lgamma()
+        log += (total - size + 1).lgamma() - (total + 1).lgamma()
+        return torch.where(left < size, 0.0, log.exp())
+
+    pair = (root * num_graphs + graph).unique()
+    tree, graph = pair // num_graphs, pair % num_graphs
+    held = torch.bincount(tree, minlength=trees.num_trees)
+    pair, which, count = (trees.stem[tree] * num_graphs + graph).unique(
+        return_inverse=True, return_counts=True
+    )
+    of_stem = torch.bincount(pair // num_graphs, minlength=trees.num_trees)
+    of_stem = of_stem[trees.stem]
+    alone = torch.bincount(tree[count[which] == 1], minlength=trees.num_trees)
+
+    degree = trees.ptr.diff()
+    parent = torch.arange(degree.numel(), device=degree.device)
+    parent = parent.repeat_interleave(degree)
+    loops = torch.zeros_like(degree, dtype=torch.bool)
+    loops[parent[trees.stem[trees.child] == trees.stem[parent]]] = True
+    copied = (missed(of_stem - alone) - missed(of_stem)) * loops
+    nodes = 1 - missed(held) + copied
+    return float(nodes.sum()), float((nodes * degree).sum())

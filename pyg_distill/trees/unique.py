@@ -1,9 +1,10 @@
-"""Keys -> classes of equal keys, in an order that only the keys decide."""
+"""Classes of equal keys, in an order that only the keys decide."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import lexsort
 
 
 @dataclass(frozen=True)
@@ -21,23 +22,8 @@ class UniqueKeys:
     count: Tensor
 
 
-def lexsort(*columns: Tensor) -> Tensor:
-    """Sorts rows by several columns, the first one counting most.
-
-    Args:
-        *columns (torch.Tensor): Integers of shape :obj:`[n]`.
-
-    Returns:
-        torch.Tensor: The stable order of the rows, of shape :obj:`[n]`.
-    """
-    order = torch.argsort(columns[-1], stable=True)
-    for column in columns[-2::-1]:
-        order = order[torch.argsort(column[order], stable=True)]
-    return order
-
-
 def unique_keys(key: Tensor, group: Tensor | None = None) -> UniqueKeys:
-    """Finds equal keys, and equal keys within a group if groups are given.
+    """Finds equal keys, or equal keys within each group.
 
     Args:
         key (torch.Tensor): Keys of shape :obj:`[n, 2]`.
@@ -47,12 +33,16 @@ def unique_keys(key: Tensor, group: Tensor | None = None) -> UniqueKeys:
     Returns:
         UniqueKeys: The classes, sorted by group, then by key.
     """
-    groups = [] if group is None else [group]
-    order = lexsort(*groups, key[:, 0])
-    starts, collides = _runs(order, key, groups)
-    if collides:
-        order = lexsort(*groups, key[:, 0], key[:, 1])
-        starts, _ = _runs(order, key, groups)
+    columns = [key[:, 0]] if group is None else [key[:, 0], group]
+    order = lexsort(columns)
+    starts = _run_starts(order, columns)
+    # Sorting by the second lane is left until the first lane collides, which
+    # is very rare.
+    second = key[:, 1][order]
+    if bool(((second[1:] != second[:-1]) & ~starts[1:]).any()):
+        columns = [key[:, 1], *columns]
+        order = lexsort(columns)
+        starts = _run_starts(order, columns)
 
     inverse = torch.empty_like(order)
     inverse[order] = starts.cumsum(0) - 1
@@ -61,17 +51,11 @@ def unique_keys(key: Tensor, group: Tensor | None = None) -> UniqueKeys:
     return UniqueKeys(inverse, order[start], count)
 
 
-def _runs(
-    order: Tensor, key: Tensor, groups: list[Tensor]
-) -> tuple[Tensor, bool]:
-    # The second lane decides only where the first one collides, which is so
-    # rare that sorting by it is left until it happens.
+def _run_starts(order: Tensor, columns: list[Tensor]) -> Tensor:
+    """Marks where sorted rows change, including the first row."""
     starts = torch.zeros_like(order, dtype=torch.bool)
     starts[:1] = True
-    for column in [*groups, key[:, 0]]:
+    for column in columns:
         column = column[order]
         starts[1:] |= column[1:] != column[:-1]
-    low = key[:, 1][order]
-    collision = (low[1:] != low[:-1]) & ~starts[1:]
-    starts[1:] |= collision
-    return starts, bool(collision.any())
+    return starts
