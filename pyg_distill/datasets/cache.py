@@ -81,8 +81,10 @@ def write_cache(cached: CachedSet, path: str) -> DistillationReport:
         }
     )
     payload = bytearray(cached.encoded.payload)
-    tensor = torch.frombuffer(payload, dtype=torch.uint8) if payload else (
-        torch.empty(0, dtype=torch.uint8)
+    tensor = (
+        torch.frombuffer(payload, dtype=torch.uint8)
+        if payload
+        else (torch.empty(0, dtype=torch.uint8))
     )
     content = {
         'format': 'pyg_distill',

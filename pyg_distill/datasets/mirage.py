@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
 from time import perf_counter
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -238,7 +238,7 @@ class MirageDataset(InMemoryDataset):
             self._selector.check_limits(budget, num_graphs)
             if self._selector.builds_trees:
                 check_transform(transform)
-            self._options = {
+            self._options: dict[str, Any] = {
                 'num_layers': check_num_layers(num_layers),
                 'budget': size,
                 'num_graphs': num_graphs,
@@ -359,7 +359,7 @@ class MirageDataset(InMemoryDataset):
         return self._data.graph_id[list(self.indices())]
 
     @overload
-    def __getitem__(self, idx: int) -> Data: ...  # type: ignore[overload-overlap]
+    def __getitem__(self, idx: int) -> Data: ...
 
     @overload
     def __getitem__(self, idx: Any) -> 'MirageDataset': ...

@@ -235,6 +235,7 @@ class _TreeSetDataset(torch.utils.data.Dataset):
             size, root = _given_roots(table)
             self.root, self.root_ptr = entry[root], pointer(size).to(device)
             self.root_count = table.rows('root_count')
+            self._merge_equal_roots()
         else:
             # All nodes are roots, and equal ones are counted.
             num_nodes = max(1, entry.numel())
@@ -253,6 +254,21 @@ class _TreeSetDataset(torch.utils.data.Dataset):
                 Data(**{key: data[key] for key in names})
                 for data in table.to_list()
             ]
+
+    def _merge_equal_roots(self) -> None:
+        """Counts equal roots of a graph once, as whole graphs have some."""
+        num_trees = max(1, self.trees.num_trees)
+        graph = torch.arange(len(self), device=self.root.device)
+        graph = graph.repeat_interleave(self.root_ptr.diff())
+        pair = graph * num_trees + self.root
+        distinct, number = pair.unique(return_inverse=True)
+        if distinct.numel() == pair.numel():
+            return
+        count = torch.zeros_like(distinct)
+        self.root_count = count.index_add_(0, number, self.root_count)
+        self.root = distinct % num_trees
+        size = torch.bincount(distinct // num_trees, minlength=len(self))
+        self.root_ptr = pointer(size)
 
     def __len__(self) -> int:
         return self.root_ptr.numel() - 1

@@ -128,8 +128,13 @@ class Selector:
                 size = getattr(statistics, self.by)
                 return budget.fill(size.argsort(descending=True, stable=True))
 
-        MirageDataset(dataset, num_layers=2, budget=0.02,
-                      selection=LargestGraphs(by='num_edges'))
+
+        MirageDataset(
+            dataset,
+            num_layers=2,
+            budget=0.02,
+            selection=LargestGraphs(by='num_edges'),
+        )
 
     Arguments of the constructor are stored under their own names. They are
     part of the name of a cache.
@@ -212,9 +217,8 @@ class Selector:
         Raises:
             AttributeError: If one of them is not stored under its name.
         """
-        names = inspect.signature(type(self).__init__).parameters
-        out = {}
-        for name in list(names)[1:]:
+        out: dict[str, Any] = {}
+        for name in inspect.signature(type(self)).parameters:
             if not hasattr(self, name):
                 raise AttributeError(
                     f"'{type(self).__name__}' must store its argument "

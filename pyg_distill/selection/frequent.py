@@ -208,14 +208,14 @@ class _Search:
                 else torch.ones_like(sets.item)
             )
             coverage[label] = member.coverage(sets)
-        label = torch.cat(
+        labels = torch.cat(
             [torch.full_like(s.support, c) for c, s in mined.items()]
         )
         support = torch.cat([sets.support for sets in mined.values()])
         size = torch.cat([sets.ptr.diff() for sets in mined.values()])
         item = torch.cat([sets.item for sets in mined.values()])
-        single = torch.arange(label.numel() + 1)
-        y = label.view(-1, *self.statistics.y_shape[1:])
+        single = torch.arange(labels.numel() + 1)
+        y = labels.view(-1, *self.statistics.y_shape[1:])
         graphs = TreeSets(
             trees.forest,
             trees.root_of(item),
@@ -227,9 +227,9 @@ class _Search:
         order = _interleave([len(sets) for sets in mined.values()])
         return Selected(
             graphs=graphs.take(order),
-            label=label[order],
+            label=labels[order],
             support=support[order],
-            graph_id=torch.full_like(label, -1),
+            graph_id=torch.full_like(labels, -1),
             classes=summarize(self.statistics, coverage),
         )
 
@@ -311,8 +311,8 @@ class _Class:
                 self.known.num_graphs,
                 min_support,
                 options.kind,
-                options.max_sets,
-                options.max_size,
+                max_sets=options.max_sets,
+                max_size=options.max_size,
             )
         except TooManySets as error:
             raise _TooManyOfClass(

@@ -92,9 +92,7 @@ class Multisets(Selector):
             # By their numbers, which are the order of their keys.
             chosen = order[:size].sort().values
             vocabulary = _Vocabulary(key[chosen], point[chosen], code)
-            parts = statistics.source.map(
-                vocabulary.replace, 'Replacing trees'
-            )
+            parts = statistics.source.map(vocabulary.replace, 'Replacing trees')
             multisets = _Multisets.concatenate(parts)
             try:
                 return self._herd(

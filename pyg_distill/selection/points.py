@@ -200,5 +200,3 @@ def check_embedding(embedding: Tensor) -> None:
             "'embedding' must be finite (got NaN or infinity); check the "
             'model, or how the embeddings were scaled'
         )
-
-

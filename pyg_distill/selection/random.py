@@ -28,7 +28,7 @@ class Random(Selector):
             raise TypeError(
                 f"'seed' must be an integer (got {seed!r}); pass 0, 1, 2"
             )
-        self.seed = int(seed)
+        self.seed: int = int(seed)
 
     def select(self, statistics: TreeStatistics, budget: Budget) -> Tensor:
         """Fills the budget in a random order."""

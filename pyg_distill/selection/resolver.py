@@ -77,6 +77,6 @@ def selector_resolver(
     if not isinstance(selector, Selector):
         raise TypeError(
             f"'selection' must be a name or a Selector (got {query!r}); pass "
-            f"one of {', '.join(_SELECTORS)}, or a subclass of Selector"
+            f'one of {", ".join(_SELECTORS)}, or a subclass of Selector'
         )
     return selector

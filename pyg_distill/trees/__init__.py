@@ -4,9 +4,12 @@ Nothing here knows of data sets or models.
 """
 
 from pyg_distill.trees.build import BuiltTrees, build_trees
-from pyg_distill.trees.descriptors import TreeCode
-from pyg_distill.trees.vocabulary import facility_steps, nearest
-from pyg_distill.trees.csr import IncomingEdges, pointer, ragged_range
+from pyg_distill.trees.embedding import TreeCode
+from pyg_distill.trees.facility_location import (
+    facility_location,
+    facility_steps,
+    nearest,
+)
 from pyg_distill.trees.forest import Forest
 from pyg_distill.trees.graphs import Graphs
 from pyg_distill.trees.histograms import (
@@ -14,7 +17,7 @@ from pyg_distill.trees.histograms import (
     keyed_histograms,
     tree_histograms,
 )
-from pyg_distill.trees.keys import edge_keys, tree_keys
+from pyg_distill.trees.keys import edge_keys, hash_features, tree_keys
 from pyg_distill.trees.mining import (
     FrequentSets,
     TooManySets,
@@ -30,7 +33,15 @@ from pyg_distill.trees.sharing import (
 )
 from pyg_distill.trees.unique import UniqueKeys, unique_keys
 
-__all__ = ['TreeCode', 'facility_steps', 'nearest', 'IncomingEdges', 'pointer', 'ragged_range', 'KeyedHistograms', 'keyed_histograms',
+__all__ = [
+    'IncomingEdges',
+    'TreeCode',
+    'facility_location',
+    'facility_steps',
+    'hash_features',
+    'nearest',
+    'pointer',
+    'ragged_range',
     'BuiltTrees',
     'Forest',
     'FrequentSets',
