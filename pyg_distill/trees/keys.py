@@ -6,6 +6,7 @@ order of summation.
 """
 
 import math
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -14,11 +15,11 @@ from torch import Tensor
 # The low and the high halves of some keys.
 Lanes = tuple[Tensor, Tensor]
 
-# The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection
-# of the 64-bit integers in which every input bit flips half of the outputs.
-_SHIFTS = (30, 27, 31)
-_MULTIPLIERS = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
+# Odd multipliers of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) and of
+# MurmurHash3's finaliser (Appleby, 2011).
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
+_PREMIX = (0xFF51AFD7ED558CCD - (1 << 64), 0xC4CEB9FE1A85EC53 - (1 << 64))
 _ODD = 0xD6E8FEB86659FD93 - (1 << 64)
 
 # These numbers separate the uses of `chain` from each other.
@@ -240,8 +241,8 @@ def _hash_sparse(
     row = index // max(1, num_columns)
     column = index - row * num_columns
     word = _to_words(value.reshape(-1).index_select(0, index), name)
-    lanes = _hash_entries(word, constant.index_select(0, column))
-    zeros = _hash_entries(torch.zeros_like(constant), constant)
+    lanes = _hash_entries(word, constant.index_select(1, column))
+    zeros = _hash_entries(torch.zeros_like(constant[0]), constant)
     totals = [
         zero.sum()
         .repeat(num_rows)
@@ -255,25 +256,34 @@ def _to_words(value: Tensor, name: str) -> Tensor:
     """The 64 bits of each number."""
     if not value.is_floating_point():
         return value.long()
-    # Adding zero turns -0.0 into 0.0.
-    value = value.double() + 0.0
-    if value.isnan().any():
+    # A sum of infinities is NaN, too, but looking at all values is slower.
+    if value.sum().isnan() and value.isnan().any():
         raise ValueError(
             f"'{name}' must not hold NaN, which equals nothing (got some); "
             f"fill it in, or leave it out with exclude_keys=['{name}']"
         )
-    return value.view(torch.long)
+    # Adding zero turns -0.0 into 0.0.
+    return (value + 0.0).double().view(torch.long)
 
 
 def _column_constants(num_columns: int, device: torch.device) -> Tensor:
-    return _mix_(torch.arange(1, num_columns + 1, device=device).mul_(_GAMMA))
+    """Both constants of each column, of shape :obj:`[2, num_columns]`."""
+    number = torch.arange(1, 2 * num_columns + 1, device=device)
+    return _mix_(number.mul_(_GAMMA)).view(-1, 2).t().contiguous()
 
 
 def _hash_entries(word: Tensor, constant: Tensor) -> Lanes:
-    """Hashes the word of each entry together with its column's constant."""
-    low = _mix_(word + constant)
-    # A second scrambling makes the lanes independent of each other.
-    return low, _xor_shift_(_xor_shift_(low.clone(), 32).mul_(_ODD), 29)
+    """Hashes the word of each entry together with its column's constants.
+
+    The lanes take in the column before and after scrambling the word. So no
+    equation between words makes the terms of two columns swap in both lanes.
+    """
+    low = _mix_(word ^ constant[0])
+    high = word.clone()
+    for multiplier in _PREMIX:
+        _xor_shift_(high).mul_(multiplier)
+    _xor_shift_(high.bitwise_xor_(constant[1])).mul_(_ODD)
+    return low, _xor_shift_(high)
 
 
 def _chain_lanes(seed: int, key: Sequence[Tensor]) -> Lanes:
@@ -297,13 +307,19 @@ def _mix_int(value: int) -> int:
 
 
 def _mix_(value: Tensor) -> Tensor:
-    """Scrambles int64 values in place, one-to-one."""
-    for bits, multiplier in zip(_SHIFTS[:2], _MULTIPLIERS, strict=True):
-        _xor_shift_(value, bits).mul_(multiplier)
-    return _xor_shift_(value, _SHIFTS[2])
+    """Scrambles contiguous int64 values in place, one-to-one.
+
+    Each input bit flips half of the output bits.
+    """
+    for multiplier in _MIX:
+        _xor_shift_(value).mul_(multiplier)
+    return _xor_shift_(value)
 
 
-def _xor_shift_(value: Tensor, bits: int) -> Tensor:
-    # `>>` keeps the sign, the mask makes it the logical shift.
-    shifted = (value >> bits).bitwise_and_((1 << (64 - bits)) - 1)
-    return value.bitwise_xor_(shifted)
+def _xor_shift_(value: Tensor) -> Tensor:
+    """Adds the high 32 bits to the low ones, without carry."""
+    # A logical shift, which int64 lacks, would take three passes.
+    halves = value.view(torch.int32).unflatten(-1, (-1, 2))
+    is_little = sys.byteorder == 'little'
+    halves[..., 1 - is_little].bitwise_xor_(halves[..., int(is_little)])
+    return value

@@ -270,9 +270,12 @@ class _HeldItems:
     def _row(self, transaction: int) -> int:
         """The items that one transaction holds."""
         if transaction not in self.rows:
-            held = self.octets[transaction // 8] >> transaction % 8 & 1
-            bits = np.zeros(int(self.place.max(initial=-1)) + 1, np.uint8)
-            bits[self.place] = held
-            row = np.packbits(bits, bitorder='little').tobytes()
-            self.rows[transaction] = int.from_bytes(row, 'little')
+            first = transaction // 8
+            bits = np.zeros((8, int(self.place.max(initial=-1)) + 1), np.uint8)
+            bits[:, self.place] = np.unpackbits(
+                self.octets[first : first + 1], axis=0, bitorder='little'
+            )
+            packed = np.packbits(bits, axis=1, bitorder='little')
+            for t, row in enumerate(packed, start=8 * first):
+                self.rows[t] = int.from_bytes(row.tobytes(), 'little')
         return self.rows[transaction]

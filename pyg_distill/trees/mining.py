@@ -168,7 +168,9 @@ def frequent_sets(
             f"{min_support!r}); turn a fraction into one with 'support_count'"
         )
     min_support = support_count(min_support, num_transactions)
-    groups = _group_items(item, transaction, min_support, merge=kind != 'all')
+    groups = _group_items(
+        item, transaction, num_transactions, min_support, kind != 'all'
+    )
     where = f'at a min_support of {min_support} out of {num_transactions}'
     hint = {
         'all': "raise min_support or max_sets, or try kind='closed'",
@@ -259,7 +261,11 @@ def _check(
 
 
 def _group_items(
-    item: Tensor, transaction: Tensor, min_support: int, merge: bool
+    item: Tensor,
+    transaction: Tensor,
+    num_transactions: int,
+    min_support: int,
+    merge: bool,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Groups the frequent items by the transactions that hold them.
 
@@ -267,13 +273,14 @@ def _group_items(
     groups are sorted by their first items. Without merging, each item is a
     group of its own.
     """
-    value, tid = item.cpu().numpy(), transaction.cpu().numpy()
-    order = np.lexsort((tid, value))
-    value, tid = value[order], tid[order]
-    is_new = np.diff(value, prepend=-1) != 0
-    keep = is_new | (np.diff(tid, prepend=-1) != 0)
-    value, tid, is_new = value[keep], tid[keep], is_new[keep]
-    ptr = np.append(np.flatnonzero(is_new), len(value)).tolist()
+    value, column = np.unique(item.cpu().numpy(), return_inverse=True)
+    # Repeated pairs make this an upper bound on the support.
+    keep = np.bincount(column)[column] >= min_support
+    width = max(1, num_transactions)
+    pair = np.unique(column[keep] * width + transaction.cpu().numpy()[keep])
+    column, tid = pair // width, pair % width
+    ptr = np.flatnonzero(np.diff(column, prepend=-1))
+    ptr = np.append(ptr, len(column)).tolist()
     groups: dict[bytes | int, list[int]] = {}
     for start, stop in pairwise(ptr):
         if stop - start >= min_support:
@@ -281,7 +288,7 @@ def _group_items(
             groups.setdefault(key, []).append(start)
     stop_of = dict(pairwise(ptr))
     return [
-        (value[starts], tid[starts[0] : stop_of[starts[0]]])
+        (value[column[starts]], tid[starts[0] : stop_of[starts[0]]])
         for starts in groups.values()
     ]
 
