@@ -1,74 +1,131 @@
 """Readout over the roots of tree sets, as a function."""
 
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
+
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 from torch_geometric.utils import scatter
+
+Reduce: TypeAlias = Literal['sum', 'add', 'mean', 'max', 'min']
 
 _REDUCE = ('sum', 'add', 'mean', 'max', 'min')
 
 
+@overload
+def global_root_pool(
+    x: Tensor, data: Data, /, reduce: Reduce = 'sum'
+) -> Tensor: ...
+
+
+@overload
 def global_root_pool(
     x: Tensor,
     batch: Tensor | None,
+    /,
+    reduce: Reduce = 'sum',
+    *,
     root_index: Tensor | None = None,
     root_count: Tensor | None = None,
-    size: int | None = None,
-    reduce: str = 'sum',
     root_index_batch: Tensor | None = None,
+    size: int | None = None,
+) -> Tensor: ...
+
+
+def global_root_pool(
+    x: Tensor,
+    data: Data | Tensor | None,
+    reduce: Reduce = 'sum',
+    *,
+    root_index: Tensor | None = None,
+    root_count: Tensor | None = None,
+    root_index_batch: Tensor | None = None,
+    size: int | None = None,
 ) -> Tensor:
     r"""Pools the roots of each graph's computation trees.
 
-    For a graph in tree-set form with roots :math:`\mathcal{R}_i` that stand
-    for :math:`c_r` nodes each, its output is
+    A graph in tree-set form has roots :math:`\mathcal{R}_i`, and each root
+    :math:`r` stands for :math:`c_r` nodes. Its output is
 
     .. math::
         \mathbf{r}_i = \sum_{r \in \mathcal{R}_i} c_r \mathbf{x}_r
 
     (:obj:`reduce="sum"`), this divided by :math:`\sum_r c_r`
     (:obj:`"mean"`), or the element-wise extremum (:obj:`"max"`,
-    :obj:`"min"`), to which the counts do not matter. If trees are as deep as
-    the model that computed :obj:`x`, this is the readout of the graph they
-    come from (Mirage, Section 3.1).
+    :obj:`"min"`), which ignores the counts. If the trees are as deep as the
+    model that computed :obj:`x`, this is the readout of the graph that the
+    trees come from (Mirage, Section 3.1).
 
-    Without :obj:`root_index` all nodes are pooled as by
+    Ordinary graphs have no roots. Then all nodes are pooled as by
     :meth:`~torch_geometric.nn.pool.global_add_pool`,
     :meth:`~torch_geometric.nn.pool.global_mean_pool` and
-    :meth:`~torch_geometric.nn.pool.global_max_pool`, so that one model trains
-    on tree sets and is evaluated on graphs.
+    :meth:`~torch_geometric.nn.pool.global_max_pool`, so one model trains on
+    tree sets and is evaluated on graphs.
+
+    .. code-block:: python
+
+        out = global_root_pool(x, data)
+        # The same, in tensors:
+        out = global_root_pool(
+            x,
+            data.get('batch'),
+            root_index=data.get('root_index'),
+            root_count=data.get('root_count'),
+            root_index_batch=data.get('root_index_batch'),
+            size=data.num_graphs,
+        )
 
     Args:
         x (torch.Tensor): Node embeddings of shape :obj:`[N, F]`.
-        batch (torch.Tensor, optional): The graph of each *node* (not only of
-            the roots), of shape :obj:`[N]`; not read if
-            :obj:`root_index_batch` is given.
+        data (torch_geometric.data.Data or torch.Tensor, optional): The graph
+            or mini-batch that :obj:`x` was computed from: a
+            :class:`~torch_geometric.data.Data`,
+            :class:`~torch_geometric.data.Batch` or
+            :class:`~pyg_distill.loader.TreeSetBatch`, with or without roots.
+            All further tensors are read from it. Otherwise, the graph of each
+            *node* (not of each root), of shape :obj:`[N]`; :obj:`None` means
+            a single graph, or is allowed because of :obj:`root_index_batch`.
+        reduce (str, optional): :obj:`"sum"` (or :obj:`"add"`),
+            :obj:`"mean"`, :obj:`"max"` or :obj:`"min"`.
+            (default: :obj:`"sum"`)
         root_index (torch.Tensor, optional): The nodes that are roots, of
             shape :obj:`[R]`. (default: :obj:`None`)
         root_count (torch.Tensor, optional): How many nodes each root stands
-            for, of shape :obj:`[R]`; without, one each.
+            for, of shape :obj:`[R]`. By default, one each.
             (default: :obj:`None`)
+        root_index_batch (torch.Tensor, optional): The graph of each root, of
+            shape :obj:`[R]`. Mini-batches of
+            :class:`~pyg_distill.loader.TreeSetLoader` need it: their nodes
+            belong to no single graph, and :obj:`root_index` repeats a root
+            for each graph that holds it. (default: :obj:`None`)
         size (int, optional): The number of graphs :math:`B`, calculated if
             not given. (default: :obj:`None`)
-        reduce (str, optional): :obj:`"sum"`, :obj:`"mean"`, :obj:`"max"` or
-            :obj:`"min"`. (default: :obj:`"sum"`)
-        root_index_batch (torch.Tensor, optional): The graph of each root, of
-            shape :obj:`[R]`, where nodes have none: roots of mini-batches of
-            :class:`~pyg_distill.loader.TreeSetLoader` repeat in
-            :obj:`root_index`, once for each graph that holds them.
-            (default: :obj:`None`)
 
     Returns:
         torch.Tensor: Graph embeddings of shape :obj:`[B, F]`.
 
     Raises:
-        ValueError: If :obj:`reduce` is unknown, or :obj:`batch`,
+        ValueError: If :obj:`reduce` is unknown, or :obj:`data`,
             :obj:`root_count` or :obj:`root_index_batch` do not fit.
+        TypeError: If :obj:`data` is of another type.
     """
     if reduce not in _REDUCE:
         raise ValueError(
             f"'reduce' must be one of {', '.join(_REDUCE)} (got {reduce!r}); "
             f"for any other readout use 'RootAggregation'"
         )
-    reduce = 'sum' if reduce == 'add' else reduce
+    if data is None or isinstance(data, Tensor):
+        batch = data
+    else:
+        given = (root_index, root_count, root_index_batch, size)
+        if any(value is not None for value in given):
+            raise ValueError(
+                f"'root_index', 'root_count', 'root_index_batch' and 'size' "
+                f"are read from the mini-batch (got a '{type(data).__name__}' "
+                f"and some of them); pass data.get('batch') with them"
+            )
+        roots = read_roots(data, x.size(0))
+        batch, root_index, root_count, root_index_batch, size = roots
     check_root_batch(root_index, root_index_batch, batch, size)
     if batch is None and root_index_batch is None:
         batch = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
@@ -81,6 +138,7 @@ def global_root_pool(
         )
     if size is None:
         size = max(num_groups(batch), num_groups(root_index_batch))
+    reduce = 'sum' if reduce == 'add' else reduce
     if root_index is None:
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
 
@@ -103,6 +161,53 @@ def global_root_pool(
     return out.to(x.dtype)
 
 
+class Roots(NamedTuple):
+    """The graph of each node and the roots of a mini-batch."""
+
+    batch: Tensor | None
+    root_index: Tensor | None
+    root_count: Tensor | None
+    root_index_batch: Tensor | None
+    size: int | None
+
+
+def read_roots(data: Any, num_nodes: int | None = None) -> Roots:
+    """Reads from a graph or mini-batch what a readout needs.
+
+    Args:
+        data (torch_geometric.data.Data): The graph or mini-batch.
+        num_nodes (int, optional): The number of embeddings to pool, which
+            must be that of its nodes. (default: :obj:`None`)
+
+    Raises:
+        TypeError: If it is no :class:`~torch_geometric.data.Data`.
+        ValueError: If it has another number of nodes.
+    """
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"expected a 'Data', 'Batch' or 'TreeSetBatch', the graph of each "
+            f"node, or None (got '{type(data).__name__}'); pass the "
+            f"mini-batch, or data['node_type'].batch of heterogeneous graphs"
+        )
+    batch = data.get('batch')
+    if num_nodes is not None:
+        # PyG's `num_nodes` may count edges, and does not compile.
+        rows = data.get('x') if batch is None else batch
+        expected = data.get('num_nodes') if rows is None else rows.size(0)
+        if expected not in (None, num_nodes):
+            raise ValueError(
+                f"'x' must hold an embedding of each of the {expected} nodes "
+                f'of the mini-batch (got {num_nodes} rows); pass the '
+                f'mini-batch that x was computed from, or the graph of each '
+                f'row'
+            )
+    names = ('root_index', 'root_count', 'root_index_batch')
+    index, count, index_batch = map(data.get, names)
+    alone = batch is None and index_batch is None
+    size = getattr(data, 'num_graphs', 1 if alone else None)
+    return Roots(batch, index, count, index_batch, size)
+
+
 def num_groups(index: Tensor | None) -> int:
     """The number of groups, if the last one is not empty."""
     if index is None or index.numel() == 0:
@@ -116,7 +221,7 @@ def check_root_batch(
     batch: Tensor | None,
     size: int | None,
 ) -> None:
-    """Refuses roots of which it is not known to which graph they belong."""
+    """Refuses roots if it is unknown to which graph they belong."""
     if root_index_batch is not None:
         got = None if root_index is None else list(root_index.size())
         if got != list(root_index_batch.size()):

@@ -1,9 +1,10 @@
 """Readout over the roots of tree sets, around any PyG aggregation."""
 
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 from torch_geometric.nn import (
     Aggregation,
     MaxAggregation,
@@ -14,13 +15,15 @@ from torch_geometric.nn import (
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from pyg_distill.nn.pool import (
+    Reduce,
     check_root_batch,
     check_root_count,
     global_root_pool,
     num_groups,
+    read_roots,
 )
 
-_WEIGHTED: dict[type, str] = {
+_WEIGHTED: dict[type, Reduce] = {
     SumAggregation: 'sum',
     MeanAggregation: 'mean',
     MaxAggregation: 'max',
@@ -31,14 +34,16 @@ _WEIGHTED: dict[type, str] = {
 class RootAggregation(Aggregation):
     r"""Applies an aggregation to the roots of computation trees.
 
-    Sum and mean are weighted by :obj:`root_count`, maximum and minimum ignore
-    it, and every other aggregation gets each root as often as it counts,
-    which is exact for all that do not depend on the order of their input.
-    Without :obj:`root_index` it is the wrapped aggregation itself.
+    Sum and mean are weighted by :obj:`root_count`, and maximum and minimum
+    ignore it. Every other aggregation gets each root as often as it counts,
+    which is exact if it does not depend on the order of its input. Without
+    roots, it is the wrapped aggregation itself.
 
     .. code-block:: python
 
         readout = RootAggregation('median')
+        out = readout(x, data)
+        # The same, in tensors:
         out = readout(
             x,
             data.get('batch'),
@@ -73,6 +78,10 @@ class RootAggregation(Aggregation):
         """Resets all learnable parameters of the module."""
         self.aggr.reset_parameters()
 
+    @overload
+    def __call__(self, x: Tensor, data: Data, /, **kwargs: Any) -> Tensor: ...
+
+    @overload
     def __call__(
         self,
         x: Tensor,
@@ -80,9 +89,27 @@ class RootAggregation(Aggregation):
         ptr: Tensor | None = None,
         dim_size: int | None = None,
         dim: int = -2,
+        *,
+        root_index: Tensor | None = None,
+        root_count: Tensor | None = None,
+        root_index_batch: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor: ...
+
+    def __call__(
+        self,
+        x: Tensor,
+        index: Data | Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
         **kwargs: Any,
     ) -> Tensor:
-        """Counts the graphs, then calls :meth:`forward`."""
+        """Reads a mini-batch and counts its graphs for :meth:`forward`."""
+        if not (index is None or isinstance(index, Tensor)):
+            index, *roots, dim_size = read_roots(index, x.size(0))
+            names = ('root_index', 'root_count', 'root_index_batch')
+            kwargs.update(zip(names, roots, strict=True))
         # Without an index, `Aggregation` takes all nodes for one graph before
         # `forward` is called.
         if index is None and ptr is None:
@@ -101,6 +128,7 @@ class RootAggregation(Aggregation):
         ptr: Tensor | None = None,
         dim_size: int | None = None,
         dim: int = -2,
+        *,
         root_index: Tensor | None = None,
         root_count: Tensor | None = None,
         root_index_batch: Tensor | None = None,
@@ -110,7 +138,9 @@ class RootAggregation(Aggregation):
 
         Args:
             x (torch.Tensor): Node embeddings of shape :obj:`[N, F]`.
-            index (torch.Tensor, optional): The graph of each node, of shape
+            index (torch_geometric.data.Data or torch.Tensor, optional): The
+                graph or mini-batch that :obj:`x` was computed from, which
+                holds all that follows; or the graph of each node, of shape
                 :obj:`[N]`. (default: :obj:`None`)
             ptr (torch.Tensor, optional): Where the nodes of each graph begin,
                 instead of :obj:`index`. (default: :obj:`None`)
@@ -126,6 +156,14 @@ class RootAggregation(Aggregation):
                 of shape :obj:`[R]`, instead of :obj:`index`.
                 (default: :obj:`None`)
             **kwargs (optional): Arguments of the wrapped aggregation.
+
+        Returns:
+            torch.Tensor: Graph embeddings of shape :obj:`[B, F_out]`.
+
+        Raises:
+            ValueError: If roots, their counts and their graphs do not fit, or
+                :obj:`x` is no matrix.
+            TypeError: If :obj:`index` is of another type.
         """
         check_root_batch(root_index, root_index_batch, index, None)
         if root_index is None:
@@ -148,7 +186,13 @@ class RootAggregation(Aggregation):
         reduce = _WEIGHTED.get(type(self.aggr))
         if reduce is not None:
             return global_root_pool(
-                x, None, root_index, root_count, dim_size, reduce, batch
+                x,
+                None,
+                reduce,
+                root_index=root_index,
+                root_count=root_count,
+                root_index_batch=batch,
+                size=dim_size,
             )
         if root_count is not None:
             check_root_count(root_index, root_count)
