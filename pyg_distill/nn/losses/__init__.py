@@ -2,6 +2,7 @@ r"""Losses that compare a student with its teacher."""
 
 from pyg_distill.nn.losses.abkd import ABKDLoss
 from pyg_distill.nn.losses.at import ATLoss
+from pyg_distill.nn.losses.base import DistillationLoss
 from pyg_distill.nn.losses.fitnet import FitNetLoss
 from pyg_distill.nn.losses.gcrd import GCRDLoss
 from pyg_distill.nn.losses.gsp import GSPLoss
@@ -14,6 +15,7 @@ from pyg_distill.nn.losses.target import TeacherTarget
 __all__ = [
     'ABKDLoss',
     'ATLoss',
+    'DistillationLoss',
     'FitNetLoss',
     'GCRDLoss',
     'GSPLoss',

@@ -174,6 +174,9 @@ class ABKDLoss(PairwiseLoss):
             )
         self.attention = attention if isinstance(attention, str) else 'fixed'
         self.granularity = granularity
+        self.needs_batch = granularity == 'graph'
+        self.can_prepare = granularity != 'graph'
+        self.target_level = 'node' if granularity == 'node' else 'all'
         self.projection = projection
         self.normalize = normalize
         self.temperature = temperature

@@ -84,6 +84,7 @@ class ATLoss(OnePairLoss):
         check_choice('reduction', reduction, ('sum', 'mean', 'norm'))
         self.reduction = reduction
         self.per_graph = per_graph
+        self.needs_batch = per_graph
 
     @classmethod
     def paper(

@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyg_distill.nn.losses.base import DistillationLoss
 from pyg_distill.nn.losses.options import check_positive
 
 
-class KDLoss(torch.nn.Module):
+class KDLoss(DistillationLoss):
     r"""Matches a student's logits with those of a teacher.
 
     As in the `"Distilling the Knowledge in a Neural Network"
@@ -44,6 +45,7 @@ class KDLoss(torch.nn.Module):
     """
 
     compares = 'outputs'
+    needs = 'logits'
 
     def __init__(
         self, temperature: float = 2.0, multi_label: bool = False

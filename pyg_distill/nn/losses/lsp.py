@@ -84,6 +84,7 @@ class LSPLoss(OnePairLoss):
     """
 
     needs_edge_index = True
+    needs_edges = True
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_distill.nn.losses.base import DistillationLoss
 from pyg_distill.nn.losses.checks import check_layers, check_rows
 from pyg_distill.nn.losses.head import ProjectionHead
 from pyg_distill.nn.losses.node_types import (
@@ -20,7 +21,7 @@ from pyg_distill.nn.losses.target import TeacherTarget
 Target = TeacherTarget | dict[str, TeacherTarget]
 
 
-class OnePairLoss(torch.nn.Module):
+class OnePairLoss(DistillationLoss):
     """Takes lists of layers like :class:`ABKDLoss`, and picks one of each.
 
     Layers by node type are compared one type at a time, each with parameters
@@ -28,6 +29,7 @@ class OnePairLoss(torch.nn.Module):
     """
 
     compares = 'layers'
+    can_prepare = True
     # What is prepared of a teacher has a row for each node.
     granularity = 'node'
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_distill.nn.losses.base import DistillationLoss
 from pyg_distill.nn.losses.matching import LayerMatching
 from pyg_distill.nn.losses.node_types import Layers, split_layers
 from pyg_distill.nn.losses.projection import LayerProjection
@@ -29,7 +30,7 @@ class LayerComparison(NamedTuple):
     distance: Tensor
 
 
-class PairwiseLoss(torch.nn.Module):
+class PairwiseLoss(DistillationLoss):
     """The calls that all losses over pairs of layers have in common."""
 
     compares = 'layers'
