@@ -115,7 +115,14 @@ def global_root_pool(
             f"for any other readout use 'RootAggregation'"
         )
     if data is None or isinstance(data, Tensor):
-        batch = data
+        roots = Roots(data, root_index, root_count, root_index_batch, size)
+        num_nodes = x.size(0) if data is None else data.size(0)
+        if num_nodes != x.size(0):
+            raise ValueError(
+                f"'batch' must hold the graph of each of the {x.size(0)} "
+                f'nodes (got {num_nodes} entries); pass data.batch as it is, '
+                f'also with roots'
+            )
     else:
         given = (root_index, root_count, root_index_batch, size)
         if any(value is not None for value in given):
@@ -124,20 +131,12 @@ def global_root_pool(
                 f"are read from the mini-batch (got a '{type(data).__name__}' "
                 f"and some of them); pass data.get('batch') with them"
             )
-        roots = read_roots(data, x.size(0))
-        batch, root_index, root_count, root_index_batch, size = roots
-    check_root_batch(root_index, root_index_batch, batch, size)
+        roots = Roots.read(data, x.size(0))
+    roots.check()
+    size = roots.num_graphs()
+    batch, root_index, root_count, root_index_batch, _ = roots
     if batch is None and root_index_batch is None:
         batch = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
-        size = 1 if size is None else size
-    if batch is not None and batch.size(0) != x.size(0):
-        raise ValueError(
-            f"'batch' must hold the graph of each of the {x.size(0)} nodes "
-            f'(got {batch.size(0)} entries); pass data.batch as it is, roots '
-            f'are looked up in it'
-        )
-    if size is None:
-        size = max(num_groups(batch), num_groups(root_index_batch))
     reduce = 'sum' if reduce == 'add' else reduce
     if root_index is None:
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
@@ -147,17 +146,16 @@ def global_root_pool(
     elif batch is not None:
         batch = batch[root_index]
     x = x[root_index]
-    if root_count is not None:
-        check_root_count(root_index, root_count)
     if root_count is None or reduce in ('max', 'min'):
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
     # Sums of many halves would pass their range before they are divided.
     wide = x.float() if x.dtype in (torch.half, torch.bfloat16) else x
     weight = root_count.to(wide.dtype)
-    out = scatter(wide * _column(weight, wide), batch, 0, size, reduce='sum')
+    column = [-1] + [1] * (x.dim() - 1)
+    out = scatter(wide * weight.view(column), batch, 0, size, reduce='sum')
     if reduce == 'mean':
         total = scatter(weight, batch, 0, size, reduce='sum')
-        out = out / _column(total.clamp(min=1), out)
+        out = out / total.clamp(min=1).view(column)
     return out.to(x.dtype)
 
 
@@ -170,89 +168,81 @@ class Roots(NamedTuple):
     root_index_batch: Tensor | None
     size: int | None
 
-
-def read_roots(data: Any, num_nodes: int | None = None) -> Roots:
-    """Reads from a graph or mini-batch what a readout needs.
-
-    Args:
-        data (torch_geometric.data.Data): The graph or mini-batch.
-        num_nodes (int, optional): The number of embeddings to pool, which
-            must be that of its nodes. (default: :obj:`None`)
-
-    Raises:
-        TypeError: If it is no :class:`~torch_geometric.data.Data`.
-        ValueError: If it has another number of nodes.
-    """
-    if not isinstance(data, Data):
-        raise TypeError(
-            f"expected a 'Data', 'Batch' or 'TreeSetBatch', the graph of each "
-            f"node, or None (got '{type(data).__name__}'); pass the "
-            f"mini-batch, or data['node_type'].batch of heterogeneous graphs"
-        )
-    batch = data.get('batch')
-    if num_nodes is not None:
+    @classmethod
+    def read(cls, data: Any, num_rows: int | None = None) -> 'Roots':
+        """Reads a mini-batch, with as many nodes as there are rows."""
+        if not isinstance(data, Data):
+            raise TypeError(
+                f"expected a 'Data', 'Batch' or 'TreeSetBatch', the graph of "
+                f"each node, or None (got '{type(data).__name__}'); pass the "
+                f"mini-batch, or data['node_type'].batch of a 'HeteroData'"
+            )
+        batch, index, count, index_batch = map(data.get, cls._fields[:4])
         # PyG's `num_nodes` may count edges, and does not compile.
-        rows = data.get('x') if batch is None else batch
-        expected = data.get('num_nodes') if rows is None else rows.size(0)
-        if expected not in (None, num_nodes):
+        nodes = data.get('x') if batch is None else batch
+        num_nodes = data.get('num_nodes') if nodes is None else nodes.size(0)
+        if None not in (num_rows, num_nodes) and num_rows != num_nodes:
             raise ValueError(
-                f"'x' must hold an embedding of each of the {expected} nodes "
-                f'of the mini-batch (got {num_nodes} rows); pass the '
+                f"'x' must hold an embedding of each of the {num_nodes} nodes "
+                f'of the mini-batch (got {num_rows} rows); pass the '
                 f'mini-batch that x was computed from, or the graph of each '
                 f'row'
             )
-    names = ('root_index', 'root_count', 'root_index_batch')
-    index, count, index_batch = map(data.get, names)
-    alone = batch is None and index_batch is None
-    size = getattr(data, 'num_graphs', 1 if alone else None)
-    return Roots(batch, index, count, index_batch, size)
+        alone = batch is None and index_batch is None
+        size = getattr(data, 'num_graphs', 1 if alone else None)
+        return cls(batch, index, count, index_batch, size)
 
-
-def num_groups(index: Tensor | None) -> int:
-    """The number of groups, if the last one is not empty."""
-    if index is None or index.numel() == 0:
-        return 0
-    return int(index.max()) + 1
-
-
-def check_root_batch(
-    root_index: Tensor | None,
-    root_index_batch: Tensor | None,
-    batch: Tensor | None,
-    size: int | None,
-) -> None:
-    """Refuses roots if it is unknown to which graph they belong."""
-    if root_index_batch is not None:
-        got = None if root_index is None else list(root_index.size())
-        if got != list(root_index_batch.size()):
+    def check(self) -> None:
+        """Refuses roots without a graph, and counts that do not fit."""
+        batch, index, count, index_batch, size = self
+        if index_batch is not None:
+            shape = None if index is None else list(index.size())
+            if shape != list(index_batch.size()):
+                raise ValueError(
+                    f"'root_index_batch' must have one entry a root (got "
+                    f'{list(index_batch.size())} for root_index of {shape}); '
+                    f'pass data.root_index with data.root_index_batch'
+                )
+        elif index is not None and batch is None and size not in (None, 1):
+            # All roots would be pooled into the first graph.
             raise ValueError(
-                f"'root_index_batch' must have one entry a root (got "
-                f'{list(root_index_batch.size())} for root_index of {got}); '
-                f'pass data.root_index with data.root_index_batch'
+                f'roots of {size} graphs need the graph of each (got neither '
+                f"'batch' nor 'root_index_batch'); pass "
+                f"root_index_batch=data.get('root_index_batch')"
             )
-    elif root_index is not None and batch is None and size not in (None, 1):
-        # All roots would be pooled into the first graph.
-        raise ValueError(
-            f'roots of {size} graphs need the graph of each (got neither '
-            f"'batch' nor 'root_index_batch'); pass "
-            f"root_index_batch=data.get('root_index_batch')"
+        if index is None or count is None:
+            return
+        if count.size() != index.size():
+            raise ValueError(
+                f"'root_count' must have one entry a root (got "
+                f'{list(count.size())} for {index.numel()} roots); pass '
+                f'data.root_count with data.root_index'
+            )
+        if count.is_floating_point():
+            raise ValueError(
+                f"'root_count' must hold whole numbers (got {count.dtype}); "
+                f'pass root_count.long()'
+            )
+
+    def num_graphs(self) -> int:
+        """Returns the number of graphs, calculated if it is not known."""
+        if self.size is not None:
+            return self.size
+        if self.batch is None and self.root_index_batch is None:
+            return 1
+        groups = (
+            g for g in (self.batch, self.root_index_batch) if g is not None
         )
+        return max(int(g.max()) + 1 if g.numel() > 0 else 0 for g in groups)
 
-
-def check_root_count(root_index: Tensor, root_count: Tensor) -> None:
-    """Refuses counts that do not belong to the roots."""
-    if root_count.size() != root_index.size():
-        raise ValueError(
-            f"'root_count' must have one entry a root (got "
-            f'{list(root_count.size())} for {root_index.numel()} roots); pass '
-            f'data.root_count with data.root_index'
-        )
-    if root_count.is_floating_point():
-        raise ValueError(
-            f"'root_count' must hold whole numbers (got {root_count.dtype}); "
-            f'pass root_count.long()'
-        )
-
-
-def _column(value: Tensor, like: Tensor) -> Tensor:
-    return value.view(-1, *[1] * (like.dim() - 1))
+    def repeat(self) -> tuple[Tensor, Tensor | None]:
+        """Returns each root, and its graph, as often as it counts."""
+        index, batch = self.root_index, self.root_index_batch
+        assert index is not None
+        if batch is None and self.batch is not None:
+            batch = self.batch[index]
+        if self.root_count is not None:
+            index = index.repeat_interleave(self.root_count)
+            if batch is not None:
+                batch = batch.repeat_interleave(self.root_count)
+        return index, batch

@@ -16,11 +16,8 @@ from torch_geometric.nn.resolver import aggregation_resolver
 
 from pyg_distill.nn.pool import (
     Reduce,
-    check_root_batch,
-    check_root_count,
+    Roots,
     global_root_pool,
-    num_groups,
-    read_roots,
 )
 
 _WEIGHTED: dict[type, Reduce] = {
@@ -78,53 +75,28 @@ class RootAggregation(Aggregation):
         """Resets all learnable parameters of the module."""
         self.aggr.reset_parameters()
 
-    @overload
-    def __call__(self, x: Tensor, data: Data, /, **kwargs: Any) -> Tensor: ...
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Runs the forward pass; the wrapped aggregation checks its input."""
+        return torch.nn.Module.__call__(self, x, *args, **kwargs)
 
     @overload
-    def __call__(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
-        *,
-        root_index: Tensor | None = None,
-        root_count: Tensor | None = None,
-        root_index_batch: Tensor | None = None,
-        **kwargs: Any,
-    ) -> Tensor: ...
+    def forward(self, x: Tensor, index: Data, **kwargs: Any) -> Tensor: ...
 
-    def __call__(
-        self,
-        x: Tensor,
-        index: Data | Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
-        **kwargs: Any,
-    ) -> Tensor:
-        """Reads a mini-batch and counts its graphs for :meth:`forward`."""
-        if not (index is None or isinstance(index, Tensor)):
-            index, *roots, dim_size = read_roots(index, x.size(0))
-            names = ('root_index', 'root_count', 'root_index_batch')
-            kwargs.update(zip(names, roots, strict=True))
-        # Without an index, `Aggregation` takes all nodes for one graph before
-        # `forward` is called.
-        if index is None and ptr is None:
-            root_index_batch = kwargs.get('root_index_batch')
-            check_root_batch(
-                kwargs.get('root_index'), root_index_batch, None, dim_size
-            )
-            if root_index_batch is not None and dim_size is None:
-                dim_size = num_groups(root_index_batch)
-        return super().__call__(x, index, ptr, dim_size, dim, **kwargs)
-
+    @overload
     def forward(
         self,
         x: Tensor,
         index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+        **kwargs: Any,
+    ) -> Tensor: ...
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Data | Tensor | None = None,
         ptr: Tensor | None = None,
         dim_size: int | None = None,
         dim: int = -2,
@@ -165,8 +137,19 @@ class RootAggregation(Aggregation):
                 :obj:`x` is no matrix.
             TypeError: If :obj:`index` is of another type.
         """
-        check_root_batch(root_index, root_index_batch, index, None)
-        if root_index is None:
+        if index is None or isinstance(index, Tensor):
+            batch = index
+            if root_index is not None and index is None and ptr is not None:
+                batch = torch.repeat_interleave(ptr.diff())
+                dim_size = ptr.numel() - 1
+            roots = Roots(
+                batch, root_index, root_count, root_index_batch, dim_size
+            )
+        else:
+            roots = Roots.read(index, x.size(0))
+            index, dim_size = roots.batch, roots.size
+        roots.check()
+        if roots.root_index is None:
             return self.aggr(x, index, ptr, dim_size, dim, **kwargs)
         if x.dim() != 2 or dim not in (-2, 0):
             raise ValueError(
@@ -174,36 +157,26 @@ class RootAggregation(Aggregation):
                 f'(got {x.dim()} dimensions and dim={dim}); flatten x to '
                 f'[num_nodes, num_features] and leave dim out'
             )
-        if root_index_batch is not None:
-            batch = root_index_batch
-        elif index is not None:
-            batch = index[root_index]
-        elif ptr is not None:
-            graph = torch.arange(ptr.numel() - 1, device=ptr.device)
-            batch = graph.repeat_interleave(ptr.diff())[root_index]
-        else:
-            batch = torch.zeros_like(root_index)
         reduce = _WEIGHTED.get(type(self.aggr))
         if reduce is not None:
             return global_root_pool(
                 x,
-                None,
+                roots.batch,
                 reduce,
-                root_index=root_index,
-                root_count=root_count,
-                root_index_batch=batch,
+                root_index=roots.root_index,
+                root_count=roots.root_count,
+                root_index_batch=roots.root_index_batch,
                 size=dim_size,
             )
-        if root_count is not None:
-            check_root_count(root_index, root_count)
-            root_index = root_index.repeat_interleave(root_count)
-            batch = batch.repeat_interleave(root_count)
+        root_index, batch = roots.repeat()
+        if batch is None:
+            batch = torch.zeros_like(root_index)
         # Some aggregations need their input sorted by graph.
         order = torch.argsort(batch, stable=True)
         return self.aggr(
             x[root_index[order]],
             batch[order],
-            dim_size=dim_size,
+            dim_size=roots.num_graphs(),
             dim=dim,
             **kwargs,
         )
