@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -113,7 +113,8 @@ class Distiller(torch.nn.Module, Generic[S]):
             layers = teacher_layers if on_layers else None
             set_eval(teacher)
             self._teacher = Teacher(teacher, layers, clone=clone)
-        self._step: _Step | None = None
+        # What the teacher returned, what the student did, and its versions.
+        self._step: tuple[Any, ModelOutput, list[int]] | None = None
         self._loss_dict: dict[str, Tensor] = {}
 
     @classmethod
@@ -227,7 +228,7 @@ class Distiller(torch.nn.Module, Generic[S]):
             layers = self._recorder.features()
             self._recorder.clear()
         student_out = ModelOutput(output_tensors('student', out), layers)
-        self._step = _Step(teacher_out, student_out, _versions(student_out))
+        self._step = teacher_out, student_out, _versions(student_out)
         return out
 
     def loss(
@@ -282,15 +283,16 @@ class Distiller(torch.nn.Module, Generic[S]):
                 f"'{type(self).__name__}' has nothing to compare; call it in "
                 f'training mode and with gradients once before each loss()'
             )
-        versions = _versions(step.student_out)
-        if versions and step.versions and versions != step.versions:
+        teacher_out, student_out, before = step
+        versions = _versions(student_out)
+        if before and versions and before != versions:
             raise RuntimeError(
                 "the output of 'student' was changed in-place before loss(); "
                 'change a copy, such as out.relu() instead of out.relu_()'
             )
         self._check_loss_arguments(task_loss, edge_index, batch_size)
-        teacher_out = self._teacher.align(step.teacher_out, batch_size, n_id)
-        logits, layers = seed_rows(step.student_out, batch_size)
+        teacher_out = self._teacher.align(teacher_out, batch_size, n_id)
+        logits, layers = seed_rows(student_out, batch_size)
         batch = batch if batch is None else seed_rows(batch, batch_size)
 
         # A loss of weight 0 gets no gradients, unless there is nothing else.
@@ -357,20 +359,16 @@ class Distiller(torch.nn.Module, Generic[S]):
             loss_lr (float, optional): The learning rate of the losses. By
                 default, :obj:`lr`. (default: :obj:`None`)
         """
-        options = {'lr': lr, 'weight_decay': weight_decay}
-        loss_options = {'lr': lr if loss_lr is None else loss_lr}
+        loss_lr = lr if loss_lr is None else loss_lr
         groups: list[dict[str, Any]] = [
-            {'params': list(self.student.parameters()), **options},
-            {
-                'params': list(self.losses.parameters()),
-                **loss_options,
-                'weight_decay': 0.0,
-            },
+            {'params': list(self.student.parameters()), 'lr': lr},
+            {'params': list(self.losses.parameters()), 'lr': loss_lr},
         ]
+        groups[0]['weight_decay'], groups[1]['weight_decay'] = weight_decay, 0.0
+        groups = groups if groups[1]['params'] else groups[:1]
         return [
             {key: value for key, value in group.items() if value is not None}
             for group in groups
-            if group['params'] or group is groups[0]
         ]
 
     def export(self) -> S:
@@ -434,14 +432,6 @@ class Distiller(torch.nn.Module, Generic[S]):
         return f'{type(self).__name__}(\n{body})'
 
 
-class _Step(NamedTuple):
-    """A call of the student, with the versions of its tensors."""
-
-    teacher_out: Any
-    student_out: ModelOutput
-    versions: list[int]
-
-
 def _versions(out: ModelOutput) -> list[int]:
     """How often each tensor was changed in-place, empty in compiled code."""
     if torch.compiler.is_compiling():
@@ -492,19 +482,16 @@ def _mean_over_types(
 
 def _name_losses(losses: Any) -> dict[str, Any]:
     """Names each loss, or each function that makes one."""
+    named: dict[Any, Any] = {}
     if isinstance(losses, Mapping | torch.nn.ModuleDict):
         named = dict(losses.items())
+    elif not isinstance(losses, Sequence | torch.nn.ModuleList):
+        named = {_default_name(losses): losses}
     else:
-        named = {}
-        if not isinstance(losses, Sequence | torch.nn.ModuleList):
-            losses = [losses]
-        for loss in losses:
-            base = name = _default_name(loss)
-            count = 1
-            while name in named:
-                count += 1
-                name = f'{base}{count}'
-            named[name] = loss
+        names = [_default_name(loss) for loss in losses]
+        for i, (name, loss) in enumerate(zip(names, losses, strict=True)):
+            count = names[:i].count(name)
+            named[f'{name}{count + 1}' if count else name] = loss
     taken = {'', 'task', 'total', *dir(torch.nn.ModuleDict())}
     for name, loss in named.items():
         _check_loss(name, loss, _makes_loss(loss))

@@ -1,6 +1,6 @@
 """Tensors, and dictionaries of tensors by node type, treated alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,9 +64,9 @@ def seed_rows(value: Any, batch_size: BatchSize | None) -> Any:
     return value[:size]
 
 
-def concat(values: list[Any]) -> Any:
+def concat(values: Sequence[Any]) -> Any:
     """The rows of all mini-batches, one after the other."""
     if not isinstance(values[0], Mapping):
-        return torch.cat(values)
+        return torch.cat(list(values))
     keys = dict.fromkeys(key for value in values for key in value)
     return {k: torch.cat([v[k] for v in values if k in v]) for k in keys}

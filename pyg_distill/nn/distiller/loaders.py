@@ -3,10 +3,9 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils._pytree import tree_map
 from torch_geometric.data import HeteroData
@@ -23,44 +22,33 @@ from torch_geometric.nn import (
     PairNorm,
 )
 
-from pyg_distill.nn.distiller.hetero import concat, items, seed_rows
+from pyg_distill.nn.distiller.hetero import items, seed_rows
 from pyg_distill.nn.distiller.inputs import feature_matrices, row_sums
 from pyg_distill.nn.distiller.teacher import Teacher, as_arguments
 from pyg_distill.nn.hops import layer_hops, num_hops
 
+_GRAPH_NORMS = (GraphNorm, GraphSizeNorm, MeanSubtractionNorm, PairNorm)
 _REMEDY = 'TeacherCache.from_inputs with the whole graph'
-
-
-class SeedOutput(NamedTuple):
-    """What a teacher returns for the seed nodes of a mini-batch."""
-
-    outputs: Any
-    layers: list[Any]
-    n_id: Any
-    sums: Any
 
 
 def run_teacher(
     teacher: Teacher,
     loader: Iterable[Any],
     inputs: Callable[[Any], Any] | None,
-    dtype: torch.dtype | None,
     sampled: int | None,
-) -> Iterator[SeedOutput]:
-    """Yields the outputs for the seed nodes of each mini-batch."""
+) -> Iterator[tuple[Any, list[Any], Any, Any]]:
+    """Yields outputs, layers, nodes and feature sums of all seed nodes."""
     for batch in loader:
         args, kwargs = as_arguments((inputs or batch_inputs)(batch))
         with _count_calls(teacher.model) as calls:
             teacher_out = teacher(*args, **kwargs)
-        if sampled is not None:
-            read = hops_read(teacher.model, calls)
-            if sampled < read:
-                raise ValueError(
-                    f"'loader' must sample the {read} hops that the teacher "
-                    f'reads (got {sampled}); pass num_neighbors='
-                    f'{[-1] * read}, or use {_REMEDY}'
-                )
-            sampled = None
+        read = 0 if sampled is None else hops_read(teacher.model, calls)
+        if sampled is not None and sampled < read:
+            raise ValueError(
+                f"'loader' must sample the {read} hops that the teacher reads "
+                f'(got {sampled}); pass num_neighbors={[-1] * read}, or use '
+                f'{_REMEDY}'
+            )
         size, n_id = seed_nodes(batch)
         x, sums = feature_matrices(args, kwargs), None
         if isinstance(x, Mapping) == isinstance(size, Mapping):
@@ -69,22 +57,8 @@ def run_teacher(
             sums = row_sums(seed_rows(x, size), size)
         # Copied, because slices would keep all other rows in memory.
         outputs, layers = tree_map(torch.clone, seed_rows(teacher_out, size))
-        yield SeedOutput(outputs, cast(layers, dtype), n_id, sums)
-
-
-def cast(layers: list[Any], dtype: torch.dtype | None) -> list[Any]:
-    """Layers in another type, if there is one."""
-    return tree_map(lambda x: x.to(dtype or x.dtype), layers)
-
-
-def concat_sums(parts: list[SeedOutput]) -> Any:
-    """The sums of all mini-batches, `None` if a mini-batch has none."""
-    sums = [part.sums for part in parts]
-    if any(x is None for x in sums):
-        return None
-    # A mini-batch with as many edges as nodes has sums of edge features.
-    widths = {x.size(1) for x in sums if isinstance(x, Tensor)}
-    return concat(sums) if len(widths) < 2 else None
+        yield outputs, layers, n_id, sums
+        sampled = None
 
 
 def batch_inputs(batch: Any) -> tuple[Any, ...]:
@@ -166,17 +140,15 @@ def hops_read(
     out = num_hops(teacher)
     out += sum((n - 1) * hops[layer] for layer, n in (calls or {}).items())
     # The relations of one layer read the same hop.
-    groups: dict[int, torch.nn.Module] = {}
-    for module in teacher.modules():
-        if isinstance(module, HeteroConv):
-            groups[id(module.convs)] = module.convs
-        elif isinstance(module, GraphModule):
-            for group in module.modules():
-                if isinstance(group, torch.nn.ModuleDict) and all(
-                    isinstance(m, MessagePassing) for m in group.children()
-                ):
-                    groups[id(group)] = group
-    for group in groups.values():
+    relations = {
+        group
+        for module in teacher.modules()
+        if isinstance(module, HeteroConv | GraphModule)
+        for group in module.modules()
+        if isinstance(group, torch.nn.ModuleDict)
+        and all(isinstance(m, MessagePassing) for m in group.children())
+    }
+    for group in relations:
         each = [num_hops(relation) for relation in group.children()]
         out -= num_hops(group) - max(each, default=0)
     return out
@@ -204,10 +176,8 @@ def _count_calls(
 def _reads_other_nodes(module: torch.nn.Module) -> bool:
     if isinstance(module, LayerNorm):
         return module.mode == 'graph'
-    if isinstance(module, GPSConv):
-        return module.attn is not None
     if isinstance(module, InstanceNorm):
         return not module.track_running_stats
-    return isinstance(
-        module, GraphNorm | GraphSizeNorm | MeanSubtractionNorm | PairNorm
-    )
+    if isinstance(module, GPSConv):
+        return module.attn is not None
+    return isinstance(module, _GRAPH_NORMS)

@@ -15,8 +15,8 @@ from torch_geometric.data.data import BaseData
 from pyg_distill.nn.distiller.hetero import BatchSize, seed_rows
 from pyg_distill.nn.losses import DistillationLoss
 from pyg_distill.nn.recorder import LayerRecorder
-from pyg_distill.nn.recorder.names import shorten
-from pyg_distill.nn.recorder.outputs import pick
+from pyg_distill.nn.recorder.hooks import pick
+from pyg_distill.nn.recorder.layers import shorten
 
 # The modes of teachers before `set_eval`.
 _MODES: WeakKeyDictionary[torch.nn.Module, dict[str, bool]] = (

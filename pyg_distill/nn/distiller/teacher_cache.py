@@ -27,14 +27,12 @@ from pyg_distill.nn.distiller.inputs import (
     row_sums,
 )
 from pyg_distill.nn.distiller.loaders import (
-    cast,
     check_loader,
-    concat_sums,
     run_teacher,
 )
 from pyg_distill.nn.distiller.teacher import ModelOutput, Teacher, as_arguments
 from pyg_distill.nn.losses import DistillationLoss, TeacherTarget
-from pyg_distill.nn.recorder.names import shorten
+from pyg_distill.nn.recorder.layers import shorten
 
 Self = TypeVar('Self', bound='TeacherCache')
 
@@ -137,7 +135,7 @@ class TeacherCache:
             outputs, stored = runner(*args, **kwargs)
         finally:
             runner.remove()
-        out = cls(outputs, cast(stored, dtype))
+        out = cls(outputs, _cast(stored, dtype))
         out.fingerprint = fingerprint
         out.row_sums = row_sums(feature_matrices(args, kwargs), out.num_nodes)
         return out
@@ -181,7 +179,12 @@ class TeacherCache:
         runner = Teacher(teacher, layers, clone=clone)
         bar = tqdm(loader, 'Running the teacher', disable=not log, delay=1)
         try:
-            parts = list(run_teacher(runner, bar, inputs, dtype, sampled))
+            parts = [
+                (outputs, _cast(stored, dtype), n_id, sums)
+                for outputs, stored, n_id, sums in run_teacher(
+                    runner, bar, inputs, sampled
+                )
+            ]
         finally:
             runner.remove()
         if not parts:
@@ -189,13 +192,13 @@ class TeacherCache:
                 "'loader' must give at least one mini-batch (got none); pass "
                 'a loader over the nodes that the student is trained on'
             )
-        stored = zip(*(part.layers for part in parts), strict=True)
-        out = cls(
-            concat([part.outputs for part in parts]),
-            [concat(list(layer)) for layer in stored],
-            concat([part.n_id for part in parts]),
-        )
-        out.row_sums = concat_sums(parts)
+        outputs, stored, n_id, sums = zip(*parts, strict=True)
+        concatenated = map(concat, zip(*stored, strict=True))
+        out = cls(concat(outputs), list(concatenated), concat(n_id))
+        # A mini-batch with as many edges as nodes has sums of edge features.
+        widths = {x.size(1) for x in sums if isinstance(x, Tensor)}
+        if len(widths) < 2 and not any(x is None for x in sums):
+            out.row_sums = concat(sums)
         return out
 
     @property
@@ -449,6 +452,10 @@ class CachedTeacher:
 
 def _selects_rows(loss: DistillationLoss) -> bool:
     return loss.can_prepare and loss.target_level == 'node'
+
+
+def _cast(layers: list[Any], dtype: torch.dtype | None) -> list[Any]:
+    return tree_map(lambda x: x.to(dtype or x.dtype), layers)
 
 
 def _mebibytes(number: int) -> str:
