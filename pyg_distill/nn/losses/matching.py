@@ -1,30 +1,131 @@
-"""The distances between layers of one node type, weighted and summed."""
+"""The weights and the distances of all pairs of layers of one node type."""
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import scatter
 
-from pyg_distill.nn.losses.attention import LearnedAttention
-from pyg_distill.nn.losses.checks import check_batch, check_layers, check_rows
-from pyg_distill.nn.losses.folded import fold as fold_layers
-from pyg_distill.nn.losses.folded import folded_distance
-from pyg_distill.nn.losses.graphs import graphs_with_nodes
-from pyg_distill.nn.losses.groups import group_layers
+from pyg_distill.nn.losses.base import TeacherTarget, working_dtype
+from pyg_distill.nn.losses.checks import check_rows
+from pyg_distill.nn.losses.folding import fold_layers, folded_distance
+from pyg_distill.nn.losses.functional import (
+    layer_distances,
+    node_groups,
+    normalize_rows,
+    present_graphs,
+    sample_rows,
+)
 from pyg_distill.nn.losses.projection import LayerProjection
-from pyg_distill.nn.losses.rows import normalize_rows, pool_rows
-from pyg_distill.nn.losses.sampling import draw_rows
-from pyg_distill.nn.losses.target import TeacherTarget
+
+Granularity = Literal['node', 'group', 'graph', 'pooled']
+Projection = Literal['student', 'both', None]
+Reduction = Literal['mean', 'sum']
+SoftmaxOver = Literal['student', 'teacher']
+
+
+def fixed_attention(
+    attention: str | Tensor | Sequence[Sequence[float]],
+    num_teacher: int,
+    num_student: int,
+) -> Tensor:
+    r"""The weights :obj:`[T, S]` of a fixed attention.
+
+    With :obj:`"uniform"`, each teacher layer attends to all student layers
+    alike. With :obj:`"diagonal"`, it attends to those at its own relative
+    depth, by the overlap of :math:`[\frac{i}{T}, \frac{i + 1}{T}]` and
+    :math:`[\frac{j}{S}, \frac{j + 1}{S}]`. With :obj:`"last"`, only the last
+    two layers count.
+    """
+    size = (num_teacher, num_student)
+    if isinstance(attention, str):
+        if attention == 'uniform':
+            return torch.full(size, 1.0 / num_student)
+        if attention == 'last':
+            out = torch.zeros(size)
+            out[-1, -1] = 1.0
+            return out
+        if attention == 'diagonal':
+            # In units of 1 / (T S), which are whole numbers.
+            i = torch.arange(num_teacher).view(-1, 1) * num_student
+            j = torch.arange(num_student).view(1, -1) * num_teacher
+            end = torch.minimum(i + num_student, j + num_teacher)
+            return (end - torch.maximum(i, j)).clamp(min=0) / num_student
+    try:
+        if isinstance(attention, str):
+            raise ValueError('an unknown name')
+        out = torch.as_tensor(attention, dtype=torch.float).detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"'attention' must be 'learned', 'uniform', 'diagonal', 'last' or "
+            f'a matrix of numbers (got {attention!r}); try rows of equal '
+            f'length, one a teacher layer'
+        ) from error
+    if out.size() != size:
+        raise ValueError(
+            f"'attention' must have a row for each of {num_teacher} teacher "
+            f'layers and a column for each of {num_student} student layers '
+            f'(got {list(out.size())}); pass one of that shape'
+        )
+    if not bool(out.isfinite().all()) or bool((out < 0).any()):
+        raise ValueError(
+            f"'attention' must hold finite weights of at least 0 (got values "
+            f"from {float(out.min()):g} to {float(out.max()):g}); try 'uniform'"
+        )
+    if not bool(out.sum() > 0):
+        raise ValueError(
+            "'attention' must give some pair of layers a weight above 0 (got "
+            "only zeros); try 'uniform'"
+        )
+    return out
+
+
+class LearnedAttention(torch.nn.Module):
+    r"""Scaled dot products of projected layer means, normalised by softmax.
+
+    .. math::
+        \mathbf{A} = \mathrm{softmax} \left(
+        \frac{(\bar{\mathbf{t}}_i \mathbf{W}_i)^{\top}
+        \bar{\mathbf{s}}_j \mathbf{W}'_j}{\tau \sqrt{d}} \right)
+    """
+
+    def __init__(
+        self,
+        teacher_channels: Sequence[int],
+        student_channels: Sequence[int],
+        hidden_channels: int,
+        temperature: float,
+        softmax_over: SoftmaxOver,
+    ) -> None:
+        super().__init__()
+        over = {'student': student_channels, 'teacher': teacher_channels}
+        if len(over[softmax_over]) == 1:
+            raise ValueError(
+                f"'attention' cannot be learned over a single {softmax_over} "
+                f"layer, its weight is always 1; pass attention='uniform' or "
+                f'record more layers'
+            )
+        self.dim = 1 if softmax_over == 'student' else 0
+        self.scale = 1.0 / (temperature * math.sqrt(hidden_channels))
+        self.query = LayerProjection(teacher_channels, hidden_channels)
+        self.key = LayerProjection(student_channels, hidden_channels)
+
+    def forward(self, teacher: list[Tensor], student: list[Tensor]) -> Tensor:
+        """From layer means, each of shape :obj:`[1, C]`, to :obj:`[T, S]`."""
+        query = torch.cat(self.query(teacher))
+        key = torch.cat(self.key(student))
+        return (query @ key.t() * self.scale).softmax(dim=self.dim)
 
 
 class LayerMatching(torch.nn.Module):
     """Compares every teacher layer with every student layer.
 
-    The teacher's layers have one or more widths. A student layer is mapped to
-    each of them by a projection of its own, so that the teacher's side stays
-    as it is (`projection='student'`), or both sides are mapped to
-    `hidden_channels` (`'both'`), or nothing is (`None`).
+    Layers are compared in one space for each width of the teacher, to which
+    each student layer has a map of its own (:obj:`projection="student"`), or
+    in a common space of :obj:`hidden_channels` (:obj:`"both"`). See
+    :class:`ABKDLoss` for the options.
     """
 
     attention: Tensor | None
@@ -34,10 +135,11 @@ class LayerMatching(torch.nn.Module):
         teacher_channels: Sequence[int],
         student_channels: Sequence[int],
         attention: Tensor | LearnedAttention,
-        granularity: str,
-        projection: str | None,
+        *,
+        granularity: Granularity,
+        projection: Projection,
         normalize: bool,
-        reduction: str,
+        reduction: Reduction,
         center: bool,
         subspace: bool,
         hidden_channels: int,
@@ -45,8 +147,7 @@ class LayerMatching(torch.nn.Module):
         max_nodes: int | None,
     ) -> None:
         super().__init__()
-        self.teacher_channels = list(teacher_channels)
-        self.student_channels = list(student_channels)
+        self.num_teacher = len(teacher_channels)
         self.granularity = granularity
         self.normalize = normalize
         self.reduction = reduction
@@ -55,26 +156,37 @@ class LayerMatching(torch.nn.Module):
         self.max_nodes = max_nodes
 
         self.teacher_projection = None
+        columns = list(range(len(student_channels)))
+        # The teacher and the student layers of each space.
+        self.groups: list[tuple[list[int], list[int]]] = []
+        widths = []
         if projection == 'both':
             self.teacher_projection = LayerProjection(
                 teacher_channels, hidden_channels
             )
-        self.groups = group_layers(
-            teacher_channels,
-            len(student_channels),
-            # Only a map that is attended to can be learned.
-            attention if isinstance(attention, Tensor) else None,
-            projection,
-        )
+            self.groups.append((list(range(self.num_teacher)), columns))
+            widths.append(hidden_channels)
+        else:
+            for width in sorted(set(teacher_channels)):
+                rows = [i for i, w in enumerate(teacher_channels) if w == width]
+                used = columns
+                if isinstance(attention, Tensor) and projection == 'student':
+                    # A map without weight would never learn.
+                    weight = attention[rows].sum(dim=0).tolist()
+                    used = [j for j in columns if weight[j] > 0]
+                if used:
+                    self.groups.append((rows, used))
+                    widths.append(width)
+        # The widths of the layers of a target.
+        self.target_widths = widths
+        if projection == 'both':
+            self.target_widths = list(teacher_channels)
+
         self.student_projections = torch.nn.ModuleList()
         if projection is not None:
-            for member, column in self.groups:
-                width = teacher_channels[member[0]]
-                if projection == 'both':
-                    width = hidden_channels
-                channels = [student_channels[j] for j in column]
+            for (_, used), width in zip(self.groups, widths, strict=True):
                 self.student_projections.append(
-                    LayerProjection(channels, width)
+                    LayerProjection([student_channels[j] for j in used], width)
                 )
         self.subspace = None
         if subspace:
@@ -89,41 +201,34 @@ class LayerMatching(torch.nn.Module):
 
     @property
     def folds(self) -> bool:
-        """Whether teacher layers can be merged before they are compared."""
+        """Whether teacher layers are merged before they are compared."""
         return self.learned is None and self.teacher_projection is None
 
-    def has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
-        """Whether there are enough rows to compare any."""
-        if self.center and self.granularity == 'graph':
-            if batch is None or torch.compiler.is_compiling():
-                return True
-            return bool((batch != batch[:1]).any())
-        least = 2 if self.center else 1
-        return all(x.size(0) >= least for x in student)
+    @property
+    def target_parts(self) -> tuple[bool, bool, bool]:
+        """Whether a target has means, a spread and squares."""
+        has_squares = not self.folds and self.teacher_projection is None
+        return self.learned is not None, self.folds, has_squares
 
     def forward(
         self,
-        teacher: list[Tensor] | TeacherTarget,
+        target: TeacherTarget,
         student: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
+        batch: Tensor | None = None,
+        size: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """The loss, the attention and, unless folded, the distances."""
-        if not isinstance(teacher, TeacherTarget):
-            teacher = self.prepare(teacher, batch, size, self.folds)
-        else:
-            self._check_target(teacher)
-        rows = self._student_rows(student, batch, size)
-        self._check_rows(teacher, rows)
-        if self.training and self.max_nodes is not None:
-            teacher, rows = draw_rows(teacher, rows, self.max_nodes)
-        if teacher.spread is not None:
-            return self._folded_loss(teacher, rows), self.weights(), None
-        attention = self.weights(teacher, student)
-        distance = self.distances(teacher, rows)
+        rows = self.pool(student, batch, size)
+        self._check_rows(target, rows)
+        if self.training:
+            target, rows = draw_rows(target, rows, self.max_nodes)
+        if target.spread is not None:
+            return self._folded_loss(target, rows), self.weights(), None
+        attention = self.weights(target, student)
+        distance = self.distances(target, rows)
         loss = self._scale(attention) * distance
         if self.learned is None:
-            # There is no distance where there is no map.
+            # Without weight there is no map and no distance.
             loss = torch.where(attention == 0, 0.0, loss)
         return loss.sum(), attention, distance
 
@@ -131,12 +236,12 @@ class LayerMatching(torch.nn.Module):
         self,
         teacher: list[Tensor],
         student: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
+        batch: Tensor | None = None,
+        size: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The attention and the distances of all pairs."""
         target = self.prepare(teacher, batch, size, fold=False)
-        rows = self._student_rows(student, batch, size)
+        rows = self.pool(student, batch, size)
         self._check_rows(target, rows)
         return self.weights(target, student), self.distances(target, rows)
 
@@ -144,16 +249,13 @@ class LayerMatching(torch.nn.Module):
     def prepare(
         self,
         teacher: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
-        fold: bool,
+        batch: Tensor | None = None,
+        size: int | None = None,
+        fold: bool = True,
     ) -> TeacherTarget:
         """Everything on the teacher's side that no parameter changes."""
-        check_layers('teacher', teacher, self.teacher_channels)
-        means = []
-        if self.learned is not None:
-            means = [self._wide(x).mean(dim=0, keepdim=True) for x in teacher]
-        rows = self._pool(teacher, batch, size)
+        means = [] if self.learned is None else self._means(teacher)
+        rows = self.pool(teacher, batch, size)
         if self.teacher_projection is not None:
             # Layers of unequal width are stacked once they are projected.
             return TeacherTarget([x.unsqueeze(0) for x in rows], means)
@@ -161,72 +263,31 @@ class LayerMatching(torch.nn.Module):
             self._normalize(torch.stack([rows[i] for i in member]))
             for member, _ in self.groups
         ]
-        if fold:
+        if fold and self.folds:
             return fold_layers(layers, self._group_weights(), self.normalize)
-        # Once, since they are as many as all layers have rows.
         squares = [x.square().sum(dim=-1) for x in layers]
         return TeacherTarget(layers, means, squares=squares)
 
-    def _group_weights(self) -> list[Tensor]:
-        scale = self._scale(self.weights())
-        return [scale[member][:, column] for member, column in self.groups]
-
-    def _folded_loss(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        assert target.spread is not None
-        loss = target.spread.mean()
-        weights = self._group_weights()
-        if self.normalize:
-            for k, (_, column) in enumerate(self.groups):
-                distance = folded_distance(
-                    target.layers[k],
-                    [rows[j] for j in column],
-                    self._projection(k),
-                    self.center,
-                )
-                total = weights[k].sum(dim=0).to(distance.dtype)
-                loss = loss + (total * distance).sum()
-            # Rounding may leave less than nothing. The gradient stays.
-            return loss + (loss.clamp(min=0.0) - loss).detach()
-        for k, y in enumerate(self._students(rows)):
-            total = weights[k].sum(dim=0).to(y.dtype)
-            distance = (y - target.layers[k]).square().sum(dim=-1).mean(dim=-1)
-            loss = loss + (total * distance).sum()
-        return loss
-
-    def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        """The mean squared distances of all pairs, :obj:`[T, S]`.
-
-        NaN where the attention is fixed at 0, so that no map was made.
-        """
-        layers, squares = target.layers, target.squares
-        if self.teacher_projection is not None:
-            teacher = [x.squeeze(0) for x in layers]
-            projected = torch.stack(self.teacher_projection(teacher))
-            layers = [self._normalize(self._project(projected))]
-            squares = [x.square().sum(dim=-1) for x in layers]
-        out: dict[int, Tensor] = {}
-        students = self._students(rows)
-        for (member, column), z, square, y in zip(
-            self.groups, layers, squares, students, strict=True
-        ):
-            num_rows = z.size(1)
-            if num_rows == 1:
-                # Small, and expanding the square would cancel.
-                d = (z.unsqueeze(1) - y).square().sum(dim=(-2, -1))
-            elif not self.normalize:
-                # So it would where rows are far longer than they are apart.
-                d = torch.stack([(x - y).square().sum(dim=(1, 2)) for x in z])
-                d = d / num_rows
-            else:
-                product = z.flatten(1) @ y.flatten(1).t()
-                d = square.sum(dim=1).unsqueeze(1) - 2.0 * product
-                d = (d + y.square().sum(dim=(1, 2))) / num_rows
-            row = d.new_full((len(member), len(rows)), math.nan)
-            row[:, column] = d
-            out.update(zip(member, row.unbind(), strict=True))
-        missing = rows[0].new_full((len(rows),), math.nan)
-        num_teacher = len(self.teacher_channels)
-        return torch.stack([out.get(i, missing) for i in range(num_teacher)])
+    def pool(
+        self, layers: list[Tensor], batch: Tensor | None, size: int | None
+    ) -> list[Tensor]:
+        """Turns node features into the rows that are compared."""
+        layers = [x.to(working_dtype(self, x)) for x in layers]
+        if self.granularity == 'pooled':
+            return [x.mean(dim=0, keepdim=True) for x in layers]
+        sizes = [x.size(0) for x in layers]
+        check_rows(sizes, sizes)
+        if self.granularity == 'node':
+            return layers
+        # In one call, because many narrow layers would cost as many.
+        x = torch.cat(layers, dim=1)
+        if self.granularity == 'group':
+            size = min(self.num_groups, x.size(0))
+            batch = node_groups(x.size(0), size, x.device)
+        else:
+            batch, size = present_graphs(batch, size, x.size(0))
+        out = scatter(x, batch, dim=0, dim_size=size, reduce='mean')
+        return list(out.split([x.size(1) for x in layers], dim=1))
 
     def weights(
         self,
@@ -234,36 +295,93 @@ class LayerMatching(torch.nn.Module):
         student: list[Tensor] | None = None,
     ) -> Tensor:
         """The attention :obj:`[T, S]`."""
-        if self.learned is None:
-            assert self.attention is not None
+        if self.attention is not None:
             return self.attention
+        assert self.learned is not None
         assert target is not None
         assert student is not None
-        means = [self._wide(x).mean(dim=0, keepdim=True) for x in student]
-        return self.learned(target.means, means)
+        return self.learned(target.means, self._means(student))
+
+    def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
+        """The mean squared distances of all pairs, :obj:`[T, S]`.
+
+        They are NaN where a fixed attention of 0 needs no map.
+        """
+        layers: Sequence[Tensor] = target.layers
+        squares: Sequence[Tensor | None] = target.squares
+        if self.teacher_projection is not None:
+            x = self.teacher_projection([x.squeeze(0) for x in layers])
+            layers = [self._normalize(self._project(torch.stack(x)))]
+            squares = [None]
+        nan = rows[0].new_full((len(rows),), math.nan)
+        out = [nan] * self.num_teacher
+        for (member, column), z, square, y in zip(
+            self.groups, layers, squares, self._students(rows), strict=True
+        ):
+            distance = layer_distances(
+                z, y, squares=square, normalized=self.normalize
+            )
+            part = distance.new_full((len(member), len(rows)), math.nan)
+            part[:, column] = distance
+            for i, row in zip(member, part.unbind(), strict=True):
+                out[i] = row
+        return torch.stack(out)
+
+    def _folded_loss(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
+        assert target.spread is not None
+        loss = target.spread.mean()
+        weights = self._group_weights()
+        students = [] if self.normalize else self._students(rows)
+        for k, (_, column) in enumerate(self.groups):
+            if self.normalize:
+                maps = None
+                if self.student_projections:
+                    maps = self._projection(k).maps()
+                distance = folded_distance(
+                    target.layers[k],
+                    [rows[j] for j in column],
+                    maps,
+                    self.center,
+                )
+            else:
+                gap = students[k] - target.layers[k]
+                distance = gap.square().sum(dim=-1).mean(dim=-1)
+            total = weights[k].sum(dim=0).to(distance.dtype)
+            loss = loss + (total * distance).sum()
+        if self.normalize:
+            # Rounding may leave a negative value. The gradient stays.
+            loss = loss + (loss.clamp(min=0.0) - loss).detach()
+        return loss
+
+    def _group_weights(self) -> list[Tensor]:
+        scale = self._scale(self.weights())
+        return [scale[member][:, column] for member, column in self.groups]
 
     def _scale(self, attention: Tensor) -> Tensor:
-        # Rows of the paper's attention sum to 1, so that this is its mean
-        # over teacher layers, and every fixed matrix counts as much.
         dtype = torch.promote_types(attention.dtype, torch.float)
         attention = attention.to(dtype)
         if self.reduction == 'mean':
+            # The paper's mean over teacher layers, as its rows sum to 1.
             return attention / attention.sum()
         return attention
 
     def _students(self, rows: list[Tensor]) -> list[Tensor]:
-        """The student's layers in each of the teacher's widths."""
+        """The student's layers in each space."""
         out = []
         for k, (_, column) in enumerate(self.groups):
-            x, projection = [rows[j] for j in column], self._projection(k)
-            if projection is not None:
-                x = projection(x)
+            x = [rows[j] for j in column]
+            if self.student_projections:
+                x = self._projection(k)(x)
             out.append(self._normalize(self._project(torch.stack(x))))
         return out
 
-    def _projection(self, group: int) -> LayerProjection | None:
-        if not self.student_projections:
-            return None
+    def _means(self, layers: list[Tensor]) -> list[Tensor]:
+        return [
+            x.to(working_dtype(self, x)).mean(dim=0, keepdim=True)
+            for x in layers
+        ]
+
+    def _projection(self, group: int) -> LayerProjection:
         projection = self.student_projections[group]
         assert isinstance(projection, LayerProjection)
         return projection
@@ -274,45 +392,7 @@ class LayerMatching(torch.nn.Module):
         return self.subspace([x.flatten(0, 1)])[0].view_as(x)
 
     def _normalize(self, x: Tensor) -> Tensor:
-        return normalize_rows(x, self.center, self.normalize)
-
-    def _student_rows(
-        self, student: list[Tensor], batch: Tensor | None, size: int | None
-    ) -> list[Tensor]:
-        check_layers('student', student, self.student_channels)
-        return self._pool(student, batch, size)
-
-    def _pool(
-        self, layers: list[Tensor], batch: Tensor | None, size: int | None
-    ) -> list[Tensor]:
-        if self.granularity == 'graph':
-            for x in layers:
-                check_batch(batch, x.size(0))
-            batch, size = graphs_with_nodes(batch, size, layers[0].size(0))
-        if self.granularity != 'pooled':
-            sizes = [x.size(0) for x in layers]
-            check_rows(sizes, sizes)
-        wide = [self._wide(x) for x in layers]
-        return pool_rows(wide, self.granularity, self.num_groups, batch, size)
-
-    def _check_target(self, target: TeacherTarget) -> None:
-        untouched = target.spread is None and not target.squares
-        if untouched != (self.teacher_projection is not None) or (
-            self.learned is not None and not target.means
-        ):
-            raise ValueError(
-                "'teacher' must be a target of this loss (got one for another "
-                'attention or projection); call its own prepare()'
-            )
-        widths = [self.teacher_channels[i[0]] for i, _ in self.groups]
-        if untouched:
-            widths = self.teacher_channels
-        got = [x.size(-1) for x in target.layers]
-        if got != widths:
-            raise ValueError(
-                f"'teacher' must be a target of this loss (got one of layers "
-                f'of {got} channels, not {widths}); call its own prepare()'
-            )
+        return normalize_rows(x, center=self.center, normalize=self.normalize)
 
     def _check_rows(self, target: TeacherTarget, rows: list[Tensor]) -> None:
         check_rows([target.num_rows], [x.size(0) for x in rows])
@@ -323,12 +403,12 @@ class LayerMatching(torch.nn.Module):
                 f'drop_last=True, or center=False'
             )
 
-    def _wide(self, x: Tensor) -> Tensor:
-        # Sums over nodes pass the range of half precision.
-        dtype = torch.float
-        for parameter in self.parameters():
-            dtype = torch.promote_types(parameter.dtype, dtype)
-            break
-        else:
-            dtype = torch.promote_types(x.dtype, dtype)
-        return x.to(dtype)
+
+def draw_rows(
+    target: TeacherTarget, rows: list[Tensor], max_rows: int | None
+) -> tuple[TeacherTarget, list[Tensor]]:
+    """The same random rows of both sides, drawn anew in each call."""
+    index = sample_rows(target.num_rows, max_rows, rows[0].device)
+    if index is None:
+        return target, rows
+    return target.select(index), [x.index_select(0, index) for x in rows]
