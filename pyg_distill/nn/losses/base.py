@@ -81,8 +81,10 @@ class DistillationLoss(torch.nn.Module):
         """Computes everything that depends on the teacher's layers alone.
 
         Returns:
-            TeacherTarget or dict[str, TeacherTarget]: What replaces
-            :obj:`teacher` in :meth:`forward`, by node type if layers are.
+            TeacherTarget or torch.Tensor or list: What replaces
+            :obj:`teacher` in :meth:`forward`. A tensor, or each tensor of a
+            list, has a row for each node. If layers are dictionaries, so are
+            these by node type.
         """
         raise NotImplementedError(
             f"'{type(self).__name__}' has no prepare(); pass the layers of "
