@@ -116,27 +116,26 @@ def global_root_pool(
         )
     if data is None or isinstance(data, Tensor):
         roots = Roots(data, root_index, root_count, root_index_batch, size)
-        num_nodes = x.size(0) if data is None else data.size(0)
-        if num_nodes != x.size(0):
+        if data is not None and data.size(0) != x.size(0):
             raise ValueError(
                 f"'batch' must hold the graph of each of the {x.size(0)} "
-                f'nodes (got {num_nodes} entries); pass data.batch as it is, '
-                f'also with roots'
+                f'nodes (got {data.size(0)} entries); pass data.batch as it '
+                f'is, also with roots'
             )
     else:
         given = (root_index, root_count, root_index_batch, size)
         if any(value is not None for value in given):
             raise ValueError(
-                f"'root_index', 'root_count', 'root_index_batch' and 'size' "
-                f"are read from the mini-batch (got a '{type(data).__name__}' "
-                f"and some of them); pass data.get('batch') with them"
+                f"roots, their counts and 'size' are read from the mini-batch "
+                f"(got a '{type(data).__name__}' and some of them); pass "
+                f"data.get('batch') with them"
             )
         roots = Roots.read(data, x.size(0))
     roots.check()
     size = roots.num_graphs()
     batch, root_index, root_count, root_index_batch, _ = roots
     if batch is None and root_index_batch is None:
-        batch = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+        batch = x.new_zeros(x.size(0), dtype=torch.long)
     reduce = 'sum' if reduce == 'add' else reduce
     if root_index is None:
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)

@@ -40,15 +40,9 @@ class RootAggregation(Aggregation):
 
         readout = RootAggregation('median')
         out = readout(x, data)
-        # The same, in tensors:
-        out = readout(
-            x,
-            data.get('batch'),
-            dim_size=data.num_graphs,
-            root_index=data.get('root_index'),
-            root_count=data.get('root_count'),
-            root_index_batch=data.get('root_index_batch'),
-        )
+
+    Compiled code passes tensors instead of the mini-batch, see
+    :meth:`forward`.
 
     Args:
         aggr (Aggregation or str or list): The aggregation, as an object or as

@@ -28,18 +28,11 @@ class RootReadout(torch.nn.Module):
     .. code-block:: python
 
         model = RootReadout(Net(), encoder='gnn')
-        # `Net` takes `Data`, or `x`, `edge_index`, `batch` as in `data`:
         out = model(data)
-        # The same, in tensors:
-        out = model(
-            data.x,
-            data.edge_index,
-            data.get('batch'),
-            root_index=data.get('root_index'),
-            root_count=data.get('root_count'),
-            root_index_batch=data.get('root_index_batch'),
-            num_layers=data.get('num_layers'),
-        )
+
+    A model that takes tensors gets the attributes of :obj:`data` that its
+    arguments are named after. It can also be called with tensors, and with
+    :obj:`root_index`, :obj:`root_count` and their like as keywords.
 
     Everything before and inside of the encoder sees all nodes, with their own
     :obj:`batch`. Nodes of :class:`~pyg_distill.loader.TreeSetLoader` have
@@ -87,8 +80,7 @@ class RootReadout(torch.nn.Module):
 
         Args:
             *args (optional): The graph or mini-batch, which holds all that
-                follows, or the arguments of the model. A model that takes
-                tensors gets the attributes that its arguments are named after.
+                follows, or the arguments of the model.
             root_index (torch.Tensor, optional): The nodes that are roots, of
                 shape :obj:`[R]`. (default: :obj:`None`)
             root_count (torch.Tensor, optional): How many nodes each root
@@ -124,17 +116,14 @@ class RootReadout(torch.nn.Module):
             if root_index_batch is None:
                 root_index_batch = data.get('root_index_batch')
             if len(values) == 1 and self.batch in names and names[0] in data:
-                as_data = False
+                as_data, args = False, ()
                 read = {name: data.get(name) for name in names}
                 read[self.batch] = data.get('batch')
-                args, kwargs = (
-                    (),
-                    {
-                        name: value
-                        for name, value in read.items()
-                        if value is not None or name in (self.batch, 'ptr')
-                    },
-                )
+                kwargs = {
+                    name: value
+                    for name, value in read.items()
+                    if value is not None or name in (self.batch, 'ptr')
+                }
         if root_index is None:
             Roots(None, None, None, root_index_batch, None).check()
             return self.model(*args, **kwargs)
@@ -211,19 +200,15 @@ class RootReadout(torch.nn.Module):
             return _swap(args, kwargs, swaps)
 
         def keep_roots(module: torch.nn.Module, args: Any, out: Any) -> Tensor:
-            if not isinstance(out, Tensor) or out.size(0) != (
-                num_nodes or out.size(0)
-            ):
-                got = (
-                    f'{out.size(0)} rows for {num_nodes} nodes'
-                    if isinstance(out, Tensor)
-                    else f"'{type(out).__name__}'"
-                )
-                raise ValueError(
-                    f"'{name}' must return a tensor with one row a node (got "
-                    f'{got}); name the submodule that does with encoder=...'
-                )
-            return out[root_index]
+            got = f"a '{type(out).__name__}'"
+            if isinstance(out, Tensor):
+                if num_nodes in (None, out.size(0)):
+                    return out[root_index]
+                got = f'{out.size(0)} rows for {num_nodes} nodes'
+            raise ValueError(
+                f"'{name}' must return a tensor with one row a node (got "
+                f'{got}); name the submodule that does with encoder=...'
+            )
 
         def refuse_messages(module: torch.nn.Module, args: Any) -> None:
             # Without it, roots would exchange messages along wrong edges.
@@ -241,13 +226,10 @@ class RootReadout(torch.nn.Module):
         outside = set(self.model.modules()) - set(encoder.modules()) - around
         handles = [encoder.register_forward_hook(keep_roots)]
         for module in (encoder, *outside):
-            handles.append(
-                module.register_forward_pre_hook(give_nodes, with_kwargs=True)
-            )
+            add_hook = module.register_forward_pre_hook
+            handles.append(add_hook(give_nodes, with_kwargs=True))
             if isinstance(module, MessagePassing) and module is not encoder:
-                handles.append(
-                    module.register_forward_pre_hook(refuse_messages)
-                )
+                handles.append(add_hook(refuse_messages))
         failure = out = None
         try:
             out = self.model(*args, **kwargs)
