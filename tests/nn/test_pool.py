@@ -294,6 +294,7 @@ def test_no_batch_of_many_graphs():
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('form', FORMS)
 def test_compiles_without_breaks(form):
     torch.compiler.reset()
