@@ -1,16 +1,18 @@
 """Attention over all pairs of a teacher's and a student's layers."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import scatter
 
 from pyg_distill.nn.losses.base import (
     Batch,
     LayerLoss,
-    Target,
     TeacherTarget,
+    working_dtype,
 )
 from pyg_distill.nn.losses.checks import (
     Channels,
@@ -19,17 +21,26 @@ from pyg_distill.nn.losses.checks import (
     check_count,
     check_equal_widths,
     check_positive,
+    check_rows,
+)
+from pyg_distill.nn.losses.folding import fold_layers, folded_distance
+from pyg_distill.nn.losses.functional import (
+    layer_distances,
+    node_groups,
+    normalize_rows,
+    present_graphs,
+    sample_rows,
 )
 from pyg_distill.nn.losses.matching import (
-    Granularity,
     LayerMatching,
     LearnedAttention,
-    Projection,
-    Reduction,
     SoftmaxOver,
     fixed_attention,
 )
 
+Granularity = Literal['node', 'group', 'graph', 'pooled']
+Projection = Literal['student', 'both', None]
+Reduction = Literal['mean', 'sum']
 Self = TypeVar('Self', bound='ABKDLoss')
 
 
@@ -147,8 +158,6 @@ class ABKDLoss(LayerLoss):
         - **output:** a scalar
     """
 
-    _matching_class: type[LayerMatching] = LayerMatching
-
     def __init__(
         self,
         teacher_channels: Channels,
@@ -176,17 +185,17 @@ class ABKDLoss(LayerLoss):
         check_choice('softmax_over', softmax_over, SoftmaxOver)
         check_positive('temperature', temperature)
         check_count('hidden_channels', hidden_channels)
-        least = 2 if center else 1
-        check_count(
-            'num_groups', num_groups, least if granularity == 'group' else 1
-        )
+        # Centering leaves nothing of a single row.
+        self._min_rows = 2 if center else 1
+        least = self._min_rows if granularity == 'group' else 1
+        check_count('num_groups', num_groups, least)
         if center and granularity == 'pooled':
             raise ValueError(
-                "'granularity' 'pooled' has a single row, which centring "
+                "'granularity' 'pooled' has a single row, which centering "
                 "makes zero; pass center=False or granularity='group'"
             )
         if max_nodes is not None:
-            check_count('max_nodes', max_nodes, least)
+            check_count('max_nodes', max_nodes, self._min_rows)
             if granularity != 'node':
                 raise ValueError(
                     f"'max_nodes' draws from nodes (got granularity="
@@ -218,7 +227,7 @@ class ABKDLoss(LayerLoss):
         self.matchings = torch.nn.ModuleList()
         for t, widths in list(self._widths.items()):
             if projection is None:
-                check_equal_widths(*widths)
+                check_equal_widths(*widths[0], *widths[1])
             weights: Tensor | LearnedAttention
             if self.attention == 'learned':
                 weights = LearnedAttention(
@@ -234,8 +243,8 @@ class ABKDLoss(LayerLoss):
                     del self._widths[t]
                     continue
             self.matchings.append(
-                self._matching_class(
-                    *widths, weights, **self._matching_options()
+                LayerMatching(
+                    *widths, weights, projection, hidden_channels, subspace
                 )
             )
         if not self._widths:
@@ -244,7 +253,6 @@ class ABKDLoss(LayerLoss):
                 f'type (got none for {", ".join(self._index)}); try '
                 f"'uniform'"
             )
-        self._last: dict[str, tuple[Tensor, Tensor | None]] = {}
 
     @classmethod
     def paper(
@@ -286,33 +294,6 @@ class ABKDLoss(LayerLoss):
         }
         return cls(teacher_channels, student_channels, **(options | kwargs))
 
-    def forward(
-        self,
-        teacher: Layers | Target,
-        student: Layers,
-        batch: Batch = None,
-        size: int | None = None,
-        edge_index: Any = None,
-    ) -> Tensor:
-        """Compares the teacher's with the student's layers.
-
-        Args:
-            teacher (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                teacher's layers, without gradient, or the output of
-                :meth:`prepare`.
-            student (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                student's layers.
-            batch (torch.Tensor or dict[str, torch.Tensor], optional): The
-                graph of each node, for :obj:`granularity="graph"`.
-                (default: :obj:`None`)
-            size (int, optional): The number of graphs, calculated if not
-                given. (default: :obj:`None`)
-            edge_index (torch.Tensor, optional): Not used.
-                (default: :obj:`None`)
-        """
-        self._last = {}
-        return super().forward(teacher, student, batch, size)
-
     @torch.no_grad()
     def compare(
         self,
@@ -337,10 +318,14 @@ class ABKDLoss(LayerLoss):
             dictionary of them by node type.
         """
         out = {}
-        for k, t, layers, y, graph in self._by_type(teacher, student, batch):
+        for k, layers, y, context in self._by_type(teacher, student, batch):
             with torch.autocast(y[0].device.type, enabled=False):
-                pair = self._matching(k).compare(layers, y, graph, size)
-            out[t] = LayerComparison(*pair)
+                target = self._prepare(k, layers, False, size=size, **context)
+                rows = self._student_rows(k, target, y, size=size, **context)
+                out[self.node_types[k]] = LayerComparison(
+                    self._weights(k, target, y),
+                    self._distances(k, target, rows),
+                )
         return out if self._typed else out['']
 
     @property
@@ -356,15 +341,13 @@ class ABKDLoss(LayerLoss):
         Fixed attention folds the teacher's layers and never computes them:
         use :meth:`compare`.
         """
-        out = {}
-        for t, (_, distance) in self._last_call().items():
-            if distance is None:
-                raise RuntimeError(
-                    f"attention='{self.attention}' folds the teacher's layers "
-                    f'and computes no distances of pairs; call '
-                    f'compare(teacher, student)'
-                )
-            out[t] = distance
+        out = {t: distance for t, (_, distance) in self._last_call().items()}
+        if any(distance is None for distance in out.values()):
+            raise RuntimeError(
+                f"attention='{self.attention}' folds the teacher's layers and "
+                f'computes no distances of pairs; call compare(teacher, '
+                f'student)'
+            )
         return out if self._typed else out['']
 
     def extra_repr(self) -> str:
@@ -385,55 +368,13 @@ class ABKDLoss(LayerLoss):
         num_teacher, num_student = self.num_layers
         return ', '.join([f'{num_teacher} -> {num_student} layers', *options])
 
-    def _matching_options(self) -> dict[str, Any]:
-        names = (
-            'granularity',
-            'projection',
-            'normalize',
-            'reduction',
-            'center',
-            'subspace',
-            'hidden_channels',
-            'num_groups',
-            'max_nodes',
-        )
-        return {name: getattr(self, name) for name in names}
-
-    def _matching(self, k: int) -> LayerMatching:
-        matching = self.matchings[k]
-        assert isinstance(matching, LayerMatching)
-        return matching
-
-    def _prepare(
-        self,
-        k: int,
-        teacher: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
-    ) -> TeacherTarget:
-        return self._matching(k).prepare(teacher, batch, size)
-
-    def _compare(
-        self,
-        k: int,
-        target: TeacherTarget,
-        student: list[Tensor],
-        **context: Any,
-    ) -> Tensor:
-        matching = self._matching(k)
-        self._check_target(
-            target, matching.target_widths, *matching.target_parts
-        )
-        loss, attention, distance = matching(
-            target, student, context['batch'], context['size']
-        )
-        if distance is not None:
-            distance = distance.detach()
-        self._last[self.node_types[k]] = attention.detach(), distance
-        return loss
-
-    def _min_rows(self) -> int:
-        return 2 if self.center else 1
+    def _last_call(self) -> dict[str, Any]:
+        if not self._last:
+            raise RuntimeError(
+                f"'{type(self).__name__}' has not been called yet; call it, "
+                f'or use compare(teacher, student)'
+            )
+        return self._last
 
     def _has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
         if self.center and self.granularity == 'graph':
@@ -443,10 +384,161 @@ class ABKDLoss(LayerLoss):
             return bool((batch != batch[:1]).any())
         return super()._has_rows(student, batch)
 
-    def _last_call(self) -> dict[str, tuple[Tensor, Tensor | None]]:
-        if not self._last:
-            raise RuntimeError(
-                f"'{type(self).__name__}' has not been called yet; call it, "
-                f'or use compare(teacher, student)'
+    @torch.no_grad()
+    def _prepare(
+        self, k: int, teacher: list[Tensor], fold: bool = True, **context: Any
+    ) -> TeacherTarget:
+        m: Any = self.matchings[k]
+        means = [] if m.learned is None else self._means(k, teacher)
+        rows = self._pool(k, teacher, **context)
+        if m.teacher_projection is not None:
+            # Layers of unequal width are stacked once they are projected.
+            return TeacherTarget([x.unsqueeze(0) for x in rows], means)
+        layers = [
+            self._normalize(torch.stack([rows[i] for i in member]))
+            for member, _ in m.groups
+        ]
+        if fold and m.folds:
+            return fold_layers(layers, self._group_weights(k), self.normalize)
+        squares = [x.square().sum(dim=-1) for x in layers]
+        return TeacherTarget(layers, means, squares=squares)
+
+    def _compare(
+        self, k: int, target: Any, student: list[Tensor], **context: Any
+    ) -> Tensor:
+        m: Any = self.matchings[k]
+        self._check_target(target, m.target_widths, *m.target_parts)
+        rows = self._student_rows(k, target, student, **context)
+        if self.training:
+            target, rows = draw_rows(target, rows, self.max_nodes)
+        attention = self._weights(k, target, student)
+        distance = None
+        if m.folds:
+            loss = self._folded_loss(k, target, rows)
+        else:
+            distance = self._distances(k, target, rows)
+            loss = self._scale(attention) * distance
+            if m.learned is None:
+                # Without weight there is no map and no distance.
+                loss = torch.where(attention == 0, 0.0, loss)
+            loss, distance = loss.sum(), distance.detach()
+        self._last[self.node_types[k]] = attention.detach(), distance
+        return loss
+
+    def _folded_loss(self, k: int, target: Any, rows: list[Tensor]) -> Tensor:
+        m: Any = self.matchings[k]
+        loss = target.spread.mean()
+        students = [] if self.normalize else m.students(rows)
+        for g, weight in enumerate(self._group_weights(k)):
+            if self.normalize:
+                columns = [rows[j] for j in m.groups[g][1]]
+                distance = folded_distance(
+                    target.layers[g], columns, m.maps(g), self.center
+                )
+            else:
+                gap = self._normalize(students[g]) - target.layers[g]
+                distance = gap.square().sum(dim=-1).mean(dim=-1)
+            loss = loss + (weight.sum(dim=0).to(distance) * distance).sum()
+        if self.normalize:
+            # Rounding may leave a negative value. The gradient stays.
+            loss = loss + (loss.clamp(min=0.0) - loss).detach()
+        return loss
+
+    def _distances(
+        self, k: int, target: TeacherTarget, rows: list[Tensor]
+    ) -> Tensor:
+        """The mean squared distances of all pairs, :obj:`[T, S]`.
+
+        They are NaN where a fixed attention of 0 needs no map.
+        """
+        m: Any = self.matchings[k]
+        layers, squares = target.layers, target.squares
+        if m.teacher_projection is not None:
+            x = m.teacher_projection([x.squeeze(0) for x in layers])
+            layers = [self._normalize(m.project(x))]
+            squares = [layers[0].square().sum(dim=-1)]
+        out = [rows[0].new_full((len(rows),), math.nan)] * m.num_teacher
+        for (member, column), z, square, y in zip(
+            m.groups, layers, squares, m.students(rows), strict=True
+        ):
+            distance = layer_distances(
+                z, self._normalize(y), square, normalized=self.normalize
             )
-        return self._last
+            part = distance.new_full((len(member), len(rows)), math.nan)
+            part[:, column] = distance
+            for i, row in zip(member, part.unbind(), strict=True):
+                out[i] = row
+        return torch.stack(out)
+
+    def _weights(
+        self, k: int, target: TeacherTarget, student: list[Tensor]
+    ) -> Tensor:
+        m: Any = self.matchings[k]
+        if m.learned is None:
+            return m.attention
+        return m.learned(target.means, self._means(k, student))
+
+    def _group_weights(self, k: int) -> list[Tensor]:
+        m: Any = self.matchings[k]
+        scale = self._scale(m.attention)
+        return [scale[member][:, column] for member, column in m.groups]
+
+    def _scale(self, attention: Tensor) -> Tensor:
+        dtype = torch.promote_types(attention.dtype, torch.float)
+        attention = attention.to(dtype)
+        if self.reduction == 'mean':
+            # The paper's mean over teacher layers, as its rows sum to 1.
+            return attention / attention.sum()
+        return attention
+
+    def _wide(self, k: int, layers: list[Tensor]) -> list[Tensor]:
+        return [x.to(working_dtype(self.matchings[k], x)) for x in layers]
+
+    def _means(self, k: int, layers: list[Tensor]) -> list[Tensor]:
+        return [x.mean(dim=0, keepdim=True) for x in self._wide(k, layers)]
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return normalize_rows(x, center=self.center, normalize=self.normalize)
+
+    def _pool(
+        self, k: int, layers: list[Tensor], batch: Any, size: Any, **_: Any
+    ) -> list[Tensor]:
+        """Turns node features into the rows that are compared."""
+        if self.granularity == 'pooled':
+            return self._means(k, layers)
+        check_rows(*(x.size(0) for x in layers))
+        layers = self._wide(k, layers)
+        if self.granularity == 'node':
+            return layers
+        # In one call, because many narrow layers would cost as many.
+        x = torch.cat(layers, dim=1)
+        if self.granularity == 'group':
+            size = min(self.num_groups, x.size(0))
+            batch = node_groups(x.size(0), size, x.device)
+        else:
+            batch, size = present_graphs(batch, size, x.size(0))
+        out = scatter(x, batch, dim=0, dim_size=size, reduce='mean')
+        return list(out.split([x.size(1) for x in layers], dim=1))
+
+    def _student_rows(
+        self, k: int, target: Any, student: list[Tensor], **context: Any
+    ) -> list[Tensor]:
+        rows = self._pool(k, student, **context)
+        check_rows(target.num_rows, *(x.size(0) for x in rows))
+        if target.num_rows < self._min_rows:
+            raise ValueError(
+                f"'granularity' {self.granularity!r} must have two rows or "
+                f'more to center (got {target.num_rows}); use larger batches, '
+                f'drop_last=True, or center=False'
+            )
+        return rows
+
+
+def draw_rows(
+    target: TeacherTarget, rows: list[Tensor], max_rows: int | None
+) -> tuple[TeacherTarget, list[Tensor]]:
+    """The same random rows of both sides, drawn anew in each call."""
+    index = sample_rows(target.num_rows, max_rows, rows[0].device)
+    if index is None:
+        return target, rows
+    return target.select(index), [x.index_select(0, index) for x in rows]

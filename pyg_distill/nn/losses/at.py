@@ -38,8 +38,7 @@ class ATLoss(LayerPairLoss):
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         reduction (str, optional): :obj:`"sum"` is the formula above.
@@ -54,8 +53,8 @@ class ATLoss(LayerPairLoss):
             :obj:`batch` has a map of its own, as every image in the paper, and
             the loss is their mean. Otherwise, all rows make one map.
             (default: :obj:`False`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
+        teacher_layer (int, optional): The position of the teacher's layer.
+            (default: :obj:`-1`)
         student_layer (int, optional): The position of the student's layer.
             (default: :obj:`-1`)
 
@@ -83,7 +82,10 @@ class ATLoss(LayerPairLoss):
         student_layer: int = -1,
     ) -> None:
         super().__init__(
-            teacher_channels, student_channels, teacher_layer, student_layer
+            teacher_channels,
+            student_channels,
+            teacher_layer=teacher_layer,
+            student_layer=student_layer,
         )
         check_choice('reduction', reduction, Reduction)
         self.reduction = reduction

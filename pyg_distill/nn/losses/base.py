@@ -10,6 +10,7 @@ from torch import Tensor
 from pyg_distill.nn.losses.checks import (
     Channels,
     Layers,
+    check_choice,
     check_count,
     check_equal_widths,
     check_layers,
@@ -18,7 +19,7 @@ from pyg_distill.nn.losses.checks import (
     split_layers,
 )
 from pyg_distill.nn.losses.functional import sample_rows
-from pyg_distill.nn.losses.projection import LayerProjection, ProjectionHeads
+from pyg_distill.nn.losses.matching import LayerProjection, ProjectionHead
 
 
 class DistillationLoss(torch.nn.Module):
@@ -96,10 +97,8 @@ class DistillationLoss(torch.nn.Module):
 class TeacherTarget:
     r"""The teacher's side of a loss, as far as no parameter changes it.
 
-    :meth:`DistillationLoss.prepare` makes it. It takes the place of the
-    teacher's layers in every step, and rows of it can be selected. Losses with
-    fixed attention fold all teacher layers into one target for each student
-    layer and width.
+    :meth:`DistillationLoss.prepare` makes it. Losses with fixed attention fold
+    all teacher layers into one target for each student layer and width.
 
     Args:
         layers (list[torch.Tensor]): Stacked layers of shape
@@ -108,11 +107,10 @@ class TeacherTarget:
             nodes, which learned attention reads, each of shape :obj:`[1, C]`.
             (default: :obj:`[]`)
         spread (torch.Tensor, optional): The part of the distance of each row
-            that does not depend on the student, of shape :obj:`[N]`. Only of
-            folded layers. (default: :obj:`None`)
-        squares (list[torch.Tensor]): The squared lengths of the rows of
-            layers that are not folded, each of shape :obj:`[K, N]`.
-            (default: :obj:`[]`)
+            that does not depend on the student, of shape :obj:`[N]`, if layers
+            are folded. (default: :obj:`None`)
+        squares (list[torch.Tensor]): The squared lengths of rows, each of
+            shape :obj:`[K, N]`, if layers are not. (default: :obj:`[]`)
     """
 
     layers: list[Tensor]
@@ -128,9 +126,8 @@ class TeacherTarget:
     @property
     def num_bytes(self) -> int:
         """The bytes of all tensors."""
-        tensors = [*self.layers, *self.means, *self.squares]
-        if self.spread is not None:
-            tensors.append(self.spread)
+        spread = [] if self.spread is None else [self.spread]
+        tensors = [*self.layers, *self.means, *self.squares, *spread]
         return sum(x.numel() * x.element_size() for x in tensors)
 
     def __repr__(self) -> str:
@@ -150,11 +147,7 @@ class TeacherTarget:
         )
 
     def move(self, fn: Callable[[Tensor], Tensor]) -> None:
-        """Replaces each tensor by the output of a function.
-
-        Args:
-            fn (Callable): The function, such as one that moves to a device.
-        """
+        """Replaces each tensor by the output of a function."""
         self.layers = [fn(x) for x in self.layers]
         self.means = [fn(x) for x in self.means]
         self.squares = [fn(x) for x in self.squares]
@@ -171,9 +164,7 @@ class LayerLoss(DistillationLoss):
 
     Each node type that occurs on both sides is compared on its own, with
     parameters of its own. The loss is the mean over the types that are
-    present.
-
-    Subclasses define :meth:`_prepare` and :meth:`_compare`.
+    present. Subclasses define :meth:`_prepare` and :meth:`_compare`.
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
@@ -184,6 +175,8 @@ class LayerLoss(DistillationLoss):
     """
 
     can_prepare = True
+    # The fewest rows that can be compared.
+    _min_rows = 1
 
     def __init__(
         self, teacher_channels: Channels, student_channels: Channels
@@ -191,20 +184,19 @@ class LayerLoss(DistillationLoss):
         super().__init__()
         teacher = split_channels('teacher_channels', teacher_channels)
         student = split_channels('student_channels', student_channels)
-        # The positions and the widths of the layers that hold a type.
-        self._index = {
-            t: (teacher[t][0], student[t][0]) for t in teacher if t in student
-        }
-        self._widths = {
-            t: (teacher[t][1], student[t][1]) for t in teacher if t in student
-        }
-        if not self._widths:
+        both = [t for t in teacher if t in student]
+        if not both:
             raise ValueError(
                 f"'student_channels' must share a node type with "
                 f"'teacher_channels' (got {list(student)} and "
                 f'{list(teacher)}); record layers of both as tensors or both '
                 f'by node type'
             )
+        # The positions and the widths of the layers that hold a type.
+        self._index = {t: (teacher[t][0], student[t][0]) for t in both}
+        self._widths = {t: (teacher[t][1], student[t][1]) for t in both}
+        # What a loss remembers of the last call, by node type.
+        self._last: dict[str, Any] = {}
 
     @property
     def node_types(self) -> list[str]:
@@ -237,15 +229,13 @@ class LayerLoss(DistillationLoss):
                 read as transposed, :obj:`adj_t`, as by PyG's convolutions.
                 (default: :obj:`None`)
         """
-        values = []
-        for k, _, target, layers, graph in self._by_type(
-            teacher, student, batch
-        ):
+        self._last, values = {}, []
+        sides = self._by_type(teacher, student, batch)
+        for k, target, layers, context in sides:
+            context |= {'size': size, 'edge_index': edge_index}
             with torch.autocast(layers[0].device.type, enabled=False):
                 if not isinstance(target, TeacherTarget):
-                    target = self._prepare(k, target, graph, size)
-                context = {'batch': graph, 'size': size}
-                context['edge_index'] = edge_index
+                    target = self._prepare(k, target, **context)
                 values.append(self._compare(k, target, layers, **context))
         return torch.stack(values).mean()
 
@@ -270,9 +260,9 @@ class LayerLoss(DistillationLoss):
         for k, t in enumerate(self.node_types):
             if t in layers:
                 check_layers('teacher', layers[t], self._widths[t][0])
-                graph = batch.get(t) if isinstance(batch, Mapping) else batch
+                context = {'batch': _of_type(batch, t), 'size': size}
                 with torch.autocast(layers[t][0].device.type, enabled=False):
-                    out[t] = self._prepare(k, layers[t], graph, size)
+                    out[t] = self._prepare(k, layers[t], **context)
         return out if self._typed else out['']
 
     def reset_parameters(self) -> None:
@@ -287,32 +277,20 @@ class LayerLoss(DistillationLoss):
         return f'{type(self).__name__}({self.extra_repr()}{types})'
 
     def _prepare(
-        self,
-        k: int,
-        teacher: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
+        self, k: int, teacher: list[Tensor], **context: Any
     ) -> TeacherTarget:
         """The target of the :obj:`k`-th node type."""
         raise NotImplementedError
 
     def _compare(
-        self,
-        k: int,
-        target: TeacherTarget,
-        student: list[Tensor],
-        **context: Any,
+        self, k: int, target: Any, student: list[Tensor], **context: Any
     ) -> Tensor:
         """The loss of the :obj:`k`-th node type."""
         raise NotImplementedError
 
-    def _min_rows(self) -> int:
-        """The fewest rows that can be compared."""
-        return 1
-
     def _has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
         """Whether a node type has enough rows to be compared."""
-        return all(x.size(0) >= self._min_rows() for x in student)
+        return all(x.size(0) >= self._min_rows for x in student)
 
     @property
     def _typed(self) -> bool:
@@ -320,7 +298,7 @@ class LayerLoss(DistillationLoss):
 
     def _by_type(
         self, teacher: Any, student: Any, batch: Batch
-    ) -> Iterator[tuple[int, str, Any, list[Tensor], Tensor | None]]:
+    ) -> Iterator[tuple[int, Any, list[Tensor], dict[str, Any]]]:
         """Both sides of each node type that has rows to compare."""
         targets: Any = teacher
         if isinstance(teacher, TeacherTarget):
@@ -336,11 +314,11 @@ class LayerLoss(DistillationLoss):
             if not isinstance(targets[t], TeacherTarget):
                 check_layers('teacher', targets[t], self._widths[t][0])
             check_layers('student', students[t], self._widths[t][1])
-            graph = batch.get(t) if isinstance(batch, Mapping) else batch
+            graph = _of_type(batch, t)
             if self._typed and not self._has_rows(students[t], graph):
                 continue
             is_empty = False
-            yield k, t, targets[t], students[t], graph
+            yield k, targets[t], students[t], {'batch': graph}
         if is_empty:
             raise ValueError(
                 f"'student' must hold one of the node types "
@@ -354,13 +332,129 @@ class LayerLoss(DistillationLoss):
     ) -> None:
         """Refuses a target with other widths or parts than this loss needs."""
         got = [x.size(-1) for x in target.layers]
-        has = (len(target.means) > 0, target.spread is not None)
-        if got != widths or (*has, len(target.squares) > 0) != parts:
+        folded = target.spread is not None
+        has = len(target.means) > 0, folded, len(target.squares) > 0
+        if got != widths or has != parts:
             raise ValueError(
                 f"'teacher' must be a target of this loss (got one of layers "
                 f'of {got} channels, not {widths}, or for other options); call '
                 f'its own prepare()'
             )
+
+
+class LayerPairLoss(LayerLoss):
+    """Base of losses that compare one layer of each side.
+
+    Subclasses define :meth:`_loss`.
+
+    Args:
+        teacher_channels (list[int] or list[dict[str, int]]): The width of each
+            of the teacher's layers.
+        student_channels (list[int] or list[dict[str, int]]): The width of each
+            of the student's layers.
+        teacher_layer (int, optional): The position of the teacher's layer. Of
+            layers by node type, it counts those that hold the type.
+            (default: :obj:`-1`)
+        student_layer (int, optional): The position of the student's layer.
+            (default: :obj:`-1`)
+        projection (str, optional): With :obj:`"both"`, both layers are mapped
+            to :obj:`hidden_channels` by a learned linear layer, batch norm and
+            ReLU. (default: :obj:`None`)
+        hidden_channels (int, optional): The width of that space.
+            (default: :obj:`256`)
+        max_nodes (int, optional): The number of nodes that are compared, drawn
+            anew in each call by the global generator. If set to :obj:`None`,
+            all nodes are compared. (default: :obj:`None`)
+    """
+
+    # The names of the options that a loss adds.
+    _options: Sequence[str] = ()
+
+    def __init__(
+        self,
+        teacher_channels: Channels,
+        student_channels: Channels,
+        *,
+        teacher_layer: int = -1,
+        student_layer: int = -1,
+        projection: Literal['student', 'both'] | None = None,
+        hidden_channels: int = 256,
+        max_nodes: int | None = None,
+    ) -> None:
+        super().__init__(teacher_channels, student_channels)
+        for widths in self._widths.values():
+            _check_position('teacher_layer', teacher_layer, len(widths[0]))
+            _check_position('student_layer', student_layer, len(widths[1]))
+        check_choice('projection', projection, Literal['student', 'both', None])
+        check_count('hidden_channels', hidden_channels)
+        if max_nodes is not None:
+            check_count('max_nodes', max_nodes)
+        self.teacher_layer = teacher_layer
+        self.student_layer = student_layer
+        self.projection = projection
+        self.hidden_channels = hidden_channels
+        self.max_nodes = max_nodes
+        # The widths of the two layers of each node type.
+        self._pairs = [
+            (x[teacher_layer], y[student_layer])
+            for x, y in self._widths.values()
+        ]
+        self.teacher_heads, self.student_heads = (
+            torch.nn.ModuleList(
+                ProjectionHead(pair[side], hidden_channels)
+                for pair in (self._pairs if projection == 'both' else [])
+            )
+            for side in (0, 1)
+        )
+
+    def extra_repr(self) -> str:
+        """The options that change the result."""
+        names = ['teacher_layer', 'student_layer', *self._options]
+        if self.projection == 'both':
+            names.append('hidden_channels')
+        return ', '.join(f'{name}={getattr(self, name)!r}' for name in names)
+
+    def _check_equal_widths(self) -> None:
+        for pair in self._pairs:
+            check_equal_widths(*pair)
+
+    def _loss(
+        self, k: int, teacher: Tensor, student: Tensor, **context: Any
+    ) -> Tensor:
+        """Compares the layers of the :obj:`k`-th node type."""
+        raise NotImplementedError
+
+    def _prepare(
+        self, k: int, teacher: list[Tensor], **context: Any
+    ) -> TeacherTarget:
+        # Learned pooling may leave other nodes in other layers.
+        check_rows(*(x.size(0) for x in teacher))
+        return TeacherTarget([teacher[self.teacher_layer].unsqueeze(0)])
+
+    def _compare(
+        self, k: int, target: Any, student: list[Tensor], **context: Any
+    ) -> Tensor:
+        self._check_target(target, [self._pairs[k][0]], False, False, False)
+        check_rows(target.num_rows, *(x.size(0) for x in student))
+        if not self._has_rows(student, None):
+            raise ValueError(
+                f"'student' must have two rows or more (got "
+                f'{target.num_rows}); use larger batches, or drop_last=True'
+            )
+        x, y = target.layers[0].squeeze(0), student[self.student_layer]
+        x, y = x.to(working_dtype(self, x)), y.to(working_dtype(self, y))
+        if self.projection == 'both':
+            x, y = self.teacher_heads[k](x), self.student_heads[k](y)
+        index = sample_rows(y.size(0), self.max_nodes, y.device)
+        if index is not None:
+            x, y = x.index_select(0, index), y.index_select(0, index)
+        return self._loss(k, x, y, **context)
+
+    def _has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
+        # Batch norm needs two.
+        is_normed = self.projection == 'both' and self.training
+        least = 2 if is_normed else self._min_rows
+        return all(x.size(0) >= least for x in student)
 
 
 def working_dtype(module: torch.nn.Module, x: Tensor) -> torch.dtype:
@@ -372,121 +466,8 @@ def working_dtype(module: torch.nn.Module, x: Tensor) -> torch.dtype:
     return torch.promote_types(parameter.dtype, torch.float)
 
 
-class LayerPairLoss(LayerLoss):
-    """Base of losses that compare one layer of each side.
-
-    Subclasses define :meth:`_loss`. Of layers by node type, positions count
-    the layers that hold the type.
-
-    Args:
-        teacher_channels (list[int] or list[dict[str, int]]): See
-            :class:`LayerLoss`.
-        student_channels (list[int] or list[dict[str, int]]): See
-            :class:`LayerLoss`.
-        teacher_layer (int): The position of the teacher's layer.
-        student_layer (int): The position of the student's layer.
-        projection (str, optional): With :obj:`"both"`, both layers are mapped
-            to :obj:`hidden_channels` by a linear layer, batch norm and ReLU.
-            (default: :obj:`None`)
-        hidden_channels (int, optional): The width of that space.
-            (default: :obj:`256`)
-        max_nodes (int, optional): The number of nodes that are compared,
-            drawn anew in each call. (default: :obj:`None`)
-        needs_equal_widths (bool, optional): Whether layers that are not
-            projected must be equally wide. (default: :obj:`False`)
-    """
-
-    # The options that a loss adds, for its representation.
-    _options: Sequence[str] = ()
-
-    def __init__(
-        self,
-        teacher_channels: Channels,
-        student_channels: Channels,
-        teacher_layer: int,
-        student_layer: int,
-        *,
-        projection: Literal['student', 'both'] | None = None,
-        hidden_channels: int = 256,
-        max_nodes: int | None = None,
-        needs_equal_widths: bool = False,
-    ) -> None:
-        super().__init__(teacher_channels, student_channels)
-        self.teacher_layer = teacher_layer
-        self.student_layer = student_layer
-        for widths in self._widths.values():
-            _check_position('teacher_layer', teacher_layer, len(widths[0]))
-            _check_position('student_layer', student_layer, len(widths[1]))
-        check_count('hidden_channels', hidden_channels)
-        if max_nodes is not None:
-            check_count('max_nodes', max_nodes)
-        self.projection = projection
-        self.hidden_channels = hidden_channels
-        self.max_nodes = max_nodes
-        self.pair_widths = [
-            (x[teacher_layer], y[student_layer])
-            for x, y in self._widths.values()
-        ]
-        self.heads: ProjectionHeads | None = None
-        if needs_equal_widths and projection is None:
-            for pair in self.pair_widths:
-                check_equal_widths(pair)
-        if projection == 'both':
-            self.heads = ProjectionHeads(self.pair_widths, hidden_channels)
-
-    def extra_repr(self) -> str:
-        """The options that change the result."""
-        names = ['teacher_layer', 'student_layer', *self._options]
-        if self.projection != 'both' and 'hidden_channels' in names:
-            names.remove('hidden_channels')
-        return ', '.join(f'{name}={getattr(self, name)!r}' for name in names)
-
-    def _loss(
-        self, k: int, teacher: Tensor, student: Tensor, **context: Any
-    ) -> Tensor:
-        """Compares the layers of the :obj:`k`-th node type."""
-        raise NotImplementedError
-
-    def _prepare(
-        self,
-        k: int,
-        teacher: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
-    ) -> TeacherTarget:
-        # Learned pooling may leave other nodes in other layers.
-        sizes = [x.size(0) for x in teacher]
-        check_rows(sizes, sizes)
-        return TeacherTarget([teacher[self.teacher_layer].unsqueeze(0)])
-
-    def _compare(
-        self,
-        k: int,
-        target: TeacherTarget,
-        student: list[Tensor],
-        **context: Any,
-    ) -> Tensor:
-        self._check_target(
-            target, [self.pair_widths[k][0]], False, False, False
-        )
-        check_rows([target.num_rows], [x.size(0) for x in student])
-        if target.num_rows < self._min_rows():
-            raise ValueError(
-                f"'student' must have {self._min_rows()} rows or more (got "
-                f'{target.num_rows}); use larger batches, or drop_last=True'
-            )
-        pair = target.layers[0].squeeze(0), student[self.student_layer]
-        x, y = (z.to(working_dtype(self, z)) for z in pair)
-        if self.heads is not None:
-            x, y = self.heads(k, x, y)
-        index = sample_rows(y.size(0), self.max_nodes, y.device)
-        if index is not None:
-            x, y = x.index_select(0, index), y.index_select(0, index)
-        return self._loss(k, x, y, **context)
-
-    def _min_rows(self) -> int:
-        # Batch norm needs two.
-        return 2 if self.heads is not None and self.training else 1
+def _of_type(batch: Batch, node_type: str) -> Tensor | None:
+    return batch.get(node_type) if isinstance(batch, Mapping) else batch
 
 
 def _check_position(name: str, value: Any, num_layers: int) -> None:

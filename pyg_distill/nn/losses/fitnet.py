@@ -47,8 +47,7 @@ class FitNetLoss(LayerPairLoss):
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         projection (str, optional): Whether both sides are mapped to
@@ -56,19 +55,14 @@ class FitNetLoss(LayerPairLoss):
             (:obj:`"both"`), the student's is mapped to the teacher's width by
             a linear layer (:obj:`"student"`), or nothing is (:obj:`None`, for
             equal widths). (default: :obj:`"both"`)
-        hidden_channels (int, optional): The width of the space in which both
-            sides are compared with :obj:`projection="both"`.
-            (default: :obj:`256`)
         normalize (bool, optional): Whether rows are scaled to length 1.
             (default: :obj:`True`)
         reduction (str, optional): :obj:`"sum"` is the formula above.
             :obj:`"mean"` averages the squares over nodes *and* channels, as
             the code does with weights of 100 and more. It is smaller by half
             the number of channels. (default: :obj:`"sum"`)
-        teacher_layer (int, optional): The position of the teacher's layer.
-            (default: :obj:`-1`)
-        student_layer (int, optional): The position of the student's layer.
-            (default: :obj:`-1`)
+        **kwargs (optional): :obj:`hidden_channels`, :obj:`teacher_layer` and
+            :obj:`student_layer`, see :class:`LayerPairLoss`.
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or
@@ -80,7 +74,7 @@ class FitNetLoss(LayerPairLoss):
         - **output:** a scalar
     """
 
-    _options = ('projection', 'hidden_channels', 'normalize', 'reduction')
+    _options = ('projection', 'normalize', 'reduction')
 
     def __init__(
         self,
@@ -88,30 +82,24 @@ class FitNetLoss(LayerPairLoss):
         student_channels: Channels,
         projection: Projection = 'both',
         *,
-        hidden_channels: int = 256,
         normalize: bool = True,
         reduction: Reduction = 'sum',
-        teacher_layer: int = -1,
-        student_layer: int = -1,
+        **kwargs: Any,
     ) -> None:
         check_choice('projection', projection, Projection)
         check_choice('reduction', reduction, Reduction)
         super().__init__(
-            teacher_channels,
-            student_channels,
-            teacher_layer,
-            student_layer,
-            projection=projection,
-            hidden_channels=hidden_channels,
-            needs_equal_widths=True,
+            teacher_channels, student_channels, projection=projection, **kwargs
         )
+        if projection is None:
+            self._check_equal_widths()
         self.normalize = normalize
         self.reduction = reduction
         self.regressors: torch.nn.ModuleList | None = None
         if projection == 'student':
             self.regressors = torch.nn.ModuleList(
                 torch.nn.Linear(student, teacher)
-                for teacher, student in self.pair_widths
+                for teacher, student in self._pairs
             )
 
     @classmethod

@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.utils import is_sparse, scatter, to_edge_index
 
-from pyg_distill.nn.losses.checks import check_batch, check_edge_index
-
 Kernel = Literal['cosine', 'poly', 'l2', 'rbf']
 
 # A row counts as short beside others, or beside the mean that centring took
@@ -73,8 +71,8 @@ def inverse_lengths(square: Tensor, mean: Tensor | None = None) -> Tensor:
 def layer_distances(
     teacher: Tensor,
     student: Tensor,
-    *,
     squares: Tensor | None = None,
+    *,
     normalized: bool = True,
 ) -> Tensor:
     r"""The mean squared distance of rows, for all pairs of layers.
@@ -141,7 +139,12 @@ def present_graphs(
         RuntimeError: In compiled code, which cannot leave out graphs, if a
             graph has no nodes.
     """
-    batch = check_batch(batch, num_rows)
+    fits = isinstance(batch, Tensor) and batch.size() == (num_rows,)
+    if not fits or batch.dtype != torch.long:
+        raise ValueError(
+            f"'batch' must hold the graph of each of {num_rows} nodes (got "
+            f'{_describe(batch)}); pass data.batch'
+        )
     if torch.compiler.is_compiling():
         if size is not None:
             count = scatter(torch.ones_like(batch), batch, dim_size=size)
@@ -219,19 +222,39 @@ def edge_ends(edge_index: Any, num_nodes: int) -> tuple[Tensor, Tensor]:
             :obj:`[2, E]`, or a transposed sparse matrix of them.
         num_nodes (int): The number of nodes.
     """
+    size = [num_nodes, num_nodes]
     if edge_index is not None and is_sparse(edge_index):
-        size = [edge_index.size(0), edge_index.size(1)]
-        if size != [num_nodes, num_nodes]:
-            raise ValueError(
-                f"'edge_index' must be a matrix of {num_nodes} x {num_nodes} "
-                f'nodes, one for each row that is compared (got {size[0]} x '
-                f'{size[1]}); pass the one of the same graph'
-            )
-        (target, source), _ = to_edge_index(edge_index)
+        if [edge_index.size(0), edge_index.size(1)] == size:
+            (target, source), _ = to_edge_index(edge_index)
+            return source, target
+    elif (
+        isinstance(edge_index, Tensor)
+        and edge_index.size()[:-1] == (2,)
+        and edge_index.dtype in (torch.long, torch.int)
+    ):
+        # Compiled code cannot raise from what a tensor holds.
+        if not torch.compiler.is_compiling() and edge_index.numel() > 0:
+            low, high = (int(x) for x in edge_index.aminmax())
+            if low < 0 or high >= num_nodes:
+                raise ValueError(
+                    f"'edge_index' must hold rows from 0 to {num_nodes - 1} "
+                    f'(got {low} to {high}); pass the edges of the same graph '
+                    f'or mini-batch'
+                )
+        source, target = edge_index.long()
         return source, target
-    check_edge_index(edge_index, num_nodes)
-    source, target = edge_index.long()
-    return source, target
+    raise ValueError(
+        f"'edge_index' must be edges of shape [2, E], or a sparse matrix of "
+        f'shape {size}, between the rows that are compared (got '
+        f'{_describe(edge_index)}); pass distiller.loss(task_loss, '
+        f'edge_index=data.edge_index)'
+    )
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f'{value.dtype} of shape {list(value.size())}'
+    return f'{value!r}' if value is None else type(value).__name__
 
 
 def scatter_log_softmax(score: Tensor, index: Tensor, size: int) -> Tensor:

@@ -40,8 +40,7 @@ class GCRDLoss(LayerPairLoss):
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         temperature (float, optional): The temperature :math:`\tau`.
@@ -52,12 +51,8 @@ class GCRDLoss(LayerPairLoss):
         projection (str, optional): Whether both sides are mapped to
             :obj:`hidden_channels` (:obj:`"both"`), or nothing is (:obj:`None`,
             for equal widths). (default: :obj:`"both"`)
-        hidden_channels (int, optional): The width of the space in which both
-            sides are compared. (default: :obj:`256`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
-        student_layer (int, optional): The position of the student's layer.
-            (default: :obj:`-1`)
+        **kwargs (optional): :obj:`hidden_channels`, :obj:`teacher_layer` and
+            :obj:`student_layer`, see :class:`LayerPairLoss`.
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or
@@ -69,7 +64,9 @@ class GCRDLoss(LayerPairLoss):
         - **output:** a scalar
     """
 
-    _options = ('temperature', 'max_nodes', 'projection', 'hidden_channels')
+    # A single row has no others.
+    _min_rows = 2
+    _options = ('temperature', 'max_nodes', 'projection')
 
     def __init__(
         self,
@@ -79,9 +76,7 @@ class GCRDLoss(LayerPairLoss):
         *,
         max_nodes: int | None = 8192,
         projection: Projection = 'both',
-        hidden_channels: int = 256,
-        teacher_layer: int = -1,
-        student_layer: int = -1,
+        **kwargs: Any,
     ) -> None:
         check_positive('temperature', temperature)
         check_choice('projection', projection, Projection)
@@ -90,13 +85,12 @@ class GCRDLoss(LayerPairLoss):
         super().__init__(
             teacher_channels,
             student_channels,
-            teacher_layer,
-            student_layer,
             projection=projection,
-            hidden_channels=hidden_channels,
-            needs_equal_widths=True,
             max_nodes=max_nodes,
+            **kwargs,
         )
+        if projection is None:
+            self._check_equal_widths()
         self.temperature = temperature
 
     def _loss(
@@ -104,7 +98,3 @@ class GCRDLoss(LayerPairLoss):
     ) -> Tensor:
         teacher, student = normalize_rows(teacher), normalize_rows(student)
         return contrastive_loss(teacher, student / self.temperature)
-
-    def _min_rows(self) -> int:
-        # A single row has no others.
-        return 2

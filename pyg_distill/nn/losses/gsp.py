@@ -33,8 +33,7 @@ class GSPLoss(LayerPairLoss):
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         kernel (str, optional): How alike two nodes are: by :obj:`"cosine"`, by
@@ -52,13 +51,8 @@ class GSPLoss(LayerPairLoss):
             nothing is (:obj:`None`). Learned maps alone can lower much of the
             loss: see :meth:`~pyg_distill.evaluation.collapse_report`.
             (default: :obj:`None`)
-        hidden_channels (int, optional): The width of the space in which both
-            sides are compared with :obj:`projection="both"`.
-            (default: :obj:`256`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
-        student_layer (int, optional): The position of the student's layer.
-            (default: :obj:`-1`)
+        **kwargs (optional): :obj:`hidden_channels`, :obj:`teacher_layer` and
+            :obj:`student_layer`, see :class:`LayerPairLoss`.
 
     Raises:
         ValueError: If an option is unknown, or layers are not those that were
@@ -70,7 +64,7 @@ class GSPLoss(LayerPairLoss):
         - **output:** a scalar
     """
 
-    _options = ('kernel', 'max_nodes', 'projection', 'hidden_channels')
+    _options = ('kernel', 'max_nodes', 'projection')
 
     def __init__(
         self,
@@ -80,20 +74,16 @@ class GSPLoss(LayerPairLoss):
         *,
         max_nodes: int | None = 8192,
         projection: Projection = None,
-        hidden_channels: int = 256,
-        teacher_layer: int = -1,
-        student_layer: int = -1,
+        **kwargs: Any,
     ) -> None:
         check_choice('kernel', kernel, Kernel)
         check_choice('projection', projection, Projection)
         super().__init__(
             teacher_channels,
             student_channels,
-            teacher_layer,
-            student_layer,
             projection=projection,
-            hidden_channels=hidden_channels,
             max_nodes=max_nodes,
+            **kwargs,
         )
         self.kernel = kernel
 

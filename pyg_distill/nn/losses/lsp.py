@@ -63,8 +63,8 @@ class LSPLoss(LayerPairLoss):
             over the :obj:`"teacher"`, as in the code of both papers, or over
             the :obj:`"student"`, as printed in the first.
             (default: :obj:`"teacher"`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
+        teacher_layer (int, optional): The position of the teacher's layer.
+            (default: :obj:`-1`)
         student_layer (int, optional): The position of the student's layer.
             (default: :obj:`-1`)
 
@@ -94,7 +94,10 @@ class LSPLoss(LayerPairLoss):
         student_layer: int = -1,
     ) -> None:
         super().__init__(
-            teacher_channels, student_channels, teacher_layer, student_layer
+            teacher_channels,
+            student_channels,
+            teacher_layer=teacher_layer,
+            student_layer=student_layer,
         )
         if self._typed:
             raise ValueError(

@@ -1,37 +1,101 @@
-"""The weights and the distances of all pairs of layers of one node type."""
+"""The parameters of the losses: learned maps, and weights of layer pairs."""
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch_geometric.utils import scatter
 
-from pyg_distill.nn.losses.base import TeacherTarget, working_dtype
-from pyg_distill.nn.losses.checks import check_rows
-from pyg_distill.nn.losses.folding import fold_layers, folded_distance
-from pyg_distill.nn.losses.functional import (
-    layer_distances,
-    node_groups,
-    normalize_rows,
-    present_graphs,
-    sample_rows,
-)
-from pyg_distill.nn.losses.projection import LayerProjection
-
-Granularity = Literal['node', 'group', 'graph', 'pooled']
-Projection = Literal['student', 'both', None]
-Reduction = Literal['mean', 'sum']
 SoftmaxOver = Literal['student', 'teacher']
+
+# A channel varies by rounding only if its deviation is below this share of
+# its mean.
+MIN_VARIATION = 1e-5
+
+
+class LayerProjection(torch.nn.Module):
+    r"""Maps each layer to :obj:`out_channels` by a matrix of its own.
+
+    Layers of one width share a stacked parameter, so that one batched product
+    projects all of them. There is no bias, because centering removes it.
+
+    Args:
+        in_channels (list[int]): The width of each layer.
+        out_channels (int): The common width that they are mapped to.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        widths = sorted(set(in_channels))
+        self.members = [
+            [j for j, width in enumerate(in_channels) if width == w]
+            for w in widths
+        ]
+        self.weights = torch.nn.ParameterList(
+            torch.empty(len(member), width, out_channels)
+            for member, width in zip(self.members, widths, strict=True)
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws all weights as :class:`torch.nn.Linear` does."""
+        for weight in self.weights:
+            bound = 1.0 / math.sqrt(weight.size(1))
+            torch.nn.init.uniform_(weight, -bound, bound)
+
+    def maps(self) -> list[Tensor]:
+        """The matrix :obj:`[F_j, C]` of each layer."""
+        return self._in_order([weight.unbind() for weight in self.weights])
+
+    def forward(self, layers: Sequence[Tensor]) -> list[Tensor]:
+        """Projects matrices :obj:`[N, F_j]` with a common :obj:`N`."""
+        out = []
+        for member, weight in zip(self.members, self.weights, strict=True):
+            x = torch.stack([layers[j] for j in member])
+            out.append(torch.bmm(x, weight.to(x.dtype)).unbind())
+        return self._in_order(out)
+
+    def _in_order(self, stacks: list[tuple[Tensor, ...]]) -> list[Tensor]:
+        out: dict[int, Tensor] = {}
+        for member, stack in zip(self.members, stacks, strict=True):
+            out.update(zip(member, stack, strict=True))
+        return [out[j] for j in range(len(out))]
+
+
+class ProjectionHead(torch.nn.Module):
+    """A linear layer, batch norm and ReLU.
+
+    There is no bias, because batch norm removes it. A channel that is constant
+    over all rows, as in a dead layer, counts as zeros: batch norm would turn
+    its rounding into noise with large gradients.
+
+    Args:
+        in_channels (int): The width of the layer.
+        out_channels (int): The width that it is mapped to.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.lin = torch.nn.Linear(in_channels, out_channels, bias=False)
+        self.norm = torch.nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From :obj:`[N, F]` to :obj:`[N, C]`, of the same type."""
+        dtype = x.dtype
+        x = self.lin(x.to(self.lin.weight.dtype))
+        if self.training:
+            with torch.no_grad():
+                variance, mean = torch.var_mean(x, dim=0, correction=0)
+                varies = variance > (MIN_VARIATION * mean).square()
+            x = torch.where(varies, x, 0.0)
+        return self.norm(x).relu().to(dtype)
 
 
 def fixed_attention(
-    attention: str | Tensor | Sequence[Sequence[float]],
-    num_teacher: int,
-    num_student: int,
+    attention: Any, num_teacher: int, num_student: int
 ) -> Tensor:
-    r"""The weights :obj:`[T, S]` of a fixed attention.
+    r"""The weights :obj:`[T, S]` of a fixed attention, checked.
 
     With :obj:`"uniform"`, each teacher layer attends to all student layers
     alike. With :obj:`"diagonal"`, it attends to those at its own relative
@@ -54,8 +118,6 @@ def fixed_attention(
             end = torch.minimum(i + num_student, j + num_teacher)
             return (end - torch.maximum(i, j)).clamp(min=0) / num_student
     try:
-        if isinstance(attention, str):
-            raise ValueError('an unknown name')
         out = torch.as_tensor(attention, dtype=torch.float).detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
@@ -69,15 +131,11 @@ def fixed_attention(
             f'layers and a column for each of {num_student} student layers '
             f'(got {list(out.size())}); pass one of that shape'
         )
-    if not bool(out.isfinite().all()) or bool((out < 0).any()):
+    if not 0 < float(out.sum()) < math.inf or bool((out < 0).any()):
         raise ValueError(
-            f"'attention' must hold finite weights of at least 0 (got values "
-            f"from {float(out.min()):g} to {float(out.max()):g}); try 'uniform'"
-        )
-    if not bool(out.sum() > 0):
-        raise ValueError(
-            "'attention' must give some pair of layers a weight above 0 (got "
-            "only zeros); try 'uniform'"
+            f"'attention' must hold finite weights of at least 0, and one "
+            f'above it (got values from {float(out.min()):g} to '
+            f"{float(out.max()):g}); try 'uniform'"
         )
     return out
 
@@ -120,12 +178,16 @@ class LearnedAttention(torch.nn.Module):
 
 
 class LayerMatching(torch.nn.Module):
-    """Compares every teacher layer with every student layer.
+    """The weights of all pairs of layers of one node type, and their maps.
 
     Layers are compared in one space for each width of the teacher, to which
     each student layer has a map of its own (:obj:`projection="student"`), or
-    in a common space of :obj:`hidden_channels` (:obj:`"both"`). See
-    :class:`ABKDLoss` for the options.
+    in a common space of :obj:`hidden_channels` (:obj:`"both"`).
+
+    Attributes:
+        groups (list[tuple[list[int], list[int]]]): The teacher and the student
+            layers of each space.
+        target_widths (list[int]): The widths of the layers of a target.
     """
 
     attention: Tensor | None
@@ -135,40 +197,26 @@ class LayerMatching(torch.nn.Module):
         teacher_channels: Sequence[int],
         student_channels: Sequence[int],
         attention: Tensor | LearnedAttention,
-        *,
-        granularity: Granularity,
-        projection: Projection,
-        normalize: bool,
-        reduction: Reduction,
-        center: bool,
-        subspace: bool,
+        projection: Literal['student', 'both'] | None,
         hidden_channels: int,
-        num_groups: int,
-        max_nodes: int | None,
+        subspace: bool,
     ) -> None:
         super().__init__()
         self.num_teacher = len(teacher_channels)
-        self.granularity = granularity
-        self.normalize = normalize
-        self.reduction = reduction
-        self.center = center
-        self.num_groups = num_groups
-        self.max_nodes = max_nodes
-
-        self.teacher_projection = None
+        everything = list(range(self.num_teacher))
         columns = list(range(len(student_channels)))
-        # The teacher and the student layers of each space.
-        self.groups: list[tuple[list[int], list[int]]] = []
-        widths = []
+        self.teacher_projection = None
+        self.groups = [(everything, columns)]
+        self.target_widths = list(teacher_channels)
+        widths = [hidden_channels]
         if projection == 'both':
             self.teacher_projection = LayerProjection(
                 teacher_channels, hidden_channels
             )
-            self.groups.append((list(range(self.num_teacher)), columns))
-            widths.append(hidden_channels)
         else:
+            self.groups, widths = [], []
             for width in sorted(set(teacher_channels)):
-                rows = [i for i, w in enumerate(teacher_channels) if w == width]
+                rows = [i for i in everything if teacher_channels[i] == width]
                 used = columns
                 if isinstance(attention, Tensor) and projection == 'student':
                     # A map without weight would never learn.
@@ -177,11 +225,7 @@ class LayerMatching(torch.nn.Module):
                 if used:
                     self.groups.append((rows, used))
                     widths.append(width)
-        # The widths of the layers of a target.
-        self.target_widths = widths
-        if projection == 'both':
-            self.target_widths = list(teacher_channels)
-
+            self.target_widths = widths
         self.student_projections = torch.nn.ModuleList()
         if projection is not None:
             for (_, used), width in zip(self.groups, widths, strict=True):
@@ -191,7 +235,6 @@ class LayerMatching(torch.nn.Module):
         self.subspace = None
         if subspace:
             self.subspace = LayerProjection([hidden_channels], hidden_channels)
-
         self.learned = None
         self.register_buffer('attention', None, persistent=False)
         if isinstance(attention, Tensor):
@@ -210,205 +253,25 @@ class LayerMatching(torch.nn.Module):
         has_squares = not self.folds and self.teacher_projection is None
         return self.learned is not None, self.folds, has_squares
 
-    def forward(
-        self,
-        target: TeacherTarget,
-        student: list[Tensor],
-        batch: Tensor | None = None,
-        size: int | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The loss, the attention and, unless folded, the distances."""
-        rows = self.pool(student, batch, size)
-        self._check_rows(target, rows)
-        if self.training:
-            target, rows = draw_rows(target, rows, self.max_nodes)
-        if target.spread is not None:
-            return self._folded_loss(target, rows), self.weights(), None
-        attention = self.weights(target, student)
-        distance = self.distances(target, rows)
-        loss = self._scale(attention) * distance
-        if self.learned is None:
-            # Without weight there is no map and no distance.
-            loss = torch.where(attention == 0, 0.0, loss)
-        return loss.sum(), attention, distance
+    def maps(self, group: int) -> list[Tensor] | None:
+        """The matrices of the student layers of a space."""
+        if not self.student_projections:
+            return None
+        return self.student_projections[group].maps()  # type: ignore[operator]
 
-    def compare(
-        self,
-        teacher: list[Tensor],
-        student: list[Tensor],
-        batch: Tensor | None = None,
-        size: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The attention and the distances of all pairs."""
-        target = self.prepare(teacher, batch, size, fold=False)
-        rows = self.pool(student, batch, size)
-        self._check_rows(target, rows)
-        return self.weights(target, student), self.distances(target, rows)
-
-    @torch.no_grad()
-    def prepare(
-        self,
-        teacher: list[Tensor],
-        batch: Tensor | None = None,
-        size: int | None = None,
-        fold: bool = True,
-    ) -> TeacherTarget:
-        """Everything on the teacher's side that no parameter changes."""
-        means = [] if self.learned is None else self._means(teacher)
-        rows = self.pool(teacher, batch, size)
-        if self.teacher_projection is not None:
-            # Layers of unequal width are stacked once they are projected.
-            return TeacherTarget([x.unsqueeze(0) for x in rows], means)
-        layers = [
-            self._normalize(torch.stack([rows[i] for i in member]))
-            for member, _ in self.groups
-        ]
-        if fold and self.folds:
-            return fold_layers(layers, self._group_weights(), self.normalize)
-        squares = [x.square().sum(dim=-1) for x in layers]
-        return TeacherTarget(layers, means, squares=squares)
-
-    def pool(
-        self, layers: list[Tensor], batch: Tensor | None, size: int | None
-    ) -> list[Tensor]:
-        """Turns node features into the rows that are compared."""
-        layers = [x.to(working_dtype(self, x)) for x in layers]
-        if self.granularity == 'pooled':
-            return [x.mean(dim=0, keepdim=True) for x in layers]
-        sizes = [x.size(0) for x in layers]
-        check_rows(sizes, sizes)
-        if self.granularity == 'node':
-            return layers
-        # In one call, because many narrow layers would cost as many.
-        x = torch.cat(layers, dim=1)
-        if self.granularity == 'group':
-            size = min(self.num_groups, x.size(0))
-            batch = node_groups(x.size(0), size, x.device)
-        else:
-            batch, size = present_graphs(batch, size, x.size(0))
-        out = scatter(x, batch, dim=0, dim_size=size, reduce='mean')
-        return list(out.split([x.size(1) for x in layers], dim=1))
-
-    def weights(
-        self,
-        target: TeacherTarget | None = None,
-        student: list[Tensor] | None = None,
-    ) -> Tensor:
-        """The attention :obj:`[T, S]`."""
-        if self.attention is not None:
-            return self.attention
-        assert self.learned is not None
-        assert target is not None
-        assert student is not None
-        return self.learned(target.means, self._means(student))
-
-    def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        """The mean squared distances of all pairs, :obj:`[T, S]`.
-
-        They are NaN where a fixed attention of 0 needs no map.
-        """
-        layers: Sequence[Tensor] = target.layers
-        squares: Sequence[Tensor | None] = target.squares
-        if self.teacher_projection is not None:
-            x = self.teacher_projection([x.squeeze(0) for x in layers])
-            layers = [self._normalize(self._project(torch.stack(x)))]
-            squares = [None]
-        nan = rows[0].new_full((len(rows),), math.nan)
-        out = [nan] * self.num_teacher
-        for (member, column), z, square, y in zip(
-            self.groups, layers, squares, self._students(rows), strict=True
-        ):
-            distance = layer_distances(
-                z, y, squares=square, normalized=self.normalize
-            )
-            part = distance.new_full((len(member), len(rows)), math.nan)
-            part[:, column] = distance
-            for i, row in zip(member, part.unbind(), strict=True):
-                out[i] = row
-        return torch.stack(out)
-
-    def _folded_loss(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        assert target.spread is not None
-        loss = target.spread.mean()
-        weights = self._group_weights()
-        students = [] if self.normalize else self._students(rows)
-        for k, (_, column) in enumerate(self.groups):
-            if self.normalize:
-                maps = None
-                if self.student_projections:
-                    maps = self._projection(k).maps()
-                distance = folded_distance(
-                    target.layers[k],
-                    [rows[j] for j in column],
-                    maps,
-                    self.center,
-                )
-            else:
-                gap = students[k] - target.layers[k]
-                distance = gap.square().sum(dim=-1).mean(dim=-1)
-            total = weights[k].sum(dim=0).to(distance.dtype)
-            loss = loss + (total * distance).sum()
-        if self.normalize:
-            # Rounding may leave a negative value. The gradient stays.
-            loss = loss + (loss.clamp(min=0.0) - loss).detach()
-        return loss
-
-    def _group_weights(self) -> list[Tensor]:
-        scale = self._scale(self.weights())
-        return [scale[member][:, column] for member, column in self.groups]
-
-    def _scale(self, attention: Tensor) -> Tensor:
-        dtype = torch.promote_types(attention.dtype, torch.float)
-        attention = attention.to(dtype)
-        if self.reduction == 'mean':
-            # The paper's mean over teacher layers, as its rows sum to 1.
-            return attention / attention.sum()
-        return attention
-
-    def _students(self, rows: list[Tensor]) -> list[Tensor]:
-        """The student's layers in each space."""
+    def students(self, rows: list[Tensor]) -> list[Tensor]:
+        """The stacked student layers of each space."""
         out = []
         for k, (_, column) in enumerate(self.groups):
             x = [rows[j] for j in column]
             if self.student_projections:
-                x = self._projection(k)(x)
-            out.append(self._normalize(self._project(torch.stack(x))))
+                x = self.student_projections[k](x)
+            out.append(self.project(x))
         return out
 
-    def _means(self, layers: list[Tensor]) -> list[Tensor]:
-        return [
-            x.to(working_dtype(self, x)).mean(dim=0, keepdim=True)
-            for x in layers
-        ]
-
-    def _projection(self, group: int) -> LayerProjection:
-        projection = self.student_projections[group]
-        assert isinstance(projection, LayerProjection)
-        return projection
-
-    def _project(self, x: Tensor) -> Tensor:
+    def project(self, layers: list[Tensor]) -> Tensor:
+        """Stacks layers, and maps them to the common subspace."""
+        x = torch.stack(layers)
         if self.subspace is None:
             return x
         return self.subspace([x.flatten(0, 1)])[0].view_as(x)
-
-    def _normalize(self, x: Tensor) -> Tensor:
-        return normalize_rows(x, center=self.center, normalize=self.normalize)
-
-    def _check_rows(self, target: TeacherTarget, rows: list[Tensor]) -> None:
-        check_rows([target.num_rows], [x.size(0) for x in rows])
-        if self.center and target.num_rows < 2:
-            raise ValueError(
-                f"'granularity' {self.granularity!r} must have two rows or "
-                f'more to centre (got {target.num_rows}); use larger batches, '
-                f'drop_last=True, or center=False'
-            )
-
-
-def draw_rows(
-    target: TeacherTarget, rows: list[Tensor], max_rows: int | None
-) -> tuple[TeacherTarget, list[Tensor]]:
-    """The same random rows of both sides, drawn anew in each call."""
-    index = sample_rows(target.num_rows, max_rows, rows[0].device)
-    if index is None:
-        return target, rows
-    return target.select(index), [x.index_select(0, index) for x in rows]

@@ -5,71 +5,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from pyg_distill.nn.losses.abkd import ABKDLoss
+from pyg_distill.nn.losses.abkd import ABKDLoss, draw_rows
 from pyg_distill.nn.losses.base import TeacherTarget
 from pyg_distill.nn.losses.checks import Channels, check_count, check_positive
 from pyg_distill.nn.losses.functional import contrastive_loss, normalize_rows
-from pyg_distill.nn.losses.matching import (
-    LayerMatching,
-    LearnedAttention,
-    draw_rows,
-)
-from pyg_distill.nn.losses.projection import LayerProjection
+from pyg_distill.nn.losses.matching import LayerProjection
 
 Self = TypeVar('Self', bound='StrideLoss')
-
-
-class StructureMatching(LayerMatching):
-    """Adds the contrastive term to the distance of each pair."""
-
-    def __init__(
-        self,
-        teacher_channels: list[int],
-        student_channels: list[int],
-        attention: Tensor | LearnedAttention,
-        *,
-        structure_weight: float,
-        structure_temperature: float,
-        num_samples: int,
-        hidden_channels: int,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            teacher_channels,
-            student_channels,
-            attention,
-            hidden_channels=hidden_channels,
-            **kwargs,
-        )
-        self.structure_weight = structure_weight
-        self.structure_temperature = structure_temperature
-        self.num_samples = num_samples
-        self.teacher_structure = LayerProjection(
-            teacher_channels, hidden_channels
-        )
-        self.student_structure = LayerProjection(
-            student_channels, hidden_channels
-        )
-
-    def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        """The distances of all pairs, :obj:`[T, S]`."""
-        distance = super().distances(target, rows)
-        if self.structure_weight == 0:
-            return distance
-        target, rows = draw_rows(target, rows, self.num_samples)
-        teacher = self._scaled(
-            self.teacher_structure, [x.squeeze(0) for x in target.layers]
-        )
-        student = self._scaled(self.student_structure, rows)
-        # One teacher layer at a time: each pair takes a matrix [N, N].
-        structure = torch.stack([contrastive_loss(t, student) for t in teacher])
-        return distance + self.structure_weight * structure
-
-    def _scaled(
-        self, projection: LayerProjection, layers: list[Tensor]
-    ) -> Tensor:
-        x = normalize_rows(torch.stack(projection(layers)))
-        return x / self.structure_temperature**0.5
 
 
 class StrideLoss(ABKDLoss):
@@ -120,8 +62,6 @@ class StrideLoss(ABKDLoss):
             :class:`ABKDLoss`.
     """
 
-    _matching_class = StructureMatching
-
     def __init__(
         self,
         teacher_channels: Channels,
@@ -139,11 +79,6 @@ class StrideLoss(ABKDLoss):
                 f"'structure_weight' must be at least 0 (got "
                 f'{structure_weight}); pass 0 to leave the term out'
             )
-        self.structure = {
-            'structure_weight': structure_weight,
-            'structure_temperature': structure_temperature,
-            'num_samples': num_samples,
-        }
         options: dict[str, Any] = {
             'attention': 'learned',
             'granularity': 'node',
@@ -159,6 +94,15 @@ class StrideLoss(ABKDLoss):
                 f'alone'
             )
         super().__init__(teacher_channels, student_channels, **options)
+        self.structure_weight = structure_weight
+        self.structure_temperature = structure_temperature
+        self.num_samples = num_samples
+        for matching, widths in zip(
+            self.matchings, self._widths.values(), strict=True
+        ):
+            matching.teacher_structure, matching.student_structure = (
+                LayerProjection(w, self.hidden_channels) for w in widths
+            )
 
     @classmethod
     def paper(
@@ -178,8 +122,23 @@ class StrideLoss(ABKDLoss):
 
     def extra_repr(self) -> str:
         """The options that change the result."""
-        options = [f'{name}={x!r}' for name, x in self.structure.items()]
+        names = 'structure_weight', 'structure_temperature', 'num_samples'
+        options = [f'{name}={getattr(self, name)!r}' for name in names]
         return ', '.join([super().extra_repr(), *options])
 
-    def _matching_options(self) -> dict[str, Any]:
-        return super()._matching_options() | self.structure
+    def _distances(
+        self, k: int, target: TeacherTarget, rows: list[Tensor]
+    ) -> Tensor:
+        distance = super()._distances(k, target, rows)
+        if self.structure_weight == 0:
+            return distance
+        m: Any = self.matchings[k]
+        target, rows = draw_rows(target, rows, self.num_samples)
+        layers = [x.squeeze(0) for x in target.layers]
+        teacher, student = (
+            normalize_rows(torch.stack(x)) / self.structure_temperature**0.5
+            for x in (m.teacher_structure(layers), m.student_structure(rows))
+        )
+        # One teacher layer at a time: each pair takes a matrix [N, N].
+        structure = torch.stack([contrastive_loss(t, student) for t in teacher])
+        return distance + self.structure_weight * structure
