@@ -6,6 +6,7 @@ from pyg_distill.nn.hops import num_hops
 from pyg_distill.nn.losses import (
     ABKDLoss,
     ATLoss,
+    DistillationLoss,
     FitNetLoss,
     GCRDLoss,
     GSPLoss,
@@ -22,6 +23,7 @@ from pyg_distill.nn.root_readout import RootReadout
 
 distillation = ['Distiller', 'LayerRecorder', 'TeacherCache']
 distillation_losses = [
+    'DistillationLoss',
     'ABKDLoss',
     'StrideLoss',
     'KDLoss',

@@ -1,86 +1,142 @@
 """Readout over the roots of tree sets, as a function."""
 
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
+
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 from torch_geometric.utils import scatter
+
+Reduce: TypeAlias = Literal['sum', 'add', 'mean', 'max', 'min']
 
 _REDUCE = ('sum', 'add', 'mean', 'max', 'min')
 
 
+@overload
+def global_root_pool(
+    x: Tensor, data: Data, /, reduce: Reduce = 'sum'
+) -> Tensor: ...
+
+
+@overload
 def global_root_pool(
     x: Tensor,
     batch: Tensor | None,
+    /,
+    reduce: Reduce = 'sum',
+    *,
     root_index: Tensor | None = None,
     root_count: Tensor | None = None,
-    size: int | None = None,
-    reduce: str = 'sum',
     root_index_batch: Tensor | None = None,
+    size: int | None = None,
+) -> Tensor: ...
+
+
+def global_root_pool(
+    x: Tensor,
+    data: Data | Tensor | None,
+    reduce: Reduce = 'sum',
+    *,
+    root_index: Tensor | None = None,
+    root_count: Tensor | None = None,
+    root_index_batch: Tensor | None = None,
+    size: int | None = None,
 ) -> Tensor:
     r"""Pools the roots of each graph's computation trees.
 
-    For a graph in tree-set form with roots :math:`\mathcal{R}_i` that stand
-    for :math:`c_r` nodes each, its output is
+    A graph in tree-set form has roots :math:`\mathcal{R}_i`, and each root
+    :math:`r` stands for :math:`c_r` nodes. Its output is
 
     .. math::
         \mathbf{r}_i = \sum_{r \in \mathcal{R}_i} c_r \mathbf{x}_r
 
     (:obj:`reduce="sum"`), this divided by :math:`\sum_r c_r`
     (:obj:`"mean"`), or the element-wise extremum (:obj:`"max"`,
-    :obj:`"min"`), to which the counts do not matter. If trees are as deep as
-    the model that computed :obj:`x`, this is the readout of the graph they
-    come from (Mirage, Section 3.1).
+    :obj:`"min"`), which ignores the counts. If the trees are as deep as the
+    model that computed :obj:`x`, this is the readout of the graph that the
+    trees come from (Mirage, Section 3.1).
 
-    Without :obj:`root_index` all nodes are pooled as by
+    Ordinary graphs have no roots. Then all nodes are pooled as by
     :meth:`~torch_geometric.nn.pool.global_add_pool`,
     :meth:`~torch_geometric.nn.pool.global_mean_pool` and
-    :meth:`~torch_geometric.nn.pool.global_max_pool`, so that one model trains
-    on tree sets and is evaluated on graphs.
+    :meth:`~torch_geometric.nn.pool.global_max_pool`, so one model trains on
+    tree sets and is evaluated on graphs.
+
+    .. code-block:: python
+
+        out = global_root_pool(x, data)
+        # The same, in tensors:
+        out = global_root_pool(
+            x,
+            data.get('batch'),
+            root_index=data.get('root_index'),
+            root_count=data.get('root_count'),
+            root_index_batch=data.get('root_index_batch'),
+            size=data.num_graphs,
+        )
 
     Args:
         x (torch.Tensor): Node embeddings of shape :obj:`[N, F]`.
-        batch (torch.Tensor, optional): The graph of each *node* (not only of
-            the roots), of shape :obj:`[N]`; not read if
-            :obj:`root_index_batch` is given.
+        data (torch_geometric.data.Data or torch.Tensor, optional): The graph
+            or mini-batch that :obj:`x` was computed from: a
+            :class:`~torch_geometric.data.Data`,
+            :class:`~torch_geometric.data.Batch` or
+            :class:`~pyg_distill.loader.TreeSetBatch`, with or without roots.
+            All further tensors are read from it. Otherwise, the graph of each
+            *node* (not of each root), of shape :obj:`[N]`; :obj:`None` means
+            a single graph, or is allowed because of :obj:`root_index_batch`.
+        reduce (str, optional): :obj:`"sum"` (or :obj:`"add"`),
+            :obj:`"mean"`, :obj:`"max"` or :obj:`"min"`.
+            (default: :obj:`"sum"`)
         root_index (torch.Tensor, optional): The nodes that are roots, of
             shape :obj:`[R]`. (default: :obj:`None`)
         root_count (torch.Tensor, optional): How many nodes each root stands
-            for, of shape :obj:`[R]`; without, one each.
+            for, of shape :obj:`[R]`. By default, one each.
             (default: :obj:`None`)
+        root_index_batch (torch.Tensor, optional): The graph of each root, of
+            shape :obj:`[R]`. Mini-batches of
+            :class:`~pyg_distill.loader.TreeSetLoader` need it: their nodes
+            belong to no single graph, and :obj:`root_index` repeats a root
+            for each graph that holds it. (default: :obj:`None`)
         size (int, optional): The number of graphs :math:`B`, calculated if
             not given. (default: :obj:`None`)
-        reduce (str, optional): :obj:`"sum"`, :obj:`"mean"`, :obj:`"max"` or
-            :obj:`"min"`. (default: :obj:`"sum"`)
-        root_index_batch (torch.Tensor, optional): The graph of each root, of
-            shape :obj:`[R]`, where nodes have none: roots of mini-batches of
-            :class:`~pyg_distill.loader.TreeSetLoader` repeat in
-            :obj:`root_index`, once for each graph that holds them.
-            (default: :obj:`None`)
 
     Returns:
         torch.Tensor: Graph embeddings of shape :obj:`[B, F]`.
 
     Raises:
-        ValueError: If :obj:`reduce` is unknown, or :obj:`batch`,
+        ValueError: If :obj:`reduce` is unknown, or :obj:`data`,
             :obj:`root_count` or :obj:`root_index_batch` do not fit.
+        TypeError: If :obj:`data` is of another type.
     """
     if reduce not in _REDUCE:
         raise ValueError(
             f"'reduce' must be one of {', '.join(_REDUCE)} (got {reduce!r}); "
             f"for any other readout use 'RootAggregation'"
         )
-    reduce = 'sum' if reduce == 'add' else reduce
-    check_root_batch(root_index, root_index_batch, batch, size)
+    if data is None or isinstance(data, Tensor):
+        roots = Roots(data, root_index, root_count, root_index_batch, size)
+        if data is not None and data.size(0) != x.size(0):
+            raise ValueError(
+                f"'batch' must hold the graph of each of the {x.size(0)} "
+                f'nodes (got {data.size(0)} entries); pass data.batch as it '
+                f'is, also with roots'
+            )
+    else:
+        given = (root_index, root_count, root_index_batch, size)
+        if any(value is not None for value in given):
+            raise ValueError(
+                f"roots, their counts and 'size' are read from the mini-batch "
+                f"(got a '{type(data).__name__}' and some of them); pass "
+                f"data.get('batch') with them"
+            )
+        roots = Roots.read(data, x.size(0))
+    roots.check()
+    size = roots.num_graphs()
+    batch, root_index, root_count, root_index_batch, _ = roots
     if batch is None and root_index_batch is None:
-        batch = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
-        size = 1 if size is None else size
-    if batch is not None and batch.size(0) != x.size(0):
-        raise ValueError(
-            f"'batch' must hold the graph of each of the {x.size(0)} nodes "
-            f'(got {batch.size(0)} entries); pass data.batch as it is, roots '
-            f'are looked up in it'
-        )
-    if size is None:
-        size = max(num_groups(batch), num_groups(root_index_batch))
+        batch = x.new_zeros(x.size(0), dtype=torch.long)
+    reduce = 'sum' if reduce == 'add' else reduce
     if root_index is None:
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
 
@@ -89,65 +145,103 @@ def global_root_pool(
     elif batch is not None:
         batch = batch[root_index]
     x = x[root_index]
-    if root_count is not None:
-        check_root_count(root_index, root_count)
     if root_count is None or reduce in ('max', 'min'):
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
     # Sums of many halves would pass their range before they are divided.
     wide = x.float() if x.dtype in (torch.half, torch.bfloat16) else x
     weight = root_count.to(wide.dtype)
-    out = scatter(wide * _column(weight, wide), batch, 0, size, reduce='sum')
+    column = [-1] + [1] * (x.dim() - 1)
+    out = scatter(wide * weight.view(column), batch, 0, size, reduce='sum')
     if reduce == 'mean':
         total = scatter(weight, batch, 0, size, reduce='sum')
-        out = out / _column(total.clamp(min=1), out)
+        out = out / total.clamp(min=1).view(column)
     return out.to(x.dtype)
 
 
-def num_groups(index: Tensor | None) -> int:
-    """The number of groups, if the last one is not empty."""
-    if index is None or index.numel() == 0:
-        return 0
-    return int(index.max()) + 1
+class Roots(NamedTuple):
+    """The graph of each node and the roots of a mini-batch."""
 
+    batch: Tensor | None
+    root_index: Tensor | None
+    root_count: Tensor | None
+    root_index_batch: Tensor | None
+    size: int | None
 
-def check_root_batch(
-    root_index: Tensor | None,
-    root_index_batch: Tensor | None,
-    batch: Tensor | None,
-    size: int | None,
-) -> None:
-    """Refuses roots of which it is not known to which graph they belong."""
-    if root_index_batch is not None:
-        got = None if root_index is None else list(root_index.size())
-        if got != list(root_index_batch.size()):
-            raise ValueError(
-                f"'root_index_batch' must have one entry a root (got "
-                f'{list(root_index_batch.size())} for root_index of {got}); '
-                f'pass data.root_index with data.root_index_batch'
+    @classmethod
+    def read(cls, data: Any, num_rows: int | None = None) -> 'Roots':
+        """Reads a mini-batch, with as many nodes as there are rows."""
+        if not isinstance(data, Data):
+            raise TypeError(
+                f"expected a 'Data', 'Batch' or 'TreeSetBatch', the graph of "
+                f"each node, or None (got '{type(data).__name__}'); pass the "
+                f"mini-batch, or data['node_type'].batch of a 'HeteroData'"
             )
-    elif root_index is not None and batch is None and size not in (None, 1):
-        # All roots would be pooled into the first graph.
-        raise ValueError(
-            f'roots of {size} graphs need the graph of each (got neither '
-            f"'batch' nor 'root_index_batch'); pass "
-            f"root_index_batch=data.get('root_index_batch')"
+        batch, index, count, index_batch = map(data.get, cls._fields[:4])
+        # PyG's `num_nodes` may count edges, and does not compile.
+        nodes = data.get('x') if batch is None else batch
+        num_nodes = data.get('num_nodes') if nodes is None else nodes.size(0)
+        if None not in (num_rows, num_nodes) and num_rows != num_nodes:
+            raise ValueError(
+                f"'x' must hold an embedding of each of the {num_nodes} nodes "
+                f'of the mini-batch (got {num_rows} rows); pass the '
+                f'mini-batch that x was computed from, or the graph of each '
+                f'row'
+            )
+        alone = batch is None and index_batch is None
+        size = getattr(data, 'num_graphs', 1 if alone else None)
+        return cls(batch, index, count, index_batch, size)
+
+    def check(self) -> None:
+        """Refuses roots without a graph, and counts that do not fit."""
+        batch, index, count, index_batch, size = self
+        if index_batch is not None:
+            shape = None if index is None else list(index.size())
+            if shape != list(index_batch.size()):
+                raise ValueError(
+                    f"'root_index_batch' must have one entry a root (got "
+                    f'{list(index_batch.size())} for root_index of {shape}); '
+                    f'pass data.root_index with data.root_index_batch'
+                )
+        elif index is not None and batch is None and size not in (None, 1):
+            # All roots would be pooled into the first graph.
+            raise ValueError(
+                f'roots of {size} graphs need the graph of each (got neither '
+                f"'batch' nor 'root_index_batch'); pass "
+                f"root_index_batch=data.get('root_index_batch')"
+            )
+        if index is None or count is None:
+            return
+        if count.size() != index.size():
+            raise ValueError(
+                f"'root_count' must have one entry a root (got "
+                f'{list(count.size())} for {index.numel()} roots); pass '
+                f'data.root_count with data.root_index'
+            )
+        if count.is_floating_point():
+            raise ValueError(
+                f"'root_count' must hold whole numbers (got {count.dtype}); "
+                f'pass root_count.long()'
+            )
+
+    def num_graphs(self) -> int:
+        """Returns the number of graphs, calculated if it is not known."""
+        if self.size is not None:
+            return self.size
+        if self.batch is None and self.root_index_batch is None:
+            return 1
+        groups = (
+            g for g in (self.batch, self.root_index_batch) if g is not None
         )
+        return max(int(g.max()) + 1 if g.numel() > 0 else 0 for g in groups)
 
-
-def check_root_count(root_index: Tensor, root_count: Tensor) -> None:
-    """Refuses counts that do not belong to the roots."""
-    if root_count.size() != root_index.size():
-        raise ValueError(
-            f"'root_count' must have one entry a root (got "
-            f'{list(root_count.size())} for {root_index.numel()} roots); pass '
-            f'data.root_count with data.root_index'
-        )
-    if root_count.is_floating_point():
-        raise ValueError(
-            f"'root_count' must hold whole numbers (got {root_count.dtype}); "
-            f'pass root_count.long()'
-        )
-
-
-def _column(value: Tensor, like: Tensor) -> Tensor:
-    return value.view(-1, *[1] * (like.dim() - 1))
+    def repeat(self) -> tuple[Tensor, Tensor | None]:
+        """Returns each root, and its graph, as often as it counts."""
+        index, batch = self.root_index, self.root_index_batch
+        assert index is not None
+        if batch is None and self.batch is not None:
+            batch = self.batch[index]
+        if self.root_count is not None:
+            index = index.repeat_interleave(self.root_count)
+            if batch is not None:
+                batch = batch.repeat_interleave(self.root_count)
+        return index, batch

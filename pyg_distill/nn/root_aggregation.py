@@ -1,9 +1,10 @@
 """Readout over the roots of tree sets, around any PyG aggregation."""
 
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 from torch_geometric.nn import (
     Aggregation,
     MaxAggregation,
@@ -14,13 +15,12 @@ from torch_geometric.nn import (
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from pyg_distill.nn.pool import (
-    check_root_batch,
-    check_root_count,
+    Reduce,
+    Roots,
     global_root_pool,
-    num_groups,
 )
 
-_WEIGHTED: dict[type, str] = {
+_WEIGHTED: dict[type, Reduce] = {
     SumAggregation: 'sum',
     MeanAggregation: 'mean',
     MaxAggregation: 'max',
@@ -31,22 +31,18 @@ _WEIGHTED: dict[type, str] = {
 class RootAggregation(Aggregation):
     r"""Applies an aggregation to the roots of computation trees.
 
-    Sum and mean are weighted by :obj:`root_count`, maximum and minimum ignore
-    it, and every other aggregation gets each root as often as it counts,
-    which is exact for all that do not depend on the order of their input.
-    Without :obj:`root_index` it is the wrapped aggregation itself.
+    Sum and mean are weighted by :obj:`root_count`, and maximum and minimum
+    ignore it. Every other aggregation gets each root as often as it counts,
+    which is exact if it does not depend on the order of its input. Without
+    roots, it is the wrapped aggregation itself.
 
     .. code-block:: python
 
         readout = RootAggregation('median')
-        out = readout(
-            x,
-            data.get('batch'),
-            dim_size=data.num_graphs,
-            root_index=data.get('root_index'),
-            root_count=data.get('root_count'),
-            root_index_batch=data.get('root_index_batch'),
-        )
+        out = readout(x, data)
+
+    Compiled code passes tensors instead of the mini-batch, see
+    :meth:`forward`.
 
     Args:
         aggr (Aggregation or str or list): The aggregation, as an object or as
@@ -73,27 +69,14 @@ class RootAggregation(Aggregation):
         """Resets all learnable parameters of the module."""
         self.aggr.reset_parameters()
 
-    def __call__(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
-        **kwargs: Any,
-    ) -> Tensor:
-        """Counts the graphs, then calls :meth:`forward`."""
-        # Without an index, `Aggregation` takes all nodes for one graph before
-        # `forward` is called.
-        if index is None and ptr is None:
-            root_index_batch = kwargs.get('root_index_batch')
-            check_root_batch(
-                kwargs.get('root_index'), root_index_batch, None, dim_size
-            )
-            if root_index_batch is not None and dim_size is None:
-                dim_size = num_groups(root_index_batch)
-        return super().__call__(x, index, ptr, dim_size, dim, **kwargs)
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Runs the forward pass; the wrapped aggregation checks its input."""
+        return torch.nn.Module.__call__(self, x, *args, **kwargs)
 
+    @overload
+    def forward(self, x: Tensor, index: Data, **kwargs: Any) -> Tensor: ...
+
+    @overload
     def forward(
         self,
         x: Tensor,
@@ -101,6 +84,17 @@ class RootAggregation(Aggregation):
         ptr: Tensor | None = None,
         dim_size: int | None = None,
         dim: int = -2,
+        **kwargs: Any,
+    ) -> Tensor: ...
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Data | Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+        *,
         root_index: Tensor | None = None,
         root_count: Tensor | None = None,
         root_index_batch: Tensor | None = None,
@@ -110,7 +104,9 @@ class RootAggregation(Aggregation):
 
         Args:
             x (torch.Tensor): Node embeddings of shape :obj:`[N, F]`.
-            index (torch.Tensor, optional): The graph of each node, of shape
+            index (torch_geometric.data.Data or torch.Tensor, optional): The
+                graph or mini-batch that :obj:`x` was computed from, which
+                holds all that follows; or the graph of each node, of shape
                 :obj:`[N]`. (default: :obj:`None`)
             ptr (torch.Tensor, optional): Where the nodes of each graph begin,
                 instead of :obj:`index`. (default: :obj:`None`)
@@ -126,9 +122,28 @@ class RootAggregation(Aggregation):
                 of shape :obj:`[R]`, instead of :obj:`index`.
                 (default: :obj:`None`)
             **kwargs (optional): Arguments of the wrapped aggregation.
+
+        Returns:
+            torch.Tensor: Graph embeddings of shape :obj:`[B, F_out]`.
+
+        Raises:
+            ValueError: If roots, their counts and their graphs do not fit, or
+                :obj:`x` is no matrix.
+            TypeError: If :obj:`index` is of another type.
         """
-        check_root_batch(root_index, root_index_batch, index, None)
-        if root_index is None:
+        if index is None or isinstance(index, Tensor):
+            batch = index
+            if root_index is not None and index is None and ptr is not None:
+                batch = torch.repeat_interleave(ptr.diff())
+                dim_size = ptr.numel() - 1
+            roots = Roots(
+                batch, root_index, root_count, root_index_batch, dim_size
+            )
+        else:
+            roots = Roots.read(index, x.size(0))
+            index, dim_size = roots.batch, roots.size
+        roots.check()
+        if roots.root_index is None:
             return self.aggr(x, index, ptr, dim_size, dim, **kwargs)
         if x.dim() != 2 or dim not in (-2, 0):
             raise ValueError(
@@ -136,30 +151,26 @@ class RootAggregation(Aggregation):
                 f'(got {x.dim()} dimensions and dim={dim}); flatten x to '
                 f'[num_nodes, num_features] and leave dim out'
             )
-        if root_index_batch is not None:
-            batch = root_index_batch
-        elif index is not None:
-            batch = index[root_index]
-        elif ptr is not None:
-            graph = torch.arange(ptr.numel() - 1, device=ptr.device)
-            batch = graph.repeat_interleave(ptr.diff())[root_index]
-        else:
-            batch = torch.zeros_like(root_index)
         reduce = _WEIGHTED.get(type(self.aggr))
         if reduce is not None:
             return global_root_pool(
-                x, None, root_index, root_count, dim_size, reduce, batch
+                x,
+                roots.batch,
+                reduce,
+                root_index=roots.root_index,
+                root_count=roots.root_count,
+                root_index_batch=roots.root_index_batch,
+                size=dim_size,
             )
-        if root_count is not None:
-            check_root_count(root_index, root_count)
-            root_index = root_index.repeat_interleave(root_count)
-            batch = batch.repeat_interleave(root_count)
+        root_index, batch = roots.repeat()
+        if batch is None:
+            batch = torch.zeros_like(root_index)
         # Some aggregations need their input sorted by graph.
         order = torch.argsort(batch, stable=True)
         return self.aggr(
             x[root_index[order]],
             batch[order],
-            dim_size=dim_size,
+            dim_size=roots.num_graphs(),
             dim=dim,
             **kwargs,
         )

@@ -19,7 +19,6 @@ from torch_geometric.nn import (
     MixHopConv,
     PDNConv,
     SAGEConv,
-    Sequential,
     SGConv,
     SSGConv,
     TAGConv,
@@ -54,6 +53,8 @@ from pyg_distill.nn import num_hops
         (PDNConv(2, 2, edge_dim=1, hidden_channels=2), 2),
         (EGConv(4, 4, aggregators=['symnorm'], num_heads=2), 2),
         (EGConv(4, 4, aggregators=['mean'], num_heads=2), 1),
+        (GatedGraphConv(8, 3), 3),
+        (AntiSymmetricConv(8, num_iters=3), 4),
     ],
     ids=str,
 )
@@ -61,30 +62,15 @@ def test_num_hops(model, hops):
     assert num_hops(model) == hops
 
 
-def test_num_hops_of_other_layers():
+def test_num_hops_of_other_models():
     class Kernel(MessagePassing):
         # As in SplineConv, where it is the size of a kernel.
         K = 9
 
     assert num_hops(Kernel()) == 1
-
-
-def test_num_hops_of_a_sequence():
-    model = Sequential(
-        'x, edge_index',
-        [
-            (GCNConv(2, 8), 'x, edge_index -> x'),
-            torch.nn.ReLU(),
-            (GCNConv(8, 8), 'x, edge_index -> x'),
-            (SGConv(8, 8, K=2), 'x, edge_index -> x'),
-        ],
-    )
     # The degrees of neighbours cost one hop, however often they are read.
-    assert num_hops(model) == 5
-
-
-def test_layers_that_repeat_themselves():
-    assert num_hops(GatedGraphConv(8, 3)) == 3
-    assert num_hops(AntiSymmetricConv(8, num_iters=3)) == 4
+    layers = [GCNConv(2, 8), torch.nn.ReLU(), GCNConv(8, 8), SGConv(8, 8, K=2)]
+    assert num_hops(torch.nn.ModuleList(layers)) == 5
+    # A layer that calls another one several times.
     sage = SAGEConv(8, 8)
     assert num_hops(AntiSymmetricConv(8, sage, num_iters=2)) == 2

@@ -3,80 +3,58 @@ import pickle
 
 import pytest
 import torch
-from torch_geometric.nn import MLP
-from torch_geometric.nn.aggr import (
-    AttentionalAggregation,
-    DeepSetsAggregation,
-    DegreeScalerAggregation,
-    EquilibriumAggregation,
-    GraphMultisetTransformer,
-    MaxAggregation,
-    MeanAggregation,
-    MedianAggregation,
-    MinAggregation,
-    MulAggregation,
-    MultiAggregation,
-    PowerMeanAggregation,
-    QuantileAggregation,
-    Set2Set,
-    SetTransformerAggregation,
-    SoftmaxAggregation,
-    SortAggregation,
-    StdAggregation,
-    SumAggregation,
-    VarAggregation,
-    VariancePreservingAggregation,
-)
+from torch.nn import Linear
+from torch_geometric.data import Batch, HeteroData
+from torch_geometric.nn import MLP, aggr
 
+from pyg_distill.loader import TreeSetLoader
 from pyg_distill.nn import RootAggregation
+from pyg_distill.transforms import ToComputationTrees
+from tests.graphs import random_graph
 
 # Of 7 embeddings, 4 are roots, which stand for 11 nodes of 2 graphs.
 BATCH = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+PTR = torch.tensor([0, 3, 7])
 ROOT = torch.tensor([6, 0, 4, 2])
 COUNT = torch.tensor([5, 1, 2, 3])
+ROOTS = {'root_index': ROOT, 'root_count': COUNT}
 NODE = torch.tensor([0, 2, 2, 2, 6, 6, 6, 6, 6, 4, 4])
 NODE_BATCH = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
 
 # Not all weights are drawn anew by `reset_parameters`.
 torch.manual_seed(0)
+DEGREES = torch.tensor([0, 1, 2, 3])
+ATTENTION = {'in_channels': 4, 'out_channels': 4, 'num_heads': 2}
 AGGREGATIONS = [
-    SumAggregation(),
-    MeanAggregation(),
-    MaxAggregation(),
-    MinAggregation(),
-    MulAggregation(),
-    VarAggregation(),
-    StdAggregation(),
-    SoftmaxAggregation(t=0.5),
-    SoftmaxAggregation(learn=True, channels=4),
-    PowerMeanAggregation(p=2.0),
-    PowerMeanAggregation(learn=True, channels=4),
-    MedianAggregation(),
-    QuantileAggregation([0.25, 0.5, 0.9]),
-    SortAggregation(k=6),
-    Set2Set(4, processing_steps=2),
-    DeepSetsAggregation(MLP([4, 8], norm=None), MLP([8, 3], norm=None)),
-    AttentionalAggregation(torch.nn.Linear(4, 1), torch.nn.Linear(4, 3)),
-    VariancePreservingAggregation(),
-    GraphMultisetTransformer(4, k=2, heads=2),
-    SetTransformerAggregation(4, num_seed_points=2, heads=2),
-    DegreeScalerAggregation(
-        ['mean', 'std'],
-        ['identity', 'amplification'],
-        deg=torch.tensor([0, 1, 2, 3]),
+    aggr.SumAggregation(),
+    aggr.MeanAggregation(),
+    aggr.MaxAggregation(),
+    aggr.MinAggregation(),
+    aggr.MulAggregation(),
+    aggr.VarAggregation(),
+    aggr.StdAggregation(),
+    aggr.SoftmaxAggregation(t=0.5),
+    aggr.SoftmaxAggregation(learn=True, channels=4),
+    aggr.PowerMeanAggregation(p=2.0),
+    aggr.PowerMeanAggregation(learn=True, channels=4),
+    aggr.MedianAggregation(),
+    aggr.QuantileAggregation([0.25, 0.5, 0.9]),
+    aggr.SortAggregation(k=6),
+    aggr.Set2Set(4, processing_steps=2),
+    aggr.DeepSetsAggregation(MLP([4, 8], norm=None), MLP([8, 3], norm=None)),
+    aggr.AttentionalAggregation(Linear(4, 1), Linear(4, 3)),
+    aggr.VariancePreservingAggregation(),
+    aggr.GraphMultisetTransformer(4, k=2, heads=2),
+    aggr.SetTransformerAggregation(4, num_seed_points=2, heads=2),
+    aggr.DegreeScalerAggregation(
+        ['mean', 'std'], ['identity', 'amplification'], DEGREES
     ),
-    MultiAggregation(['sum', 'mean', 'median', 'std']),
-    MultiAggregation(
-        ['sum', 'max'],
-        mode='attn',
-        mode_kwargs={
-            'in_channels': 4,
-            'out_channels': 4,
-            'num_heads': 2,
-        },
-    ),
+    aggr.MultiAggregation(['sum', 'mean', 'median', 'std']),
+    aggr.MultiAggregation(['sum', 'max'], mode='attn', mode_kwargs=ATTENTION),
 ]
-NAMES = [f'{i}-{type(aggr).__name__}' for i, aggr in enumerate(AGGREGATIONS)]
+NAMES = [f'{i}-{type(a).__name__}' for i, a in enumerate(AGGREGATIONS)]
+
+each_aggregation = pytest.mark.parametrize('inner', AGGREGATIONS, ids=NAMES)
 
 
 @pytest.fixture
@@ -84,40 +62,119 @@ def x():
     return torch.rand(7, 4) + 0.1
 
 
-@pytest.mark.parametrize('aggr', AGGREGATIONS, ids=NAMES)
-def test_root_aggregation(aggr, x):
-    readout = RootAggregation(copy.deepcopy(aggr)).eval()
+def assert_close(out, want):
+    torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-6)
+
+
+@each_aggregation
+def test_root_aggregation(inner, x):
+    readout = RootAggregation(copy.deepcopy(inner)).eval()
     readout.reset_parameters()
-    aggr = readout.aggr
-    want = aggr(x[NODE], NODE_BATCH)
-    args = {'root_index': ROOT, 'root_count': COUNT}
-    ptr = torch.tensor([0, 3, 7])
+    inner = readout.aggr
+    want = inner(x[NODE], NODE_BATCH)
     for out in (
-        readout(x, BATCH, **args),
-        readout(x, ptr=ptr, **args),
-        readout(x, BATCH, dim_size=2, dim=0, **args),
+        readout(x, BATCH, **ROOTS),
+        readout(x, ptr=PTR, **ROOTS),
+        readout(x, BATCH, dim_size=2, dim=0, **ROOTS),
+        readout.forward(x, BATCH, **ROOTS),
     ):
-        torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-6)
+        assert_close(out, want)
     # Counts matter to all but these.
-    if not isinstance(aggr, MaxAggregation | MinAggregation):
+    if not isinstance(inner, aggr.MaxAggregation | aggr.MinAggregation):
         out = readout(x, BATCH, root_index=ROOT)
         assert float((out - want).detach().abs().max()) > 1e-4
     # On ordinary graphs nothing changes.
-    assert torch.equal(readout(x, BATCH), aggr(x, BATCH))
+    assert torch.equal(readout(x, BATCH), inner(x, BATCH))
 
 
 def test_equilibrium_aggregation(x):
-    aggr = EquilibriumAggregation(4, 3, [8], grad_iter=2)
-    out = RootAggregation(aggr)(x, BATCH, root_index=ROOT, root_count=COUNT)
-    want = aggr(x[NODE], NODE_BATCH)
-    torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-6)
+    inner = aggr.EquilibriumAggregation(4, 3, [8], grad_iter=2)
+    out = RootAggregation(inner)(x, BATCH, **ROOTS)
+    assert_close(out, inner(x[NODE], NODE_BATCH))
+
+
+@each_aggregation
+def test_batch_of_roots_that_repeat(inner, x):
+    # The root 4 belongs to both graphs.
+    readout = RootAggregation(inner).eval()
+    node = torch.tensor([0, 4, 4, 2, 4, 4, 4])
+    want = inner(x[node], torch.tensor([0, 0, 0, 0, 1, 1, 1]))
+    roots = {
+        'root_index': torch.tensor([4, 0, 4, 2]),
+        'root_count': torch.tensor([3, 1, 2, 1]),
+        'root_index_batch': torch.tensor([1, 0, 0, 0]),
+    }
+    for out in (
+        readout(x, **roots),
+        readout(x, None, dim_size=2, **roots),
+        readout(x, BATCH, **roots),
+        readout(x, ptr=PTR, **roots),
+    ):
+        assert_close(out, want)
+    # The last graph is empty.
+    if not isinstance(inner, aggr.DegreeScalerAggregation):
+        out = readout(x, dim_size=3, **roots)
+        assert out.size(0) == 3
+        assert_close(out[:2], want)
+
+
+def graphs():
+    return [random_graph(num_nodes=n + 4, seed=n) for n in range(4)]
+
+
+def trees():
+    return [ToComputationTrees(2)(data) for data in graphs()]
+
+
+FORMS = {
+    'Data': lambda: graphs()[0],
+    'Data, trees': lambda: trees()[0],
+    'Batch': lambda: Batch.from_data_list(graphs()),
+    'Batch, trees': lambda: Batch.from_data_list(trees()),
+    'TreeSetBatch': lambda: next(
+        iter(TreeSetLoader(graphs(), 4, num_layers=2))
+    ),
+}
+
+
+def tensors(data):
+    names = ('root_index', 'root_count', 'root_index_batch')
+    kwargs = {name: data.get(name) for name in names}
+    return {**kwargs, 'dim_size': getattr(data, 'num_graphs', 1)}
+
+
+@pytest.mark.parametrize('name', ['sum', 'mean', 'max', 'median', 'std'])
+@pytest.mark.parametrize('form', FORMS)
+def test_mini_batches(form, name):
+    data = FORMS[form]()
+    x = torch.randn(data.num_nodes, 3)
+    readout = RootAggregation(name)
+    out = readout(x, data)
+    assert out.size(0) == getattr(data, 'num_graphs', 1)
+    want = readout(x, data.get('batch'), **tensors(data))
+    assert torch.equal(out, want)
+    assert torch.equal(readout(x, index=data), want)
+    with pytest.raises(ValueError, match=f'{data.num_nodes} nodes'):
+        readout(x[1:], data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('form', ['Batch', 'Batch, trees', 'TreeSetBatch'])
+def test_compiles_without_breaks(form):
+    torch.compiler.reset()
+    data = FORMS[form]()
+    x = torch.randn(data.num_nodes, 3)
+    readout = RootAggregation('mean')
+    call = torch.compile(readout, fullgraph=True, backend='aot_eager')
+    want = readout(x, data)
+    assert_close(call(x, data), want)
+    assert_close(call(x, data.get('batch'), **tensors(data)), want)
 
 
 @pytest.mark.parametrize('name', ['sum', 'mean', 'median', 'std'])
 def test_one_graph(name, x):
     readout = RootAggregation(name)
-    out = readout(x, root_index=ROOT, root_count=COUNT)
-    torch.testing.assert_close(out, readout.aggr(x[NODE]))
+    assert_close(readout(x, **ROOTS), readout.aggr(x[NODE]))
     assert torch.equal(readout(x), readout.aggr(x))
 
 
@@ -125,62 +182,57 @@ def test_one_graph(name, x):
 def test_graphs_without_roots(name, x):
     # The last graph but one has nodes and no roots, the last one neither.
     readout = RootAggregation(name)
-    root, count = torch.tensor([0, 1]), torch.tensor([2, 1])
-    want = readout.aggr(x[[0, 0, 1]])
+    roots = {'root_index': torch.tensor([0, 1]), 'root_count': COUNT[2:]}
+    want = readout.aggr(x[[0, 0, 1, 1, 1]])
     for out, num_graphs in [
-        (readout(x, BATCH, root_index=root, root_count=count), 2),
-        (readout(x, BATCH, dim_size=3, root_index=root, root_count=count), 3),
-        (
-            readout(
-                x,
-                ptr=torch.tensor([0, 3, 7, 7]),
-                root_index=root,
-                root_count=count,
-            ),
-            3,
-        ),
+        (readout(x, BATCH, **roots), 2),
+        (readout(x, BATCH, dim_size=3, **roots), 3),
+        (readout(x, ptr=torch.tensor([0, 3, 7, 7]), **roots), 3),
     ]:
         assert out.size(0) == num_graphs
         torch.testing.assert_close(out[:1], want)
 
 
 def test_resolved_by_name():
-    assert isinstance(RootAggregation('add').aggr, SumAggregation)
-    assert isinstance(RootAggregation('softmax').aggr, SoftmaxAggregation)
-    readout = RootAggregation('powermean', {'p': 3.0})
-    assert readout.aggr.p == 3.0
+    assert isinstance(RootAggregation('add').aggr, aggr.SumAggregation)
+    assert RootAggregation('powermean', {'p': 3.0}).aggr.p == 3.0
     readout = RootAggregation(['sum', 'median'])
-    assert isinstance(readout.aggr, MultiAggregation)
+    assert isinstance(readout.aggr, aggr.MultiAggregation)
+    assert str(RootAggregation(aggr.QuantileAggregation([0.5]))) == (
+        'RootAggregation(QuantileAggregation(q=[0.5]))'
+    )
     with pytest.raises(ValueError, match='Could not resolve'):
         RootAggregation('unheard of')
 
 
-def test_repr():
-    assert str(RootAggregation('mean')) == 'RootAggregation(MeanAggregation())'
-    assert str(RootAggregation(QuantileAggregation([0.5]))) == (
-        'RootAggregation(QuantileAggregation(q=[0.5]))'
-    )
-
-
 def test_parameters(x):
-    aggr = AttentionalAggregation(torch.nn.Linear(4, 1))
-    readout = RootAggregation(aggr)
-    assert list(readout.state_dict()) == [
-        'aggr.gate_nn.weight',
-        'aggr.gate_nn.bias',
-    ]
+    inner = aggr.AttentionalAggregation(Linear(4, 1))
+    readout = RootAggregation(inner)
+    names = ['aggr.gate_nn.weight', 'aggr.gate_nn.bias']
+    assert list(readout.state_dict()) == names
     other = pickle.loads(pickle.dumps(readout))
-    args = {'root_index': ROOT, 'root_count': COUNT}
-    assert torch.equal(other(x, BATCH, **args), readout(x, BATCH, **args))
-    before = aggr.gate_nn.weight.clone()
+    assert torch.equal(other(x, BATCH, **ROOTS), readout(x, BATCH, **ROOTS))
+    before = inner.gate_nn.weight.clone()
     readout.reset_parameters()
-    assert not torch.equal(aggr.gate_nn.weight, before)
+    assert not torch.equal(inner.gate_nn.weight, before)
 
 
 @pytest.mark.parametrize('name', ['sum', 'max', 'median'])
-def test_wrong_root_count(name, x):
-    with pytest.raises(ValueError, match=r"'root_count' .* for 4 roots"):
-        RootAggregation(name)(x, BATCH, root_index=ROOT, root_count=COUNT[:3])
+def test_roots_that_do_not_fit(name, x):
+    readout = RootAggregation(name)
+    for roots, message in [
+        ({**ROOTS, 'root_count': COUNT[:3]}, r"'root_count' .* for 4 roots"),
+        ({**ROOTS, 'root_count': COUNT.float()}, r'root_count.long\(\)'),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            readout(x, BATCH, **roots)
+    with pytest.raises(ValueError, match='roots of 2 graphs'):
+        readout(x, None, dim_size=2, **ROOTS)
+    for root in (ROOT[:2], None):
+        with pytest.raises(ValueError, match="'root_index_batch' must have"):
+            readout(x, root_index=root, root_index_batch=BATCH[ROOT])
+    with pytest.raises(TypeError, match='HeteroData'):
+        readout(x, HeteroData())
 
 
 def test_wrong_dimension(x):
@@ -189,38 +241,3 @@ def test_wrong_dimension(x):
         readout(x, BATCH, dim=-1, root_index=ROOT)
     with pytest.raises(ValueError, match=r'got 3 dimensions'):
         readout(x.view(7, 2, 2), BATCH, root_index=ROOT)
-
-
-@pytest.mark.parametrize('aggr', AGGREGATIONS, ids=NAMES)
-def test_batch_of_roots_that_repeat(aggr, x):
-    # The root 4 belongs to both graphs.
-    readout = RootAggregation(aggr).eval()
-    node = torch.tensor([0, 4, 4, 2, 4, 4, 4])
-    want = aggr(x[node], torch.tensor([0, 0, 0, 0, 1, 1, 1]))
-    args = {
-        'root_index': torch.tensor([4, 0, 4, 2]),
-        'root_count': torch.tensor([3, 1, 2, 1]),
-        'root_index_batch': torch.tensor([1, 0, 0, 0]),
-    }
-    for out in (
-        readout(x, **args),
-        readout(x, None, dim_size=2, **args),
-        readout(x, BATCH, **args),
-        readout(x, ptr=torch.tensor([0, 3, 7]), **args),
-    ):
-        torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-6)
-    # The last graph is empty.
-    if not isinstance(aggr, DegreeScalerAggregation):
-        out = readout(x, dim_size=3, **args)
-        assert out.size(0) == 3
-        torch.testing.assert_close(out[:2], want, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize('name', ['sum', 'median'])
-def test_no_batch_of_many_graphs(name, x):
-    readout = RootAggregation(name)
-    with pytest.raises(ValueError, match=r'roots of 2 graphs'):
-        readout(x, None, dim_size=2, root_index=ROOT, root_count=COUNT)
-    for root in (ROOT[:2], None):
-        with pytest.raises(ValueError, match=r"'root_index_batch' must have"):
-            readout(x, root_index=root, root_index_batch=BATCH[ROOT])

@@ -1,11 +1,10 @@
 import copy
 import pickle
 import warnings
-from functools import partial
 
 import pytest
 import torch
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import (
     GCN,
@@ -32,6 +31,7 @@ READOUTS = {
     'set2set': Set2Set(8, 2),
     'sort': SortAggregation(k=20),
 }
+GRAPHS = [random_graph(seed=seed) for seed in range(4)]
 
 
 class Net(torch.nn.Module):
@@ -56,26 +56,77 @@ class DataNet(Net):
         return super().forward(data.x, data.edge_index, data.batch)
 
 
-@pytest.fixture(scope='module')
+class Function(torch.nn.Module):
+    """A function of modules, which is called with tensors."""
+
+    def __init__(self, run, **modules):
+        super().__init__()
+        self.run = run
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x, edge_index, batch=None):
+        return self.run(self, x, edge_index, batch)
+
+
+class DataFunction(Function):
+    def forward(self, data):
+        return self.run(self, data)
+
+
+@pytest.fixture
 def graph():
-    return Batch.from_data_list([random_graph(seed=s) for s in range(4)])
+    return Batch.from_data_list(GRAPHS)
 
 
-@pytest.fixture(scope='module', params=[True, False])
-def tree(request, graph):
-    transform = ToComputationTrees(2, compact=request.param)
-    return Batch.from_data_list(list(map(transform, graph.to_data_list())))
+def make(form):
+    """A mini-batch of trees that are two deep."""
+    if form == 'merged':
+        return next(iter(TreeSetLoader(GRAPHS, 4, num_layers=2)))
+    transform = ToComputationTrees(2, compact=form != 'trees')
+    follow = ['root_index'] if form == 'followed' else []
+    trees = [transform(data) for data in GRAPHS]
+    return next(iter(DataLoader(trees, 4, follow_batch=follow)))
+
+
+@pytest.fixture(params=['trees', 'compact trees', 'followed', 'merged'])
+def tree(request):
+    return make(request.param)
+
+
+@pytest.fixture(params=['trees', 'followed'])
+def batched(request):
+    """Those whose nodes belong to one graph each."""
+    return make(request.param)
+
+
+@pytest.fixture
+def merged():
+    return make('merged')
 
 
 def call(model, data, **kwargs):
+    """Calls a model with tensors."""
+    names = ('root_index', 'root_count', 'root_index_batch')
     return model(
         data.x,
         data.edge_index,
-        data.batch,
-        root_index=data.get('root_index'),
-        root_count=data.get('root_count'),
+        data.get('batch'),
+        **{name: data.get(name) for name in names},
         **kwargs,
     )
+
+
+def plain(model, data):
+    return model(data.x, data.edge_index, data.batch)
+
+
+def build(cls=Net, *args, **kwargs):
+    """A model in eval mode with all of its parameters and statistics."""
+    model = cls(*args, **kwargs)
+    data = Batch.from_data_list(GRAPHS)
+    model(data) if isinstance(model, DataNet) else plain(model, data)
+    return model.eval()
 
 
 def assert_exact(out, want):
@@ -92,96 +143,107 @@ def num_hooks(model):
 
 @pytest.mark.parametrize('name', READOUTS)
 def test_root_readout(name, graph, tree):
-    net = Net(READOUTS[name])
+    net, data_net = build(Net, READOUTS[name]), build(DataNet, READOUTS[name])
+    data_net.load_state_dict(net.state_dict())
     model = RootReadout(net, encoder='gnn')
+    data_model = RootReadout(data_net, encoder='gnn')
     assert str(model) == "RootReadout(Net, encoder='gnn')"
-    net(graph.x, graph.edge_index, graph.batch)  # Statistics of `norm`.
-    net.eval()
-    want = net(graph.x, graph.edge_index, graph.batch)
+    want = plain(net, graph)
+    batch = tree.get('batch')
     # On ordinary graphs it is the model itself.
-    assert torch.equal(call(model, graph), want)
-    assert_exact(call(model, tree), want)
-    # The model itself, without the readout, is not exact.
-    plain = net(tree.x, tree.edge_index, tree.batch)
-    assert float((plain - want).detach().abs().max()) > 1e-3
-    assert num_hooks(model) == 0
-
-
-def test_forms_of_a_call(graph, tree):
-    net = Net().eval()
-    model = RootReadout(net, encoder='gnn')
-    want = net(graph.x, graph.edge_index, graph.batch)
-    roots = {'root_index': tree.root_index, 'root_count': tree.root_count}
+    for out in (call(model, graph), model(graph), data_model(graph)):
+        assert torch.equal(out, want)
     for out in (
-        model(tree.x, tree.edge_index, batch=tree.batch, **roots),
-        model(edge_index=tree.edge_index, batch=tree.batch, x=tree.x, **roots),
+        call(model, tree),
+        model(tree),
+        data_model(tree),
+        data_model(data=tree),
+    ):
+        assert_exact(out, want)
+    assert num_hooks(model) == num_hooks(data_model) == 0
+    assert tree.get('batch') is batch
+    # The model itself, without the readout, is not exact.
+    if batch is not None:
+        out = plain(net, tree)
+        assert float((out - want).detach().abs().max()) > 1e-3
+
+
+def test_forms_of_a_call(graph, batched):
+    net = build()
+    model = RootReadout(net, encoder='gnn')
+    want = plain(net, graph)
+    x, edge_index, batch = batched.x, batched.edge_index, batched.batch
+    index, count = batched.root_index, batched.root_count
+    roots = {'root_index': index, 'root_count': count}
+    for out in (
+        model(x, edge_index, batch=batch, **roots),
+        model(edge_index=edge_index, batch=batch, x=x, **roots),
         # A root for each node instead of counts.
-        model(
-            tree.x,
-            tree.edge_index,
-            tree.batch,
-            root_index=tree.root_index.repeat_interleave(tree.root_count),
-        ),
+        model(x, edge_index, batch, root_index=index.repeat_interleave(count)),
+    ):
+        assert_exact(out, want)
+    out = model(x, edge_index, batch, root_index=index)
+    model.model.readout = global_add_pool
+    counted = model(x, edge_index, batch, **roots)
+    assert float((out - counted).detach().abs().max()) > 1e-3
+
+
+def test_one_graph():
+    tree = ToComputationTrees(2)(GRAPHS[0])
+    net, data_net = (build(cls, global_add_pool) for cls in (Net, DataNet))
+    data_net.load_state_dict(net.state_dict())
+    want = net(GRAPHS[0].x, GRAPHS[0].edge_index)
+    model = RootReadout(net, encoder='gnn')
+    for out in (
+        call(model, tree),
+        model(tree),
+        model(GRAPHS[0]),
+        RootReadout(data_net, encoder='gnn')(tree),
     ):
         assert_exact(out, want)
 
 
-def test_data_as_argument(graph, tree):
-    net = DataNet().eval()
-    model = RootReadout(net, encoder='gnn')
-    batch = tree.batch
-    want = net(graph)
-    assert torch.equal(model(graph), want)
-    assert_exact(model(tree), want)
-    assert_exact(model(data=tree), want)
-    assert tree.batch is batch
+def test_arguments_that_are_read_from_data(graph, tree):
+    # By their names; others keep their defaults.
+    class Weighted(Net):
+        def forward(self, x, edge_index, which, edge_attr=None, scale=2.0):
+            assert edge_attr is data.get('edge_attr')
+            return scale * super().forward(x, edge_index, which)
+
+    net = Weighted()
+    model = RootReadout(net, encoder='gnn', batch='which').eval()
+    data = graph
+    want = model(data)
+    data = tree
+    assert_exact(model(data), want)
+    assert_exact(model(data), 2.0 * Net.forward(net, *plain_args(graph)))
 
 
-def test_one_graph(graph):
-    data = graph[0]
-    tree = ToComputationTrees(2)(data)
-    net = Net(global_add_pool).eval()
-    want = net(data.x, data.edge_index)
-    model = RootReadout(net, encoder='gnn')
-    assert_exact(call(model, tree), want)
-    data_model = RootReadout(DataNet(global_add_pool), encoder='gnn').eval()
-    data_model.model.load_state_dict(net.state_dict())
-    assert_exact(data_model(tree), want)
-
-
-def test_counts_matter(graph, tree):
-    net = Net(global_add_pool).eval()
-    model = RootReadout(net, encoder='gnn')
-    want = net(graph.x, graph.edge_index, graph.batch)
-    out = model(tree.x, tree.edge_index, tree.batch, root_index=tree.root_index)
-    assert float((out - want).detach().abs().max()) > 1e-3
+def plain_args(data):
+    return data.x, data.edge_index, data.batch
 
 
 def test_norm_in_train_mode(graph, tree):
     # It sees as many nodes as in graphs, so even its statistics agree.
     a, b = Net(), Net()
-    a(graph.x, graph.edge_index, graph.batch)
+    plain(a, graph)
     b.load_state_dict(a.state_dict())
     for net in (a, b):
         net.train()
         net.gnn.eval()
-    want = a(graph.x, graph.edge_index, graph.batch)
-    assert_exact(call(RootReadout(b, encoder='gnn'), tree), want)
+    assert_exact(RootReadout(b, encoder='gnn')(tree), plain(a, graph))
     torch.testing.assert_close(
         b.norm.module.running_var, a.norm.module.running_var
     )
 
 
 def test_gradients(graph, tree):
-    net = Net(MedianAggregation())
-    net(graph.x, graph.edge_index, graph.batch)
-    net.eval()
+    net = build(Net, MedianAggregation())
     model = RootReadout(net, encoder='gnn')
     weights = [p for p in net.parameters() if p.requires_grad]
-    want = torch.autograd.grad(call(model, graph).tanh().sum(), weights)
-    out = torch.autograd.grad(call(model, tree).tanh().sum(), weights)
-    for a, b in zip(out, want, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    want = torch.autograd.grad(model(graph).tanh().sum(), weights)
+    out = torch.autograd.grad(model(tree).tanh().sum(), weights)
+    torch.testing.assert_close(out, want, rtol=1e-4, atol=1e-5)
 
 
 def test_nested_encoder(graph, tree):
@@ -204,59 +266,87 @@ class Recorder(torch.nn.Module):
         super().__init__()
         self.gnn = GIN(2, 8, 2)
 
-    def forward(self, x, edge_index, batch):
+    def forward(self, x, edge_index=None, batch=None):
+        if isinstance(x, Data):
+            x, edge_index, batch = plain_args(x)
         self.seen = batch
         return self.gnn(x, edge_index)
 
 
-@pytest.mark.parametrize('keyword', [True, False])
-@pytest.mark.parametrize('as_data', [True, False])
-def test_encoder_that_gets_batch(keyword, as_data, graph, tree):
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.encoder = Recorder()
-
-        def readout(self, x, edge_index, batch):
-            if keyword:
-                x = self.encoder(x, edge_index, batch=batch)
-            else:
-                x = self.encoder(x, edge_index, batch)
-            return global_mean_pool(x, batch)
-
-    class OfTensors(Model):
-        def forward(self, x, edge_index, batch):
-            return self.readout(x, edge_index, batch)
-
-    class OfData(Model):
-        def forward(self, data):
-            return self.readout(data.x, data.edge_index, data.batch)
-
-    net = OfData() if as_data else OfTensors()
-    model = RootReadout(net.eval(), encoder='encoder')
-    run = (lambda data: model(data)) if as_data else partial(call, model)
-    out = run(tree)
-    assert net.encoder.seen is tree.batch
-    assert_exact(out, run(graph))
+READ_BATCH = {
+    'positional': Function(
+        lambda net, x, edge_index, batch: global_mean_pool(
+            net.encoder(x, edge_index, batch), batch
+        ),
+        encoder=Recorder(),
+    ),
+    'keyword': Function(
+        lambda net, x, edge_index, batch: global_mean_pool(
+            net.encoder(x, edge_index, batch=batch), batch
+        ),
+        encoder=Recorder(),
+    ),
+    'tensors of data': DataFunction(
+        lambda net, data: global_mean_pool(
+            net.encoder(data.x, data.edge_index, batch=data.batch), data.batch
+        ),
+        encoder=Recorder(),
+    ),
+    'data': DataFunction(
+        lambda net, data: global_mean_pool(net.encoder(data), data.batch),
+        encoder=Recorder(),
+    ),
+}
 
 
-def test_encoder_that_gets_data(graph, tree):
-    class Encoder(Recorder):
-        def forward(self, data):
-            return super().forward(data.x, data.edge_index, data.batch)
-
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.encoder = Encoder()
-
-        def forward(self, data):
-            return global_mean_pool(self.encoder(data), data.batch)
-
-    model = RootReadout(Model().eval(), encoder='encoder')
-    out = model(tree)
-    assert model.model.encoder.seen is tree.batch
+@pytest.mark.parametrize('name', READ_BATCH)
+def test_encoder_that_reads_batch(name, graph, batched):
+    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
+    out = model(batched)
+    assert model.model.encoder.seen is batched.batch
     assert_exact(out, model(graph))
+
+
+@pytest.mark.parametrize('name', READ_BATCH)
+def test_encoder_that_reads_batch_of_merged_trees(name, merged):
+    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
+    error, message = ValueError, "graph of each node before 'encoder'"
+    if name == 'data':
+        error, message = AttributeError, "has no 'batch'"
+    with pytest.raises(error, match=message):
+        model(merged)
+    assert num_hooks(model) == 0
+
+
+def normed(where):
+    """Norms that read `batch`, before the encoder or after it."""
+
+    def run(net, x, edge_index, batch):
+        if where == 'before':
+            x = net.before(x, batch)
+        x = net.encoder(x, edge_index)
+        if where == 'after':
+            x = net.after(x, batch)
+        return global_mean_pool(x, batch)
+
+    modules = {'before': GraphNorm(2), 'after': GraphNorm(8)}
+    return Function(run, **modules, encoder=GIN(2, 8, 2)).eval()
+
+
+def test_norms_after_the_encoder(graph, tree):
+    net = normed('after')
+    assert_exact(RootReadout(net, 'encoder')(tree), plain(net, graph))
+
+
+def test_norms_before_the_encoder(batched, merged):
+    # They see all nodes, not only roots.
+    net = normed('before')
+    model = RootReadout(net, 'encoder')
+    x = net.encoder(net.before(batched.x, batched.batch), batched.edge_index)
+    want = global_root_pool(x, batched, reduce='mean')
+    assert_exact(model(batched), want)
+    with pytest.raises(ValueError, match="'GraphNorm' is given the graph"):
+        model(merged)
 
 
 def test_wrong_encoder():
@@ -268,74 +358,68 @@ def test_wrong_encoder():
         RootReadout(torch.nn.Linear(2, 2), encoder='')
 
 
-class Wrong(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.gnn = GIN(2, 8, 2)
-        self.unused = torch.nn.Linear(2, 2)
-        self.pool = Pool()
-        self.jump = JumpingKnowledge('cat')
-        self.pair = Pair()
-
-    def forward(self, x, edge_index, batch):
-        x = self.gnn(x, edge_index)
-        self.jump([x, x])
-        x, _ = self.pair(x)
-        return self.pool(x, batch)
-
-
-class Pool(torch.nn.Module):
-    def forward(self, x, batch):
-        return global_mean_pool(x, batch)
-
-
-class Pair(torch.nn.Module):
-    def forward(self, x):
-        return x, x
+def pooled(net, x, edge_index, batch):
+    x = net.gnn(x, edge_index)
+    net.jump([x, x])
+    x, _ = net.pair(x, edge_index)
+    return net.pool(x, edge_index, batch)
 
 
 @pytest.mark.parametrize(
     ('encoder', 'message'),
     [
-        ('unused', r"'unused' was not called by 'Wrong'.*name the submodule"),
-        ('pair', r"'pair' must return a tensor .*got 'tuple'.*encoder="),
-        ('pool', r"'pool' must return one row a node \(got 4 rows for"),
+        ('unused', r"'unused' was not called by 'Function'.*name the submodul"),
+        ('pair', r"'pair' must return a tensor .*got a 'tuple'.*encoder="),
+        ('pool', r"'pool' must .* one row a node \(got 4 rows for"),
+        ('first', r"'GIN' passes messages after 'first'.* encoder="),
     ],
 )
-def test_encoder_that_is_none(encoder, message, tree):
-    model = RootReadout(Wrong(), encoder=encoder)
-    before = num_hooks(model)
-    with pytest.raises(ValueError, match=message):
-        call(model, tree)
-    assert num_hooks(model) == before
-
-
-def test_model_without_batch(tree):
-    class NoBatch(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.gnn = GIN(2, 8, 2)
-
-        def forward(self, x, edge_index):
-            return self.gnn(x, edge_index)
-
-    model = RootReadout(NoBatch(), encoder='gnn')
-    with pytest.raises(
-        ValueError, match=r"'NoBatch' has no argument 'batch' .*batch=\.\.\."
-    ):
-        model(tree.x, tree.edge_index, root_index=tree.root_index)
-
-
-def test_wrong_root_count(tree):
-    model = RootReadout(Net(), encoder='gnn')
-    with pytest.raises(ValueError, match=r"'root_count' must have one entry"):
-        model(
-            tree.x,
-            tree.edge_index,
-            tree.batch,
-            root_index=tree.root_index,
-            root_count=tree.root_count[:-1],
+def test_encoder_that_is_none(encoder, message, batched):
+    if encoder == 'first':
+        message = message.replace('GIN', 'GINConv')
+        net = Function(
+            lambda net, x, edge_index, batch: global_add_pool(
+                net.second(net.first(x, edge_index), edge_index), batch
+            ),
+            first=GIN(2, 8, 1),
+            second=GIN(8, 8, 1),
         )
+    else:
+        net = Function(
+            pooled,
+            gnn=GIN(2, 8, 2),
+            unused=torch.nn.Linear(2, 2),
+            jump=JumpingKnowledge('cat'),
+            pair=Function(lambda net, x, *args: (x, x)),
+            pool=Function(lambda net, x, _, batch: global_mean_pool(x, batch)),
+        )
+    model = RootReadout(net, encoder=encoder)
+    before = num_hooks(model)
+    with pytest.raises(ValueError, match=message) as info:
+        model(batched)
+    assert '\n' not in str(info.value)
+    assert num_hooks(model) == before
+    plain(net, batched)
+
+
+def test_roots_that_do_not_fit(batched, merged):
+    model = RootReadout(build(), encoder='gnn')
+    args = plain_args(batched)
+    roots = {'root_index': batched.root_index}
+    with pytest.raises(ValueError, match="'root_count' must have one entry"):
+        model(*args, root_count=batched.root_count[:-1], **roots)
+    no_batch = RootReadout(GIN(2, 8, 2), encoder='convs.1', batch='graph')
+    with pytest.raises(ValueError, match=r"'GIN' has no argument 'graph' .*="):
+        no_batch(*args[:2], **roots)
+    args = merged.x, merged.edge_index
+    with pytest.raises(ValueError, match="'root_index_batch' must have"):
+        model(*args, root_index_batch=merged.root_index_batch)
+    roots = {key: merged[key] for key in ('root_index', 'root_count')}
+    with pytest.raises(ValueError, match='roots of 4 graphs'):
+        model(*args, num_layers=merged.num_layers, **roots)
+    # The mini-batch knows it, even if roots are given beside it.
+    model = RootReadout(build(DataNet), 'gnn')
+    assert model(merged, **roots).size(0) == 4
 
 
 @pytest.mark.parametrize('where', ['gnn', 'node_head', 'head'])
@@ -343,272 +427,80 @@ def test_no_hooks_are_left_behind(where, graph, tree):
     def fail(module, args):
         raise KeyboardInterrupt
 
-    net = Net().eval()
-    want = net(graph.x, graph.edge_index, graph.batch)
+    net = build()
+    want = plain(net, graph)
     model = RootReadout(net, encoder='gnn')
     hook = getattr(net, where).register_forward_pre_hook(fail)
     with pytest.raises(KeyboardInterrupt):
-        call(model, tree)
+        model(tree)
     hook.remove()
-    assert not net.gnn._forward_hooks
-    assert not net.gnn._forward_pre_hooks
-    assert torch.equal(net(graph.x, graph.edge_index, graph.batch), want)
-    assert_exact(call(model, tree), want)
+    assert num_hooks(net) == 0
+    assert torch.equal(plain(net, graph), want)
+    assert_exact(model(tree), want)
 
 
-def test_copies(graph, tree):
-    net = Net().eval()
-    net(graph.x, graph.edge_index, graph.batch)
+def test_copies(tree):
+    net = build()
     model = RootReadout(net, encoder='gnn')
-    want = call(model, tree)
+    want = model(tree)
     assert list(model.state_dict()) == [f'model.{k}' for k in net.state_dict()]
-
-    for other in (
-        copy.deepcopy(model),
-        pickle.loads(pickle.dumps(model)),
-    ):
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert str(other) == str(model)
-        assert torch.equal(call(other, tree), want)
+        assert torch.equal(other(tree), want)
         with torch.no_grad():
             for weight in other.parameters():
                 weight.zero_()
-    assert torch.equal(call(model, tree), want)
-
-    other = RootReadout(Net().eval(), encoder='gnn')
+    assert torch.equal(model(tree), want)
+    other = RootReadout(build(), encoder='gnn')
     other.load_state_dict(model.state_dict())
-    assert torch.equal(call(other, tree), want)
+    assert torch.equal(other(tree), want)
 
 
-def test_deeper_models_are_warned_of_once(tree):
-    model = RootReadout(Net(num_layers=3), encoder='gnn')
-    with pytest.warns(
-        UserWarning, match=r"'gnn' reads 3 hops, .* 2 deep.*num_layers=3"
-    ):
-        call(model, tree, num_layers=tree.num_layers)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        call(model, tree, num_layers=tree.num_layers)
-
-
-@pytest.mark.parametrize('num_layers', [2, torch.tensor([2, 3, 2])])
-def test_depths_that_suffice(num_layers, graph, tree):
-    model = RootReadout(Net(num_layers=2), encoder='gnn')
-    data_model = RootReadout(DataNet(num_layers=2), encoder='gnn')
-    deeper = RootReadout(Net(num_layers=3), encoder='gnn')
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        call(model, tree, num_layers=num_layers)
-        data_model(tree)
-        # Nothing is known of the depth, or there are no trees.
-        call(deeper, tree)
-        call(deeper, graph)
-
-
-def test_depth_of_data(tree):
+def test_deeper_models_are_warned_of_once(graph, tree):
+    deeper = {
+        'tensors': lambda: RootReadout(Net(num_layers=3), encoder='gnn'),
+        'data': lambda: RootReadout(DataNet(num_layers=3), encoder='gnn'),
+    }
+    for name, make in deeper.items():
+        model = make()
+        kwargs = {'num_layers': tree.num_layers} if name == 'tensors' else {}
+        run = call if kwargs else lambda model, data: model(data)
+        with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops, .* 2 deep"):
+            run(model, tree, **kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            run(model, tree, **kwargs)
     net = DataNet()
     net.gnn = GCN(2, 8, 2)
     with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops"):
         RootReadout(net, encoder='gnn')(tree)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        # Trees are as deep, nothing is known of it, or there are none.
+        RootReadout(DataNet(num_layers=2), encoder='gnn')(tree)
+        for num_layers in (2, torch.tensor([2, 3, 2, 2])):
+            model = RootReadout(Net(num_layers=2), encoder='gnn')
+            call(model, tree, num_layers=num_layers)
+        call(deeper['tensors'](), tree)
+        deeper['data']()(graph)
 
 
-class PtrNet(Net):
-    """Pools by `ptr`, with and without a `Data` object."""
-
-    def __init__(self):
-        super().__init__(MeanAggregation())
-
-    def forward(self, x, edge_index, batch, ptr):
-        x = self.gnn(x, edge_index)
-        return self.readout(x, ptr=ptr)
-
-
-class PtrDataNet(PtrNet):
-    def forward(self, data):
-        return super().forward(data.x, data.edge_index, data.batch, data.ptr)
-
-
-def test_root_readout_ptr(graph):
-    trees = [ToComputationTrees(2)(data) for data in graph.to_data_list()]
-    trees = Batch.from_data_list(trees)
-    roots = {key: trees[key] for key in ('root_index', 'root_count')}
-    net, data_net = PtrNet().eval(), PtrDataNet().eval()
-    data_net.load_state_dict(net.state_dict())
-    expected = data_net(graph)
-    for out in [
-        RootReadout(data_net, 'gnn')(trees),
-        RootReadout(net, 'gnn')(
-            trees.x, trees.edge_index, trees.batch, ptr=trees.ptr, **roots
-        ),
-    ]:
-        torch.testing.assert_close(out, expected)
-
-
-def test_messages_after_the_encoder_are_refused(graph):
-    trees = [ToComputationTrees(2)(data) for data in graph.to_data_list()]
-    trees = Batch.from_data_list(trees)
-
-    class Stacked(torch.nn.Module):
+def test_models_that_pool_by_ptr(graph, tree):
+    class PtrNet(Net):
         def __init__(self):
-            super().__init__()
-            self.first, self.second = GIN(2, 8, 1), GIN(8, 8, 1)
+            super().__init__(MeanAggregation())
 
-        def forward(self, x, edge_index, batch):
-            x = self.second(self.first(x, edge_index), edge_index)
-            return global_add_pool(x, batch)
+        def forward(self, x, edge_index, batch, ptr):
+            return self.readout(self.gnn(x, edge_index), ptr=ptr)
 
-    model = RootReadout(Stacked(), 'first')
-    args = (trees.x, trees.edge_index, trees.batch)
-    with pytest.raises(ValueError, match=r"after 'first'.* encoder=") as info:
-        model(*args, root_index=trees.root_index, root_count=trees.root_count)
-    assert '\n' not in str(info.value)
-    model(*args)
+    class PtrDataNet(PtrNet):
+        def forward(self, data):
+            return super().forward(*plain_args(data), data.ptr)
 
-
-def merge(graph, **kwargs):
-    loader = TreeSetLoader(graph.to_data_list(), 4, num_layers=2, **kwargs)
-    return next(iter(loader))
-
-
-def call_merged(model, data, **kwargs):
-    return model(
-        data.x,
-        data.edge_index,
-        data.get('batch'),
-        root_index=data.root_index,
-        root_count=data.root_count,
-        root_index_batch=data.root_index_batch,
-        **kwargs,
-    )
-
-
-@pytest.mark.parametrize('name', READOUTS)
-def test_merged_trees(name, graph):
-    net = Net(READOUTS[name])
-    net(graph.x, graph.edge_index, graph.batch)
-    net.eval()
-    want = net(graph.x, graph.edge_index, graph.batch)
-    merged = merge(graph)
-    model = RootReadout(net, encoder='gnn')
-    assert_exact(call_merged(model, merged), want)
-    assert num_hooks(model) == 0
-    data_net = DataNet(READOUTS[name]).eval()
-    data_net(graph)
-    data_net.load_state_dict(net.state_dict())
-    assert_exact(RootReadout(data_net, encoder='gnn')(merged), want)
-
-
-def test_follow_batch_of_roots(graph):
-    # An ordinary loader gives both vectors.
-    transform = ToComputationTrees(2)
-    sets = [transform(data) for data in graph.to_data_list()]
-    tree = next(iter(DataLoader(sets, 4, follow_batch=['root_index'])))
-    net, data_net = Net().eval(), DataNet().eval()
-    want = net(graph.x, graph.edge_index, graph.batch)
-    data_net.load_state_dict(net.state_dict())
-    assert_exact(call_merged(RootReadout(net, 'gnn'), tree), want)
-    assert_exact(RootReadout(data_net, 'gnn')(tree), want)
-
-
-def test_merged_trees_by_ptr(graph):
     net, data_net = PtrNet().eval(), PtrDataNet().eval()
-    data_net.load_state_dict(net.state_dict())
+    data_net.gnn.load_state_dict(net.gnn.state_dict())
     want = data_net(graph)
-    merged = merge(graph)
-    assert_exact(RootReadout(data_net, 'gnn')(merged), want)
     model = RootReadout(net, 'gnn')
-    assert_exact(call_merged(model, merged, ptr=None), want)
-    assert_exact(call_merged(model, merged, ptr=merged.get('ptr')), want)
-
-
-class Normed(torch.nn.Module):
-    """Norms that read `batch`, before and in the encoder, or after it."""
-
-    def __init__(self, where):
-        super().__init__()
-        self.where = where
-        self.before, self.after = GraphNorm(2), GraphNorm(8)
-        self.encoder = Recorder()
-
-    def forward(self, x, edge_index, batch):
-        if self.where == 'before':
-            x = self.before(x, batch)
-        if self.where == 'inside':
-            x = self.encoder(x, edge_index, batch)
-        else:
-            x = self.encoder(x, edge_index, None)
-        if self.where == 'after':
-            x = self.after(x, batch)
-        return global_mean_pool(x, batch)
-
-
-def test_norms_after_the_encoder(graph, tree):
-    net = Normed('after').eval()
-    want = net(graph.x, graph.edge_index, graph.batch)
-    model = RootReadout(net, 'encoder')
-    assert_exact(call_merged(model, merge(graph)), want)
-    assert_exact(call(model, tree), want)
-
-
-def test_norms_before_the_encoder(graph, tree):
-    # They see the nodes, of which there are others than roots.
-    net = Normed('before').eval()
-    model = RootReadout(net, 'encoder')
-    out = call(model, tree)
-    x = net.before(tree.x, tree.batch)
-    x = net.encoder(x, tree.edge_index, None)
-    want = global_root_pool(
-        x, tree.batch, tree.root_index, tree.root_count, reduce='mean'
-    )
-    assert_exact(out, want)
-
-
-@pytest.mark.parametrize('where', ['before', 'inside'])
-def test_batch_that_nodes_have_not(where, graph):
-    model = RootReadout(Normed(where).eval(), 'encoder')
-    with pytest.raises(
-        ValueError, match=r"given the graph of each node before 'encoder'"
-    ) as info:
-        call_merged(model, merge(graph))
-    assert '\n' not in str(info.value)
-    assert num_hooks(model) == 0
-
-
-def test_encoder_that_reads_batch_of_merged_data(graph):
-    class Encoder(Recorder):
-        def forward(self, data):
-            return super().forward(data.x, data.edge_index, data.batch)
-
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.encoder = Encoder()
-
-        def forward(self, data):
-            return global_mean_pool(self.encoder(data), data.batch)
-
-    with pytest.raises(AttributeError, match="has no 'batch', as a node of"):
-        RootReadout(Model().eval(), encoder='encoder')(merge(graph))
-
-
-def test_roots_without_index(graph):
-    merged = merge(graph)
-    model = RootReadout(Net(), 'gnn')
-    with pytest.raises(ValueError, match="'root_index_batch' must have"):
-        model(
-            merged.x,
-            merged.edge_index,
-            root_index_batch=merged.root_index_batch,
-        )
-
-
-def test_roots_of_many_graphs_without_batch(graph):
-    merged = merge(graph)
-    model = RootReadout(Net().eval(), 'gnn')
-    roots = {key: merged[key] for key in ('root_index', 'root_count')}
-    with pytest.raises(ValueError, match=r'roots of 4 graphs'):
-        model(
-            merged.x, merged.edge_index, num_layers=merged.num_layers, **roots
-        )
-    # A `Data` object tells it, whatever else is given.
-    model = RootReadout(DataNet().eval(), 'gnn')
-    assert model(merged, **roots).size(0) == 4
+    assert_exact(RootReadout(data_net, 'gnn')(tree), want)
+    assert_exact(model(tree), want)
+    assert_exact(call(model, tree, ptr=tree.get('ptr')), want)

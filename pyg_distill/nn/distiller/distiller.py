@@ -1,48 +1,45 @@
 """A student and its losses, in one module to train."""
 
 import contextlib
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.utils._pytree import tree_leaves, tree_map
 
-from pyg_distill.nn.distiller.alignment import BatchSize, seed_rows
-from pyg_distill.nn.distiller.cached_teacher import CachedTeacher
-from pyg_distill.nn.distiller.checks import (
-    check_edges,
-    check_models,
-    check_task_loss,
+from pyg_distill.nn.distiller.hetero import BatchSize, items, seed_rows
+from pyg_distill.nn.distiller.teacher import (
+    ModelOutput,
+    Teacher,
+    describe,
+    dry_run,
+    num_parameters,
+    output_tensors,
+    release,
+    restore_modes,
+    set_eval,
 )
-from pyg_distill.nn.distiller.describing import (
-    describe_layers,
-    describe_losses,
-    describe_student,
-)
-from pyg_distill.nn.distiller.example import learn_from
-from pyg_distill.nn.distiller.gradients import nothing_of
-from pyg_distill.nn.distiller.modes import graduate, hush, wake
-from pyg_distill.nn.distiller.named_losses import (
-    check_weights,
-    compare_layers,
-    compare_outputs,
-    compares,
-    name_losses,
-)
-from pyg_distill.nn.distiller.step import Step
-from pyg_distill.nn.distiller.teacher import Teacher, output_tensors
-from pyg_distill.nn.distiller.teacher_cache import TeacherCache
+from pyg_distill.nn.distiller.teacher_cache import CachedTeacher, TeacherCache
+from pyg_distill.nn.losses import ABKDLoss, DistillationLoss, KDLoss
 from pyg_distill.nn.recorder import LayerRecorder
 
-Self = TypeVar('Self', bound='Distiller')
+S = TypeVar('S', bound=torch.nn.Module)
+
+# As good as tuned weights on average (`benchmarks/kd.py`, row `shipped+kd`).
+DEFAULT_WEIGHTS = {'abkd': 1.0, 'kd': 4.0}
 
 
-class Distiller(torch.nn.Module):
-    r"""Trains a student to do as a teacher does.
+class Distiller(torch.nn.Module, Generic[S]):
+    r"""Trains a student with the help of a teacher.
 
     It takes the place of the student in a training loop: called like the
-    student, it returns what the student returns, and beside that lets the
-    teacher answer to the same inputs and records the layers of both.
+    student, it returns what the student returns. In training mode it also
+    runs the teacher on the same inputs, and records the layers of both.
 
     .. code-block:: python
 
@@ -55,23 +52,19 @@ class Distiller(torch.nn.Module):
         loss.backward()
 
     In evaluation mode, or without gradients, it is the student alone. The
-    teacher always runs in evaluation mode and without gradients. It is no
+    teacher always runs in evaluation mode and without gradients. It is not a
     submodule: optimizers, checkpoints and
     :class:`~torch.nn.parallel.DistributedDataParallel` see the student and the
-    parameters of the losses only, though it moves along with them to another
-    device.
+    parameters of the losses only. It still moves along to another device.
 
     Args:
         student (torch.nn.Module): The model to train.
         teacher (torch.nn.Module or TeacherCache): The model to learn from, or
-            what it said.
-        losses (dict[str, torch.nn.Module] or list or torch.nn.Module): What to
-            compare: losses of :obj:`(teacher, student)` that take lists of
-            layers, such as :class:`ABKDLoss`, or, if they have an attribute
-            :obj:`compares = "outputs"`, what the models return, such as
-            :class:`KDLoss`.
+            its stored outputs.
+        losses (dict[str, DistillationLoss] or list or DistillationLoss): The
+            losses, such as :class:`ABKDLoss` and :class:`KDLoss`.
         weights (dict[str, float] or list[float], optional): The weight of each
-            loss beside that of the task, which is 1. (default: :obj:`None`)
+            loss, beside weight 1 of the task. (default: :obj:`None`)
         student_layers (str or list, optional): The layers to match, see
             :class:`LayerRecorder`. (default: :obj:`"auto"`)
         teacher_layers (str or list, optional): The layers to match, see
@@ -80,14 +73,17 @@ class Distiller(torch.nn.Module):
             change them in-place. (default: :obj:`False`)
 
     Raises:
-        TypeError: If an argument is of another type.
+        TypeError: If an argument has another type, or a loss is no
+            :class:`DistillationLoss`.
         ValueError: If the teacher shares parameters with the student, or
             losses and weights do not fit.
     """
 
+    student: S
+
     def __init__(
         self,
-        student: torch.nn.Module,
+        student: S,
         teacher: torch.nn.Module | TeacherCache,
         losses: Mapping[str, Any] | Sequence[Any] | torch.nn.Module,
         weights: Mapping[str, float] | Sequence[float] | None = None,
@@ -97,21 +93,16 @@ class Distiller(torch.nn.Module):
         clone: bool = False,
     ) -> None:
         super().__init__()
-        check_models(student, teacher, teacher_layers)
-        named = name_losses(losses)
+        _check_models(student, teacher, teacher_layers)
+        named = _name_losses(losses)
         for name, loss in named.items():
-            if not isinstance(loss, torch.nn.Module):
-                raise TypeError(
-                    f"'losses' must hold modules (got {loss!r} for {name!r}); "
-                    f'pass loss(teacher_channels, student_channels), or use '
-                    f'Distiller.from_example, which calls it'
-                )
+            _check_loss(name, loss, isinstance(loss, DistillationLoss))
         self.student = student
-        wake(student)
+        restore_modes(student)
         self.losses = torch.nn.ModuleDict(named)
-        self.weights = check_weights(list(named), weights)
+        self.weights = _check_weights(list(named), weights)
 
-        on_layers = {k: v for k, v in named.items() if compares(v) == 'layers'}
+        on_layers = {k: x for k, x in named.items() if x.needs == 'layers'}
         self._recorder: LayerRecorder | None = None
         if on_layers:
             self._recorder = LayerRecorder(student, student_layers, clone=clone)
@@ -120,15 +111,16 @@ class Distiller(torch.nn.Module):
             self._teacher = CachedTeacher(teacher, on_layers)
         else:
             layers = teacher_layers if on_layers else None
-            hush(teacher)
+            set_eval(teacher)
             self._teacher = Teacher(teacher, layers, clone=clone)
-        self._step: Step | None = None
-        self._parts: dict[str, Tensor] = {}
+        # What the teacher returned, what the student did, and its versions.
+        self._step: tuple[Any, ModelOutput, list[int]] | None = None
+        self._loss_dict: dict[str, Tensor] = {}
 
     @classmethod
     def from_example(
-        cls: type[Self],
-        student: torch.nn.Module,
+        cls,
+        student: S,
         teacher: torch.nn.Module | TeacherCache,
         example: Any,
         losses: Any = None,
@@ -138,8 +130,8 @@ class Distiller(torch.nn.Module):
         teacher_layers: Any = 'auto',
         cache: bool = False,
         clone: bool = False,
-    ) -> Self:
-        """Finds out from an example how wide the layers are.
+    ) -> 'Distiller[S]':
+        """Infers the channels of all layers from an example.
 
         Args:
             student (torch.nn.Module): The model to train. Its lazy parameters
@@ -147,12 +139,11 @@ class Distiller(torch.nn.Module):
             teacher (torch.nn.Module or TeacherCache): The model to learn from.
             example (tuple or dict or Any): Positional arguments, keyword
                 arguments or the only argument of both models.
-            losses (dict[str, Any] or list or Any, optional): Modules, or what
-                is called with the widths of the teacher's and the student's
-                layers to make one, such as :class:`ABKDLoss` or
+            losses (dict[str, Any] or list or Any, optional): Losses, or
+                functions that make one from the channels of the teacher's and
+                the student's layers, such as :class:`ABKDLoss` or
                 :meth:`ABKDLoss.paper`. By default, :class:`ABKDLoss` and four
-                times :class:`KDLoss`.
-                (default: :obj:`None`)
+                times :class:`KDLoss`. (default: :obj:`None`)
             weights (dict[str, float] or list[float], optional): The weight of
                 each loss. (default: :obj:`None`)
             student_layers (str or list, optional): The layers to match.
@@ -160,37 +151,55 @@ class Distiller(torch.nn.Module):
             teacher_layers (str or list, optional): The layers to match.
                 (default: :obj:`"auto"`)
             cache (bool, optional): If set to :obj:`True`, the teacher runs on
-                the example and never again: for full-batch training, in which
+                the example and never again: for full-batch training, where
                 every step has the inputs of the example.
                 (default: :obj:`False`)
             clone (bool, optional): Whether layers are copied, for models that
                 change them in-place. (default: :obj:`False`)
         """
-        teacher, named, checked = learn_from(
-            student,
-            teacher,
-            example,
-            losses,
-            weights,
-            student_layers=student_layers,
-            teacher_layers=teacher_layers,
-            cache=cache,
-            clone=clone,
-        )
+        _check_models(student, teacher, teacher_layers)
+        if losses is None:
+            losses = {'abkd': ABKDLoss, 'kd': KDLoss()}
+            if weights is None or isinstance(weights, Mapping):
+                weights = DEFAULT_WEIGHTS | dict(weights or {})
+        named = _name_losses(losses)
+        weights = _check_weights(list(named), weights)
+        on_logits = [_needs_logits(loss) for loss in named.values()]
+        layers = None if all(on_logits) else student_layers
+        student_out = dry_run('student', student, layers, example)
+        layers = None if all(on_logits) else teacher_layers
+        if cache and isinstance(teacher, torch.nn.Module):
+            teacher = TeacherCache.from_inputs(
+                teacher, example, layers, clone=clone
+            )
         if isinstance(teacher, TeacherCache):
+            teacher_out = ModelOutput(teacher.outputs, teacher.layers)
             teacher_layers = 'auto'
+        else:
+            teacher_out = dry_run('teacher', teacher, layers, example)
+        if any(on_logits):
+            _check_logits(teacher_out.outputs, student_out.outputs)
+        widths = tree_map(
+            lambda x: x.size(-1), [teacher_out.layers, student_out.layers]
+        )
+        device = tree_leaves(student_out.outputs)[0].device
+        for name, loss in named.items():
+            if not isinstance(loss, DistillationLoss):
+                loss = loss() if _needs_logits(loss) else loss(*widths)
+                _check_loss(name, loss, isinstance(loss, DistillationLoss))
+            named[name] = loss.to(device)
         return cls(
             student,
             teacher,
             named,
-            checked,
+            weights,
             student_layers=student_layers,
             teacher_layers=teacher_layers,
             clone=clone,
         )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the student, and in training mode the teacher, too.
+        """Calls the student and, in training mode, the teacher.
 
         Args:
             *args (optional): The arguments of the student.
@@ -200,8 +209,8 @@ class Distiller(torch.nn.Module):
             RuntimeError: If the previous call in training mode was not
                 followed by :meth:`loss`.
         """
-        learns = self.training and torch.is_grad_enabled()
-        if not learns or self._teacher is None:
+        training = self.training and torch.is_grad_enabled()
+        if not training or self._teacher is None:
             out = self.student(*args, **kwargs)
             if self._recorder is not None:
                 self._recorder.clear()
@@ -209,18 +218,17 @@ class Distiller(torch.nn.Module):
         if self._step is not None:
             raise RuntimeError(
                 f"'{type(self).__name__}' was called twice in training mode "
-                f'without loss() in between, which compares one call; call '
-                f'loss() after each, eval() before calls that only evaluate, '
-                f'or clear() to drop the first'
+                f'without loss() in between; call loss() after each call, '
+                f'eval() before evaluation, or clear() to drop the first call'
             )
-        heard = self._teacher(*args, **kwargs)
+        teacher_out = self._teacher(*args, **kwargs)
         out = self.student(*args, **kwargs)
         layers: list[Any] = []
         if self._recorder is not None:
             layers = self._recorder.features()
             self._recorder.clear()
-        outputs = output_tensors('student', out)
-        self._step = Step.of(heard, outputs, layers)
+        student_out = ModelOutput(output_tensors('student', out), layers)
+        self._step = teacher_out, student_out, _versions(student_out)
         return out
 
     def loss(
@@ -233,7 +241,7 @@ class Distiller(torch.nn.Module):
         size: int | None = None,
         edge_index: Any = None,
     ) -> Tensor:
-        r"""What to minimise after a call in training mode.
+        r"""The loss to minimise after a call in training mode.
 
         .. math::
             \mathcal{L} = \mathcal{L}_{\mathrm{task}} +
@@ -259,9 +267,9 @@ class Distiller(torch.nn.Module):
 
         Raises:
             RuntimeError: If there was no call in training mode since the last
-                loss, or what it returned was changed in-place.
+                loss, or its outputs were changed in-place.
             ValueError: If rows of teacher and student do not align, the
-                teacher was cached for other inputs, or a loss of neighbors
+                teacher was cached for other inputs, or a loss that needs edges
                 gets no edges or seed nodes alone.
         """
         step, self._step = self._step, None
@@ -275,58 +283,62 @@ class Distiller(torch.nn.Module):
                 f"'{type(self).__name__}' has nothing to compare; call it in "
                 f'training mode and with gradients once before each loss()'
             )
-        step.check()
-        check_task_loss(task_loss)
-        check_edges(dict(self.losses.items()), edge_index, batch_size)
-        taught = self._teacher.align(step.heard, batch_size, n_id)
-        outputs = seed_rows(step.outputs, batch_size)
-        layers = [seed_rows(x, batch_size) for x in step.layers]
-        context: dict[str, Any] = {}
-        if batch is not None:
-            context['batch'] = seed_rows(batch, batch_size)
-        if size is not None:
-            context['size'] = size
-        if edge_index is not None:
-            context['edge_index'] = edge_index
+        teacher_out, student_out, before = step
+        versions = _versions(student_out)
+        if before and versions and before != versions:
+            raise RuntimeError(
+                "the output of 'student' was changed in-place before loss(); "
+                'change a copy, such as out.relu() instead of out.relu_()'
+            )
+        self._check_loss_arguments(task_loss, edge_index, batch_size)
+        teacher_out = self._teacher.align(teacher_out, batch_size, n_id)
+        logits, layers = seed_rows(student_out, batch_size)
+        batch = batch if batch is None else seed_rows(batch, batch_size)
 
-        # What has no weight may be anything, unless it is all that there is.
+        # A loss of weight 0 gets no gradients, unless there is nothing else.
         others = task_loss is not None or any(self.weights.values())
-        self._parts = {}
+        self._loss_dict = {}
         terms: list[Tensor] = []
         if task_loss is not None:
-            self._parts['task'] = task_loss.detach()
+            self._loss_dict['task'] = task_loss.detach()
             terms.append(task_loss)
         for name, loss in self.losses.items():
-            target = self._teacher.target(name, loss, taught)
+            assert isinstance(loss, DistillationLoss)
+            context: dict[str, Any] = {}
+            if loss.needs_edges:
+                context['edge_index'] = edge_index
+            if loss.needs_batch:
+                context |= {'batch': batch, 'size': size}
+            target = self._teacher.target(name, loss, teacher_out)
             counts = self.weights[name] > 0 or not others
             with contextlib.nullcontext() if counts else torch.no_grad():
-                if compares(loss) == 'layers':
-                    value = compare_layers(loss, target, layers, context)
+                if loss.needs == 'layers':
+                    value = loss(target, layers, **context)
                 else:
-                    value = compare_outputs(loss, target, outputs)
-            self._parts[name] = value.detach()
+                    value = _mean_over_types(loss, target, logits, context)
+            self._loss_dict[name] = value.detach()
             if counts:
                 terms.append(self.weights[name] * value)
         if torch.distributed.is_available() and (
             torch.distributed.is_initialized()
         ):
-            terms += nothing_of(self)
+            terms += touch_parameters(self)
         total = sum(terms[1:], terms[0])
-        self._parts['total'] = total.detach()
+        self._loss_dict['total'] = total.detach()
         return total
 
     def clear(self) -> None:
-        """Forgets the last call, if it shall not be trained on."""
+        """Drops the last call, if it is not trained on."""
         self._step = None
 
-    def parts(self) -> dict[str, Tensor]:
-        """The last loss taken apart, before weights, without gradients.
+    def loss_dict(self) -> dict[str, Tensor]:
+        """The terms of the last loss, before weights and without gradients.
 
         Returns:
             dict[str, torch.Tensor]: :obj:`"task"`, each of the losses by name,
-            and the :obj:`"total"` with weights.
+            and the weighted :obj:`"total"`.
         """
-        return dict(self._parts)
+        return dict(self._loss_dict)
 
     def parameter_groups(
         self,
@@ -336,8 +348,8 @@ class Distiller(torch.nn.Module):
     ) -> list[dict[str, Any]]:
         """Parameter groups for an optimizer.
 
-        The parameters of the losses are thrown away after training, so that
-        they get no weight decay.
+        The parameters of the losses get no weight decay, because they are not
+        needed after training.
 
         Args:
             lr (float, optional): The learning rate. By default, that of the
@@ -347,27 +359,48 @@ class Distiller(torch.nn.Module):
             loss_lr (float, optional): The learning rate of the losses. By
                 default, :obj:`lr`. (default: :obj:`None`)
         """
-        student: dict[str, Any] = {'params': list(self.student.parameters())}
-        losses: dict[str, Any] = {
-            'params': list(self.losses.parameters()),
-            'weight_decay': 0.0,
-        }
-        if lr is not None:
-            student['lr'] = losses['lr'] = lr
-        if loss_lr is not None:
-            losses['lr'] = loss_lr
-        if weight_decay is not None:
-            student['weight_decay'] = weight_decay
-        return [student, losses] if losses['params'] else [student]
+        loss_lr = lr if loss_lr is None else loss_lr
+        groups: list[dict[str, Any]] = [
+            {'params': list(self.student.parameters()), 'lr': lr},
+            {'params': list(self.losses.parameters()), 'lr': loss_lr},
+        ]
+        groups[0]['weight_decay'], groups[1]['weight_decay'] = weight_decay, 0.0
+        groups = groups if groups[1]['params'] else groups[:1]
+        return [
+            {key: value for key, value in group.items() if value is not None}
+            for group in groups
+        ]
 
-    def export(self) -> torch.nn.Module:
-        """Ends the distillation and gives back the student, without hooks."""
+    def export(self) -> S:
+        """Ends the distillation, and returns the student without hooks."""
         if self._recorder is not None:
             self._recorder.remove()
-        graduate(self.student)
-        # Copies may still need the teacher, whose hooks go with the last one.
+        release(self.student)
+        # Copies may still need the hooks of the teacher.
         self._recorder = self._teacher = self._step = None
         return self.student
+
+    def _check_loss_arguments(
+        self, task_loss: Any, edge_index: Any, batch_size: Any
+    ) -> None:
+        shape = list(task_loss.size()) if isinstance(task_loss, Tensor) else []
+        valid = isinstance(task_loss, Tensor | None) and math.prod(shape) == 1
+        if not valid:
+            got = f'shape {shape}' if shape else type(task_loss).__name__
+            raise ValueError(
+                f"'task_loss' must be a tensor with a single value (got "
+                f'{got}); pass for example F.cross_entropy(out, y)'
+            )
+        for name, loss in self.losses.items():
+            whole = edge_index is not None and batch_size is None
+            if loss.needs_edges and not whole:
+                got = 'None' if edge_index is None else 'batch_size, too'
+                raise ValueError(
+                    f"'edge_index' must be given without batch_size for "
+                    f'{name!r}, which compares nodes with their neighbors (got '
+                    f'{got}); use batches of whole graphs or clusters, and '
+                    f'pass distiller.loss(task_loss, edge_index=edge_index)'
+                )
 
     def _apply(
         self, fn: Callable[[Tensor], Tensor], recurse: bool = True
@@ -382,14 +415,198 @@ class Distiller(torch.nn.Module):
         return {**self.__dict__, '_step': None}
 
     def __repr__(self) -> str:
-        teacher = self._teacher
-        model = teacher.model if isinstance(teacher, Teacher) else None
-        known = 'none since export()' if teacher is None else teacher
-        layers = describe_layers(self._recorder)
+        student = describe(self.student, self._recorder)
+        number = num_parameters(self.student)
+        if isinstance(self._teacher, Teacher) and number > 0:
+            ratio = num_parameters(self._teacher.model) / number
+            student += f', {ratio:,.1f} times fewer' if ratio >= 1 else ''
         lines = [
-            f'teacher={known}',
-            f'student={describe_student(self.student, model)}{layers}',
-            *describe_losses(dict(self.losses.items()), self.weights),
+            f'teacher={self._teacher or "none since export()"}',
+            f'student={student}',
         ]
+        for name, loss in self.losses.items():
+            first = str(loss).split('\n')[0]
+            first = type(loss).__name__ if first.endswith('(') else first
+            lines.append(f'{self.weights[name]:g} * {name}={first}')
         body = ''.join(f'  {line},\n' for line in lines)
         return f'{type(self).__name__}(\n{body})'
+
+
+def _versions(out: ModelOutput) -> list[int]:
+    """How often each tensor was changed in-place, empty in compiled code."""
+    if torch.compiler.is_compiling():
+        return []
+    return [x._version for x in tree_leaves(tuple(out))]
+
+
+def touch_parameters(module: torch.nn.Module) -> list[Tensor]:
+    """Zeros that depend on each parameter.
+
+    With them in the loss, every process has a gradient for every parameter.
+    Sparse gradients are left out, since they would become dense.
+    """
+    sparse = {
+        id(parameter)
+        for part in module.modules()
+        if getattr(part, 'sparse', False)
+        for parameter in part.parameters(recurse=False)
+    }
+    return [
+        parameter.reshape(-1)[:0].sum()
+        for parameter in module.parameters()
+        if parameter.requires_grad and id(parameter) not in sparse
+    ]
+
+
+def _shared_types(teacher: Any, student: Any) -> dict[str, Any]:
+    """The logits of teacher and student for each type that both have."""
+    teachers, students = dict(items(teacher)), dict(items(student))
+    shared = {k: (teachers[k], x) for k, x in students.items() if k in teachers}
+    if not shared:
+        raise ValueError(
+            f"'teacher' and 'student' must return outputs for the same node "
+            f'types (got {sorted(teachers)} and {sorted(students)}); wrap one '
+            f'of them in a module that does'
+        )
+    return shared
+
+
+def _mean_over_types(
+    loss: DistillationLoss, teacher: Any, student: Any, context: dict[str, Any]
+) -> Tensor:
+    shared = list(_shared_types(teacher, student).values())
+    # A mini-batch may have no nodes of some type.
+    shared = [pair for pair in shared if pair[1].numel()] or shared
+    return torch.stack([loss(*pair, **context) for pair in shared]).mean()
+
+
+def _name_losses(losses: Any) -> dict[str, Any]:
+    """Names each loss, or each function that makes one."""
+    named: dict[Any, Any] = {}
+    if isinstance(losses, Mapping | torch.nn.ModuleDict):
+        named = dict(losses.items())
+    elif not isinstance(losses, Sequence | torch.nn.ModuleList):
+        named = {_default_name(losses): losses}
+    else:
+        names = [_default_name(loss) for loss in losses]
+        for i, (name, loss) in enumerate(zip(names, losses, strict=True)):
+            count = names[:i].count(name)
+            named[f'{name}{count + 1}' if count else name] = loss
+    taken = {'', 'task', 'total', *dir(torch.nn.ModuleDict())}
+    for name, loss in named.items():
+        _check_loss(name, loss, _makes_loss(loss))
+        if not isinstance(name, str) or name in taken or '.' in name:
+            raise ValueError(
+                f"'losses' must have names without dots, other than 'task', "
+                f"'total' and attributes of ModuleDict (got {name!r}); pass "
+                f'for example {{"abkd": ABKDLoss}}'
+            )
+    if not named:
+        raise ValueError(
+            "'losses' must hold at least one loss (got none); leave it out "
+            'for ABKDLoss and KDLoss'
+        )
+    return named
+
+
+def _function(loss: Any) -> Any:
+    while isinstance(loss, partial):
+        loss = loss.func
+    return loss
+
+
+def _default_name(loss: Any) -> str:
+    function = _function(loss)
+    named = inspect.isclass(function) or inspect.isroutine(function)
+    name = (function if named else type(function)).__name__
+    name = name.lower().removesuffix('loss')
+    return name if name.isidentifier() else 'loss'
+
+
+def _makes_loss(loss: Any) -> bool:
+    function = _function(loss)
+    if isinstance(function, torch.nn.Module):
+        return isinstance(function, DistillationLoss)
+    if inspect.isclass(function):
+        return issubclass(function, DistillationLoss)
+    in_torch = inspect.getmodule(function) is torch.nn.functional
+    return callable(function) and not in_torch
+
+
+def _needs_logits(loss: Any) -> bool:
+    function = _function(loss)
+    if not isinstance(function, DistillationLoss | type):
+        return False
+    return function.needs == 'logits'  # type: ignore[union-attr]
+
+
+def _check_loss(name: Any, loss: Any, valid: bool) -> None:
+    if not valid:
+        got = repr(loss) if callable(loss) else type(loss).__name__
+        raise TypeError(
+            f"'losses' must hold modules of type DistillationLoss (got {got} "
+            f'for {name!r}); subclass DistillationLoss, or pass a class such '
+            f'as ABKDLoss to Distiller.from_example, which calls it'
+        )
+
+
+def _check_weights(names: list[str], weights: Any) -> dict[str, float]:
+    """The weight of each loss, 1 by default."""
+    weights = {} if weights is None else weights
+    if isinstance(weights, list | tuple) and len(weights) == len(names):
+        weights = dict(zip(names, weights, strict=True))
+    if not isinstance(weights, Mapping) or not set(weights) <= set(names):
+        raise ValueError(
+            f"'weights' must be a dictionary, or a list of {len(names)} "
+            f'numbers, for the losses {", ".join(names)} (got {weights!r}); '
+            f'pass for example {dict.fromkeys(names, 1.0)}'
+        )
+    for name, weight in weights.items():
+        number = isinstance(weight, int | float | Tensor)
+        if not number or not 0 <= weight < float('inf'):
+            raise ValueError(
+                f"'weights' must be finite and at least 0 (got {weight!r} for "
+                f'{name!r}); pass 0 to leave a loss out'
+            )
+    return {name: float(weights.get(name, 1.0)) for name in names}
+
+
+def _check_models(student: Any, teacher: Any, teacher_layers: Any) -> None:
+    models = {'student': student, 'teacher': teacher}
+    if isinstance(teacher, TeacherCache):
+        del models['teacher']
+        if teacher_layers != 'auto':
+            raise ValueError(
+                f"'teacher_layers' must be left out for cached layers (got "
+                f'{teacher_layers!r}); pass layers=... to '
+                f'TeacherCache.from_inputs'
+            )
+    for name, model in models.items():
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(
+                f"'{name}' must be a torch.nn.Module (got "
+                f'{type(model).__name__}); pass the model itself, or a '
+                f'TeacherCache as the teacher'
+            )
+    if isinstance(student, DataParallel | DistributedDataParallel):
+        raise ValueError(
+            f"'student' must not be wrapped (got {type(student).__name__}); "
+            f'wrap the Distiller in DistributedDataParallel instead'
+        )
+    trained = {id(parameter) for parameter in student.parameters()}
+    frozen = teacher.parameters() if 'teacher' in models else []
+    if teacher is student or any(id(x) in trained for x in frozen):
+        raise ValueError(
+            "'teacher' must not share parameters with the student, which are "
+            'trained; pass copy.deepcopy(teacher)'
+        )
+
+
+def _check_logits(teacher: Any, student: Any) -> None:
+    for x, y in _shared_types(teacher, student).values():
+        if x.size(-1) != y.size(-1):
+            raise ValueError(
+                f"'teacher' and 'student' must return as many columns for "
+                f'KDLoss (got {x.size(-1)} and {y.size(-1)}); leave it out, '
+                f"losses={{'abkd': ABKDLoss}}"
+            )

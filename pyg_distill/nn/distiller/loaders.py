@@ -1,104 +1,183 @@
-"""What a teacher says about the nodes of mini-batches."""
+"""Runs a teacher on mini-batches that hold all that it reads."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch.fx import GraphModule
+from torch.utils._pytree import tree_map
 from torch_geometric.data import HeteroData
+from torch_geometric.loader import CachedLoader, NodeLoader, PrefetchLoader
+from torch_geometric.nn import (
+    GPSConv,
+    GraphNorm,
+    GraphSizeNorm,
+    HeteroConv,
+    InstanceNorm,
+    LayerNorm,
+    MeanSubtractionNorm,
+    MessagePassing,
+    PairNorm,
+)
 
-from pyg_distill.nn.distiller.alignment import seed_rows
-from pyg_distill.nn.distiller.by_type import apply, cast, concat
-from pyg_distill.nn.distiller.depth import check_depth, counted
-from pyg_distill.nn.distiller.inputs import node_features, row_sums
-from pyg_distill.nn.distiller.teacher import Teacher
+from pyg_distill.nn.distiller.hetero import items, seed_rows
+from pyg_distill.nn.distiller.inputs import feature_matrices, row_sums
+from pyg_distill.nn.distiller.teacher import Teacher, as_arguments
+from pyg_distill.nn.hops import layer_hops, num_hops
+
+_GRAPH_NORMS = (GraphNorm, GraphSizeNorm, MeanSubtractionNorm, PairNorm)
+_REMEDY = 'TeacherCache.from_inputs with the whole graph'
 
 
-def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments from a tuple, a dict or one value."""
-    if type(inputs) in (list, tuple):
-        return tuple(inputs), {}
-    if isinstance(inputs, dict):
-        return (), inputs
-    return (inputs,), {}
+def run_teacher(
+    teacher: Teacher,
+    loader: Iterable[Any],
+    inputs: Callable[[Any], Any] | None,
+    sampled: int | None,
+) -> Iterator[tuple[Any, list[Any], Any, Any]]:
+    """Yields outputs, layers, nodes and feature sums of all seed nodes."""
+    for batch in loader:
+        args, kwargs = as_arguments((inputs or batch_inputs)(batch))
+        with _count_calls(teacher.model) as calls:
+            teacher_out = teacher(*args, **kwargs)
+        read = 0 if sampled is None else hops_read(teacher.model, calls)
+        if sampled is not None and sampled < read:
+            raise ValueError(
+                f"'loader' must sample the {read} hops that the teacher reads "
+                f'(got {sampled}); pass num_neighbors={[-1] * read}, or use '
+                f'{_REMEDY}'
+            )
+        size, n_id = seed_nodes(batch)
+        x, sums = feature_matrices(args, kwargs), None
+        if isinstance(x, Mapping) == isinstance(size, Mapping):
+            if not isinstance(x, Mapping):
+                x = [v for v in x if v.size(0) == batch.num_nodes]
+            sums = row_sums(seed_rows(x, size), size)
+        # Copied, because slices would keep all other rows in memory.
+        outputs, layers = tree_map(torch.clone, seed_rows(teacher_out, size))
+        yield outputs, layers, n_id, sums
+        sampled = None
 
 
 def batch_inputs(batch: Any) -> tuple[Any, ...]:
-    """What a model usually takes from a mini-batch."""
+    """The features and edges of a mini-batch."""
     if isinstance(batch, HeteroData):
         return batch.x_dict, batch.edge_index_dict
-    adj_t = getattr(batch, 'adj_t', None)
+    adj_t = batch.get('adj_t')
     return batch.x, batch.edge_index if adj_t is None else adj_t
 
 
-def seeds(batch: Any) -> tuple[Any, Any]:
-    """The number of seed nodes of a mini-batch, and which they are."""
-    if not isinstance(batch, HeteroData):
-        n_id, size = getattr(batch, 'n_id', None), batch.get('batch_size')
-        if n_id is None or size is None:
+def seed_nodes(batch: Any) -> tuple[Any, Any]:
+    """The number of seed nodes of a mini-batch, and their indices."""
+    if isinstance(batch, HeteroData):
+        stores = {k: batch[k] for k in batch.node_types}
+        stores = {k: x for k, x in stores.items() if 'batch_size' in x}
+        sizes = {key: x.batch_size for key, x in stores.items()}
+        return sizes, {k: x.n_id[: sizes[k]] for k, x in stores.items()}
+    n_id, size = batch.get('n_id'), batch.get('batch_size')
+    if n_id is None or size is None:
+        raise ValueError(
+            f"'loader' must give mini-batches with 'n_id' and 'batch_size' "
+            f'(got {batch}); use NeighborLoader, or {_REMEDY}'
+        )
+    return size, n_id[:size]
+
+
+def check_loader(loader: Any, teacher: torch.nn.Module) -> int | None:
+    """Refuses loaders whose mini-batches lack something that is read.
+
+    Returns:
+        int: The number of hops that the loader samples, if it is known.
+    """
+    for name, module in teacher.named_modules():
+        if _reads_other_nodes(module):
             raise ValueError(
-                f"'loader' must give mini-batches with 'n_id' and "
-                f"'batch_size' (got {batch}); use NeighborLoader, or "
-                f'TeacherCache.from_inputs with the whole graph'
+                f"'teacher' must return the same for a node in every "
+                f"mini-batch (got '{name}', a {type(module).__name__}, which "
+                f'reads all nodes); use {_REMEDY}, or pass the teacher itself'
             )
-        return size, n_id[:size]
-    sizes = {
-        key: batch[key].batch_size
-        for key in batch.node_types
-        if 'batch_size' in batch[key]
+    while True:
+        if getattr(loader, 'transform', None) is not None:
+            raise ValueError(
+                f"'loader' must not transform mini-batches, since a cache has "
+                f'one row for each node (got {loader.transform}); transform '
+                f'the data before, or pass the teacher itself'
+            )
+        if not isinstance(loader, CachedLoader | PrefetchLoader):
+            break
+        loader = loader.loader
+    sampler = getattr(loader, 'node_sampler', None)
+    if not isinstance(loader, NodeLoader) or sampler is None:
+        return None
+    got, sampled = None, None
+    if hasattr(sampler, 'num_samples'):
+        got = type(sampler).__name__
+    elif hasattr(sampler, 'num_neighbors'):
+        numbers, default = sampler.num_neighbors.values, sampler.num_neighbors
+        numbers = list(dict(items(numbers)).values())
+        numbers += [default.default] if default.default is not None else []
+        sampled = min(map(len, numbers), default=0)
+        few = [number for number in numbers if any(n != -1 for n in number)]
+        got = f'num_neighbors={few[0]}' if few else None
+    if got is not None:
+        hops = max(sampled or 0, hops_read(teacher))
+        raise ValueError(
+            f"'loader' must sample all neighbors, or outputs would be random "
+            f'(got {got}); pass a NeighborLoader with num_neighbors='
+            f'{[-1] * hops}, or use {_REMEDY}'
+        )
+    return sampled
+
+
+def hops_read(
+    teacher: torch.nn.Module,
+    calls: Mapping[torch.nn.Module, int] | None = None,
+) -> int:
+    """The hops that a teacher reads, with repeated calls if they are known."""
+    hops = layer_hops(teacher)
+    out = num_hops(teacher)
+    out += sum((n - 1) * hops[layer] for layer, n in (calls or {}).items())
+    # The relations of one layer read the same hop.
+    relations = {
+        group
+        for module in teacher.modules()
+        if isinstance(module, HeteroConv | GraphModule)
+        for group in module.modules()
+        if isinstance(group, torch.nn.ModuleDict)
+        and all(isinstance(m, MessagePassing) for m in group.children())
     }
-    return sizes, {key: batch[key].n_id[:size] for key, size in sizes.items()}
+    for group in relations:
+        each = [num_hops(relation) for relation in group.children()]
+        out -= num_hops(group) - max(each, default=0)
+    return out
 
 
-class Part(NamedTuple):
-    """What a teacher says about the seed nodes of a mini-batch."""
+@contextlib.contextmanager
+def _count_calls(
+    model: torch.nn.Module,
+) -> Iterator[Counter[torch.nn.Module]]:
+    """A context that counts the calls of message passing layers."""
+    calls: Counter[torch.nn.Module] = Counter()
 
-    outputs: Any
-    layers: list[Any]
-    n_id: Any
-    sums: Any
+    def count(module: torch.nn.Module, args: Any) -> None:
+        calls[module] += 1
 
-
-def answers(
-    teacher: Teacher,
-    loader: Iterable[Any],
-    inputs: Callable[[Any], Any],
-    dtype: torch.dtype | None,
-    depth: int | None,
-) -> Iterator[Part]:
-    """Asks a teacher about each mini-batch, of so many hops if it is known."""
-    for number, batch in enumerate(loader):
-        args, kwargs = as_arguments(inputs(batch))
-        if number == 0 and depth is not None:
-            with counted(teacher.model) as hops:
-                answer = teacher(*args, **kwargs)
-            check_depth(depth, hops())
-        else:
-            answer = teacher(*args, **kwargs)
-        size, n_id = seeds(batch)
-        # Copied, or else all other rows would be kept, too.
-        layers = [
-            apply(torch.clone, seed_rows(x, size)) for x in answer.layers or []
-        ]
-        outputs = apply(torch.clone, seed_rows(answer.outputs, size))
-        sums = _sums(node_features(args, kwargs), size, batch.num_nodes)
-        yield Part(outputs, cast(layers, dtype), n_id, sums)
+    layers = layer_hops(model)
+    handles = [layer.register_forward_pre_hook(count) for layer in layers]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
-def _sums(x: Any, size: Any, num_nodes: int | None) -> Any:
-    if isinstance(x, Mapping) != isinstance(size, Mapping):
-        return None
-    if isinstance(x, Mapping):
-        return row_sums(seed_rows(x, size), 0)
-    # Whatever has other rows, such as edge features, is not of nodes.
-    return row_sums([v[:size] for v in x if v.size(0) == num_nodes], size)
-
-
-def all_sums(parts: list[Part]) -> Any:
-    """What is known of the features in all mini-batches, if it is of each."""
-    sums = [part.sums for part in parts]
-    if any(x is None for x in sums):
-        return None
-    plain = [x for x in sums if isinstance(x, Tensor)]
-    # By chance, one may have had as many edges as nodes.
-    return concat(sums) if len({x.size(1) for x in plain}) < 2 else None
+def _reads_other_nodes(module: torch.nn.Module) -> bool:
+    if isinstance(module, LayerNorm):
+        return module.mode == 'graph'
+    if isinstance(module, InstanceNorm):
+        return not module.track_running_stats
+    if isinstance(module, GPSConv):
+        return module.attn is not None
+    return isinstance(module, _GRAPH_NORMS)

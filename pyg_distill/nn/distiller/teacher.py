@@ -1,48 +1,46 @@
-"""A teacher that is listened to and never trained."""
+"""A model that teaches: it runs in evaluation mode and is never trained."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_map
 from torch_geometric.data.data import BaseData
 
-from pyg_distill.nn.distiller.alignment import BatchSize, seed_rows
-from pyg_distill.nn.distiller.describing import describe, describe_layers
-from pyg_distill.nn.distiller.modes import evaluating
-from pyg_distill.nn.distiller.named_losses import compares
+from pyg_distill.nn.distiller.hetero import BatchSize, seed_rows
+from pyg_distill.nn.losses import DistillationLoss
 from pyg_distill.nn.recorder import LayerRecorder
-from pyg_distill.nn.recorder.outputs import pick
+from pyg_distill.nn.recorder.hooks import pick
+from pyg_distill.nn.recorder.layers import shorten
+
+# The modes of teachers before `set_eval`.
+_MODES: WeakKeyDictionary[torch.nn.Module, dict[str, bool]] = (
+    WeakKeyDictionary()
+)
+# The models that are trained, since students may teach each other.
+_STUDENTS: WeakSet[torch.nn.Module] = WeakSet()
 
 
-class Answer(NamedTuple):
-    """What a teacher says to one input.
-
-    Attributes:
-        outputs: Its outputs, by node type if there are several.
-        layers: What its layers returned, if they were asked for.
-    """
+class ModelOutput(NamedTuple):
+    """What a model and its layers return, by node type if there are several."""
 
     outputs: Any
-    layers: Any
+    layers: list[Any]
 
 
 class Teacher:
-    """Holds a model out of reach of those who would train or register it.
-
-    Args:
-        model (torch.nn.Module): The model.
-        layers (Any): The layers to record, or `None` if none are needed.
-        name (str, optional): What errors call it.
-        clone (bool, optional): Whether layers are copied, since the model
-            changes them in-place.
-    """
+    """Holds a model without registering it as a submodule."""
 
     def __init__(
         self,
         model: torch.nn.Module,
         layers: Any,
+        *,
         name: str = 'teacher',
         clone: bool = False,
     ) -> None:
@@ -55,32 +53,33 @@ class Teacher:
         self.model = model
 
     @torch.no_grad()
-    def __call__(self, *args: Any, **kwargs: Any) -> Answer:
-        """Asks the model, in evaluation mode."""
-        args, kwargs = apart(args), apart(kwargs)
-        with evaluating(self.model):
+    def __call__(self, *args: Any, **kwargs: Any) -> ModelOutput:
+        """Runs the model in evaluation mode, without gradients."""
+        # Models may write to dictionaries and `Data` objects.
+        args, kwargs = tree_map(_copy_data, (args, kwargs))
+        with _evaluating(self.model):
             out = output_tensors(self.name, self.model(*args, **kwargs))
         if self.recorder is None:
-            return Answer(out, None)
+            return ModelOutput(out, [])
         layers = self.recorder.features()
         self.recorder.clear()
-        return Answer(out, layers)
+        return ModelOutput(out, layers)
 
     def align(
-        self, answer: Answer, batch_size: BatchSize | None, n_id: Any
-    ) -> Answer:
-        """The part of an answer that is about the nodes to compare."""
-        return Answer(
-            seed_rows(answer.outputs, batch_size),
-            [seed_rows(x, batch_size) for x in answer.layers or []],
-        )
+        self, teacher_out: ModelOutput, batch_size: BatchSize | None, n_id: Any
+    ) -> ModelOutput:
+        """The rows of the nodes to compare."""
+        return ModelOutput(*seed_rows(teacher_out, batch_size))
 
-    def target(self, name: str, loss: torch.nn.Module, answer: Answer) -> Any:
+    def target(
+        self, name: str, loss: DistillationLoss, teacher_out: ModelOutput
+    ) -> Any:
         """The teacher's side of a loss."""
-        return answer.outputs if compares(loss) == 'outputs' else answer.layers
+        logits, layers = teacher_out
+        return logits if loss.needs == 'logits' else layers
 
     def move(self, fn: Callable[[Tensor], Tensor]) -> None:
-        """Applies what moves the parameters of a module."""
+        """Applies a function that moves the parameters of a module."""
         self.model._apply(fn)
 
     def remove(self) -> None:
@@ -93,22 +92,35 @@ class Teacher:
         return self
 
     def __repr__(self) -> str:
-        return describe(self.model) + describe_layers(self.recorder)
+        return describe(self.model, self.recorder)
 
 
-def apart(value: Any) -> Any:
-    """Containers of their own for the same tensors.
+def dry_run(
+    name: str, model: torch.nn.Module, layers: Any, example: Any
+) -> ModelOutput:
+    """Runs a model once, materialises lazy parameters, changes nothing else."""
+    # Layers with `cached=True` must not keep the graph of the example.
+    caches = [
+        (module, key, value)
+        for module in model.modules()
+        for key, value in vars(module).items()
+        if key.startswith('_cached')
+    ]
+    args, kwargs = as_arguments(example)
+    runner = Teacher(model, layers, name=name, clone=True)
+    try:
+        return runner(*args, **kwargs)
+    finally:
+        runner.remove()
+        for module, key, value in caches:
+            setattr(module, key, value)
 
-    Models may put other tensors into a dictionary or a `Data` object, which
-    the next model must not see.
-    """
-    if isinstance(value, Mapping):
-        return {key: apart(inner) for key, inner in value.items()}
-    if isinstance(value, BaseData):
-        return copy.copy(value)
-    if type(value) in (list, tuple):
-        return type(value)(apart(inner) for inner in value)
-    return value
+
+def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments from a tuple, a dict or one value."""
+    if type(inputs) in (list, tuple):
+        return tuple(inputs), {}
+    return ((), inputs) if isinstance(inputs, dict) else ((inputs,), {})
 
 
 def output_tensors(name: str, out: Any) -> Any:
@@ -117,7 +129,64 @@ def output_tensors(name: str, out: Any) -> Any:
     if picked is None:
         raise ValueError(
             f"'{name}' must return a tensor, a tuple that holds one, or a "
-            f'dictionary of them by node type (got {type(out).__name__}); '
+            f'dictionary of tensors by node type (got {type(out).__name__}); '
             f'wrap it in a module that does'
         )
     return picked
+
+
+def describe(model: torch.nn.Module, recorder: LayerRecorder | None) -> str:
+    """A model, its size, and the layers that are recorded."""
+    layers = '' if recorder is None else f', layers {shorten(recorder.names)}'
+    number = num_parameters(model)
+    return f'{type(model).__name__} with {number:,} parameters{layers}'
+
+
+def num_parameters(model: torch.nn.Module) -> int:
+    """The number of values of all parameters that have a shape."""
+    return sum(p.numel() for p in model.parameters() if not is_lazy(p))
+
+
+def set_eval(teacher: torch.nn.Module) -> None:
+    """Sets evaluation mode for good, unless the teacher is a student, too.
+
+    Compiled code is far slower if the mode changes in every call.
+    """
+    if teacher not in _STUDENTS and _is_training(teacher):
+        _MODES[teacher] = {k: m.training for k, m in teacher.named_modules()}
+        teacher.eval()
+
+
+def restore_modes(student: torch.nn.Module) -> None:
+    """Undoes :meth:`set_eval` for a model that becomes a student."""
+    _STUDENTS.add(student)
+    modes = _MODES.pop(student, {})
+    for name, module in student.named_modules():
+        module.training = modes.get(name, module.training)
+
+
+def release(student: torch.nn.Module) -> None:
+    """Ends the role as a student, so that the model may teach."""
+    _STUDENTS.discard(student)
+
+
+@contextlib.contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    if not _is_training(model):
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _is_training(model: torch.nn.Module) -> bool:
+    return any(module.training for module in model.modules())
+
+
+def _copy_data(value: Any) -> Any:
+    return copy.copy(value) if isinstance(value, BaseData) else value

@@ -1,45 +1,44 @@
-"""What a frozen teacher says, kept."""
+"""The outputs of a frozen teacher, stored for all epochs."""
 
 import copy
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import fsspec
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+from torch_geometric.io import fs
 from tqdm import tqdm
 
-from pyg_distill.nn.distiller.alignment import BatchSize, RowIndex, seed_rows
-from pyg_distill.nn.distiller.by_type import (
-    apply,
-    cast,
-    channels,
+from pyg_distill.nn.distiller.hetero import (
+    BatchSize,
     concat,
     items,
     only,
-    select,
+    seed_rows,
+    select_rows,
 )
-from pyg_distill.nn.distiller.describing import format_bytes, format_widths
-from pyg_distill.nn.distiller.files import save_whole
 from pyg_distill.nn.distiller.inputs import (
     Fingerprint,
-    node_features,
+    check_features,
+    feature_matrices,
     row_sums,
 )
-from pyg_distill.nn.distiller.loader_checks import check_loader
 from pyg_distill.nn.distiller.loaders import (
-    all_sums,
-    answers,
-    as_arguments,
-    batch_inputs,
+    check_loader,
+    run_teacher,
 )
-from pyg_distill.nn.distiller.teacher import Answer, Teacher
+from pyg_distill.nn.distiller.teacher import ModelOutput, Teacher, as_arguments
+from pyg_distill.nn.losses import DistillationLoss, TeacherTarget
+from pyg_distill.nn.recorder.layers import shorten
 
 Self = TypeVar('Self', bound='TeacherCache')
 
 
 class TeacherCache:
-    r"""What a frozen teacher says about each node, kept for all epochs.
+    r"""The outputs and layers of a frozen teacher, stored for all epochs.
 
     It takes the place of the teacher in a
     :class:`~pyg_distill.nn.Distiller`, which then never runs it again:
@@ -49,14 +48,15 @@ class TeacherCache:
         cache = TeacherCache.from_inputs(teacher, (data.x, data.edge_index))
         distiller = Distiller.from_example(student, cache, example)
 
-    Full-batch training just goes on as before. Mini-batches say which nodes
-    they hold, by :obj:`n_id` in :meth:`~pyg_distill.nn.Distiller.loss`.
+    Full-batch training goes on as before. With mini-batches, pass their nodes
+    as :obj:`n_id` to :meth:`~pyg_distill.nn.Distiller.loss`.
 
-    A cache is right only as long as the teacher would say the same again.
-    Inputs that differ from those of the cache, as augmentation makes them, are
-    refused in full-batch training, and in mini-batches if node features
-    differ. What is not noticed: other edges of a sampled neighborhood, changes
-    through :obj:`x.data` or shared memory, and any in compiled code.
+    A cache is right only as long as the teacher would return the same again.
+    In full-batch training, inputs that differ from those of the cache (as with
+    augmentation) are refused. In mini-batches, other node features are
+    refused. The cache cannot detect changed edges of a sampled neighborhood,
+    changes through :obj:`x.data` or shared memory, or any change in compiled
+    code.
 
     Args:
         outputs (torch.Tensor or dict[str, torch.Tensor]): The teacher's
@@ -64,11 +64,12 @@ class TeacherCache:
         layers (list[torch.Tensor] or list[dict[str, torch.Tensor]]): Its
             layers, each of shape :obj:`[N, F]`.
         n_id (torch.Tensor or dict[str, torch.Tensor], optional): The node of
-            each row. Without, rows are all nodes in order.
+            each row. By default, rows are all nodes in order.
             (default: :obj:`None`)
 
     Raises:
-        ValueError: If rows of outputs, layers and nodes differ in number.
+        ValueError: If outputs, layers and nodes have different numbers of
+            rows.
     """
 
     def __init__(
@@ -82,30 +83,19 @@ class TeacherCache:
         self.n_id = n_id
         self.fingerprint: Fingerprint | None = None
         self.row_sums: Any = None
-        self._index: Any = {}
-        self._typed = isinstance(outputs, Mapping) or any(
-            isinstance(layer, Mapping) for layer in layers
-        )
-        # A model may return outputs for some of the types in its layers alone.
-        num_rows = {
-            key: x.size(0)
-            for value in ([*layers, outputs] if self._typed else [outputs])
-            for key, x in items(value)
-        }
-        if not isinstance(outputs, Mapping):
-            num_rows = {'': outputs.size(0)}
-        for key, number in num_rows.items():
-            nodes = None if n_id is None else dict(items(n_id)).get(key)
-            if isinstance(n_id, Mapping) and not isinstance(outputs, Mapping):
-                nodes = only(n_id)
-            rows = {number} | {
-                layer.size(0)
-                for value in layers
-                for name, layer in items(value)
-                if name == key
-            }
-            if nodes is not None:
-                rows.add(nodes.numel())
+        self._index: dict[str, _RowIndex] = {}
+        self._typed = any(isinstance(x, Mapping) for x in [outputs, *layers])
+        # A model may return outputs for some of the types of its layers only.
+        num_rows: dict[str, set[int]] = {}
+        for value in [outputs, *layers]:
+            for key, x in items(value):
+                num_rows.setdefault(key, set()).add(x.size(0))
+        nodes = dict(items(n_id))
+        if isinstance(outputs, Tensor):
+            num_rows, nodes = {'': num_rows['']}, {'': only(n_id)}
+        for key, rows in num_rows.items():
+            node = nodes.get(key)
+            rows |= set() if node is None else {node.numel()}
             if len(rows) > 1:
                 raise ValueError(
                     f"'outputs', 'layers' and 'n_id' must have a row for each "
@@ -113,7 +103,7 @@ class TeacherCache:
                     f'record layers of one row a node, or leave the teacher '
                     f'of a task on graphs uncached'
                 )
-            self._index[key] = RowIndex(nodes, number)
+            self._index[key] = _RowIndex(node, *rows)
 
     @classmethod
     def from_inputs(
@@ -124,30 +114,30 @@ class TeacherCache:
         dtype: torch.dtype | None = None,
         clone: bool = False,
     ) -> Self:
-        """Asks the teacher once, about the whole graph.
+        """Runs the teacher once, on the whole graph.
 
         Args:
             teacher (torch.nn.Module): The teacher.
             inputs (tuple or dict or Any): Its positional arguments, its
                 keyword arguments, or its only argument.
-            layers (str or list, optional): The layers to keep, see
-                :class:`~pyg_distill.nn.LayerRecorder`; :obj:`None` keeps the
+            layers (str or list, optional): The layers to store, see
+                :class:`~pyg_distill.nn.LayerRecorder`; :obj:`None` stores the
                 outputs alone. (default: :obj:`"auto"`)
-            dtype (torch.dtype, optional): What layers are stored as, such as
-                :obj:`torch.half`. (default: :obj:`None`)
+            dtype (torch.dtype, optional): The type in which layers are stored,
+                such as :obj:`torch.half`. (default: :obj:`None`)
             clone (bool, optional): Whether layers are copied, for a teacher
                 that changes them in-place. (default: :obj:`False`)
         """
         args, kwargs = as_arguments(inputs)
         fingerprint = Fingerprint(args, kwargs)
-        holder = Teacher(teacher, layers, clone=clone)
+        runner = Teacher(teacher, layers, clone=clone)
         try:
-            answer = holder(*args, **kwargs)
+            outputs, stored = runner(*args, **kwargs)
         finally:
-            holder.remove()
-        out = cls(answer.outputs, cast(answer.layers or [], dtype))
+            runner.remove()
+        out = cls(outputs, _cast(stored, dtype))
         out.fingerprint = fingerprint
-        out.row_sums = row_sums(node_features(args, kwargs), out.num_nodes)
+        out.row_sums = row_sums(feature_matrices(args, kwargs), out.num_nodes)
         return out
 
     @classmethod
@@ -161,12 +151,12 @@ class TeacherCache:
         clone: bool = False,
         log: bool = True,
     ) -> Self:
-        """Asks the teacher about the seed nodes of each mini-batch.
+        """Runs the teacher on mini-batches, and stores their seed nodes.
 
-        The loader must sample all neighbors, as many hops as the teacher
-        reads, and transform nothing. Teachers that read all nodes of a
-        mini-batch, as :class:`~torch_geometric.nn.norm.GraphNorm` does, are
-        refused.
+        The loader must sample all neighbors, for as many hops as the teacher
+        reads, and must not transform mini-batches. Teachers that read all
+        nodes of a mini-batch, as with
+        :class:`~torch_geometric.nn.norm.GraphNorm`, are refused.
 
         Args:
             teacher (torch.nn.Module): The teacher.
@@ -185,34 +175,36 @@ class TeacherCache:
             log (bool, optional): Whether to show progress if it takes long.
                 (default: :obj:`True`)
         """
-        depth = check_loader(loader, teacher)
-        holder = Teacher(teacher, layers, clone=clone)
-        bar = tqdm(loader, 'Asking the teacher', disable=not log, delay=1)
+        sampled = check_loader(loader, teacher)
+        runner = Teacher(teacher, layers, clone=clone)
+        bar = tqdm(loader, 'Running the teacher', disable=not log, delay=1)
         try:
-            inputs = inputs or batch_inputs
-            parts = list(answers(holder, bar, inputs, dtype, depth))
+            parts = [
+                (outputs, _cast(stored, dtype), n_id, sums)
+                for outputs, stored, n_id, sums in run_teacher(
+                    runner, bar, inputs, sampled
+                )
+            ]
         finally:
-            holder.remove()
+            runner.remove()
         if not parts:
             raise ValueError(
                 "'loader' must give at least one mini-batch (got none); pass "
-                'one over the nodes that the student is trained on'
+                'a loader over the nodes that the student is trained on'
             )
-        out = cls(
-            concat([part.outputs for part in parts]),
-            [
-                concat(list(x))
-                for x in zip(*(p.layers for p in parts), strict=True)
-            ],
-            concat([part.n_id for part in parts]),
-        )
-        out.row_sums = all_sums(parts)
+        outputs, stored, n_id, sums = zip(*parts, strict=True)
+        concatenated = map(concat, zip(*stored, strict=True))
+        out = cls(concat(outputs), list(concatenated), concat(n_id))
+        # A mini-batch with as many edges as nodes has sums of edge features.
+        widths = {x.size(1) for x in sums if isinstance(x, Tensor)}
+        if len(widths) < 2 and not any(x is None for x in sums):
+            out.row_sums = concat(sums)
         return out
 
     @property
     def channels(self) -> list[int] | list[dict[str, int]]:
         """The width of each layer."""
-        return channels(self.layers)
+        return tree_map(lambda x: x.size(-1), self.layers)
 
     @property
     def num_nodes(self) -> int:
@@ -222,8 +214,8 @@ class TeacherCache:
     @property
     def num_bytes(self) -> int:
         """The bytes of all tensors."""
-        tensors = [x for v in [self.outputs, *self.layers] for _, x in items(v)]
-        return sum(x.numel() * x.element_size() for x in tensors)
+        tensors = tree_leaves((self.outputs, self.layers))
+        return sum(x.nbytes for x in tensors)
 
     def rows(self, n_id: Any) -> Any:
         """The rows of given nodes, by node type if there are several.
@@ -239,38 +231,19 @@ class TeacherCache:
             )
         if not isinstance(n_id, Mapping):
             return self._index[''](n_id)
-        if '' in self._index:
+        index = self._index
+        if '' in index:
+            index = dict.fromkeys(n_id, index[''])
             if len(n_id) != 1:
                 raise ValueError(
                     f"'n_id' must name the one node type of the teacher's "
                     f'outputs (got {", ".join(n_id) or "none"}); leave out '
                     f'the others'
                 )
-            return {key: self._index[''](ids) for key, ids in n_id.items()}
-        return {
-            key: self._index[key](ids)
-            for key, ids in n_id.items()
-            if key in self._index
-        }
+        return {key: index[key](n_id[key]) for key in n_id if key in index}
 
-    def first_rows(self, batch_size: BatchSize) -> Any:
-        """The first rows, by node type if there are several.
-
-        Args:
-            batch_size (int or dict[str, int]): Their number.
-        """
-        rows: Any = {
-            key: torch.arange(index.num_rows)
-            for key, index in self._index.items()
-        }
-        if '' not in rows:
-            return seed_rows(rows, batch_size)
-        if not isinstance(batch_size, Mapping):
-            return seed_rows(rows[''], batch_size)
-        return {key: seed_rows(rows[''], n) for key, n in batch_size.items()}
-
-    def take(self, n_id: Any) -> Answer:
-        """What the teacher says about given nodes.
+    def take(self, n_id: Any) -> ModelOutput:
+        """The outputs and layers of given nodes.
 
         Args:
             n_id (torch.Tensor or dict[str, torch.Tensor]): The nodes.
@@ -279,20 +252,10 @@ class TeacherCache:
             tuple: Its :obj:`outputs` and its :obj:`layers`, by these names.
         """
         rows = self.rows(n_id)
-        return Answer(
-            select(self.outputs, rows), [select(x, rows) for x in self.layers]
-        )
-
-    def without_layers(self: Self) -> Self:
-        """What the teacher says in the end, and about which nodes."""
-        out = copy.copy(self)
-        out.layers = []
-        # Each moves to the device of its own tensors.
-        out._index = {k: copy.copy(index) for k, index in self._index.items()}
-        return out
+        return ModelOutput(*select_rows((self.outputs, self.layers), rows))
 
     def save(self, path: str) -> None:
-        """Writes the cache to a file.
+        """Writes the cache to a file, as a whole or not at all.
 
         Args:
             path (str): The file, on any file system that PyG knows.
@@ -304,7 +267,14 @@ class TeacherCache:
             'row_sums': self.row_sums,
             'sums': self.fingerprint and self.fingerprint.sums,
         }
-        save_whole(state, path)
+        temporary = f'{path}.{uuid.uuid4().hex}'
+        try:
+            fs.torch_save(state, temporary)
+            fs.mv(temporary, path)
+        except BaseException:
+            if fs.exists(temporary):
+                fs.rm(temporary)
+            raise
 
     @classmethod
     def load(cls: type[Self], path: str, map_location: Any = None) -> Self:
@@ -325,27 +295,168 @@ class TeacherCache:
         return out
 
     def move(self, fn: Callable[[Tensor], Tensor]) -> None:
-        """Replaces each tensor by what a function makes of it.
+        """Replaces each tensor by the result of a function.
 
         Args:
             fn (Callable): The function, such as one that moves to a device.
         """
-        self.outputs = apply(fn, self.outputs)
-        self.layers = [apply(fn, x) for x in self.layers]
-        self.n_id = None if self.n_id is None else apply(fn, self.n_id)
-        if self.row_sums is not None:
-            # Moved, but kept exact.
-            self.row_sums = apply(lambda x: x.to(fn(x).device), self.row_sums)
+        self.outputs = tree_map(fn, self.outputs)
+        self.layers = tree_map(fn, self.layers)
         for index in self._index.values():
             index.row = None if index.row is None else fn(index.row)
+        if self.n_id is not None:
+            self.n_id = tree_map(fn, self.n_id)
+        if self.row_sums is not None:
+            # Another type would round the sums.
+            self.row_sums = tree_map(
+                lambda x: x.to(fn(x).device), self.row_sums
+            )
 
     def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
-        # Read by every copy of a student, written by none.
+        # Copies of a student only read it.
         return self
 
     def __repr__(self) -> str:
+        widths = f'[{shorten([str(x) for x in self.channels] or [""])}]'
         return (
-            f'{type(self).__name__}({self.num_nodes:,} nodes, '
-            f'layers={format_widths(self.channels)}, '
-            f'{format_bytes(self.num_bytes)})'
+            f'{type(self).__name__}({self.num_nodes:,} nodes, layers={widths}, '
+            f'{_mebibytes(self.num_bytes)})'
         )
+
+
+class _RowIndex:
+    """The row of each node; without `n_id`, rows are all nodes in order."""
+
+    def __init__(self, n_id: Tensor | None, num_rows: int) -> None:
+        self.num_rows = num_rows
+        self.row: Tensor | None = None
+        if n_id is not None:
+            num_nodes = int(n_id.max()) + 1 if n_id.numel() > 0 else 0
+            self.row = n_id.new_full((num_nodes,), -1)
+            self.row[n_id] = torch.arange(num_rows, device=n_id.device)
+
+    def __call__(self, n_id: Tensor) -> Tensor:
+        if not isinstance(n_id, Tensor) or n_id.dtype != torch.long:
+            got = getattr(n_id, 'dtype', type(n_id).__name__)
+            raise TypeError(
+                f"'n_id' must be a tensor of node indices (got {got}); pass "
+                f'data.n_id of a mini-batch'
+            )
+        limit = self.num_rows if self.row is None else self.row.numel()
+        missing = (n_id < 0) | (n_id >= limit)
+        row = n_id
+        if self.row is not None and limit > 0:
+            row = self.row[n_id.masked_fill(missing, 0)]
+            missing = missing | (row < 0)
+        # Compiled code cannot raise an error that depends on values.
+        if not torch.compiler.is_compiling() and bool(missing.any()):
+            raise ValueError(
+                f"'n_id' must hold nodes of the teacher's cache (got "
+                f'{int(n_id[missing][0])}, it holds {self.num_rows} nodes); '
+                f'build the cache from a loader over all training nodes, or '
+                f'from the whole graph'
+            )
+        return row
+
+
+class CachedTeacher:
+    """Replaces a teacher, and prepares its side of each loss once.
+
+    Layers are stored only if a loss may read them again: if it prepares no
+    target, or a target whose rows are not nodes.
+    """
+
+    recorder = None
+
+    def __init__(
+        self, cache: TeacherCache, losses: Mapping[str, DistillationLoss]
+    ) -> None:
+        self.prepared: dict[str, Any] = {
+            name: loss.prepare(cache.layers)
+            for name, loss in losses.items()
+            if loss.can_prepare
+        }
+        if all(map(_selects_rows, losses.values())):
+            cache, index = copy.copy(cache), cache._index
+            cache.layers = []
+            # Each copy moves to the device of its own tensors.
+            cache._index = {key: copy.copy(x) for key, x in index.items()}
+        self.cache = cache
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, bool | None]:
+        """The features, and whether the inputs are those of the cache."""
+        if torch.compiler.is_compiling():
+            return None, True
+        as_cached = None
+        if self.cache.fingerprint is not None:
+            as_cached = self.cache.fingerprint.matches(args, kwargs)
+        return feature_matrices(args, kwargs), as_cached
+
+    def align(
+        self,
+        teacher_out: tuple[Any, bool | None],
+        batch_size: BatchSize | None,
+        n_id: Any,
+    ) -> Any:
+        """The rows of the cache to compare, `None` for all."""
+        features, as_cached = teacher_out
+        if n_id is not None:
+            rows = self.cache.rows(seed_rows(n_id, batch_size))
+            num_nodes = n_id.numel() if isinstance(n_id, Tensor) else 0
+            check_features(self.cache.row_sums, rows, features, num_nodes)
+            return rows
+        unknown = as_cached is None and batch_size is not None
+        if self.cache.n_id is not None or as_cached is False or unknown:
+            raise ValueError(
+                'the teacher was cached for other inputs than those of this '
+                'step; pass n_id=data.n_id of a mini-batch to loss(), or the '
+                'teacher itself where inputs are augmented'
+            )
+        return None if batch_size is None else tree_map(slice, batch_size)
+
+    def target(self, name: str, loss: DistillationLoss, rows: Any) -> Any:
+        """The teacher's side of a loss."""
+        target: Any = self.cache.layers
+        if loss.needs == 'logits':
+            target = self.cache.outputs
+        elif name in self.prepared and (rows is None or _selects_rows(loss)):
+            target = self.prepared[name]
+        return target if rows is None else select_rows(target, rows)
+
+    def move(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Applies a function that moves the parameters of a module."""
+
+        def move(x: Any) -> Any:
+            if not isinstance(x, TeacherTarget):
+                return fn(x)
+            x.move(fn)
+            return x
+
+        self.cache.move(fn)
+        self.prepared = tree_map(move, self.prepared)
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of all tensors."""
+        return self.cache.num_bytes + sum(
+            x.num_bytes if isinstance(x, TeacherTarget) else x.nbytes
+            for x in tree_leaves(self.prepared)
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f'TeacherCache of {self.cache.num_nodes:,} nodes in '
+            f'{_mebibytes(self.num_bytes)}, the teacher itself never runs'
+        )
+
+
+def _selects_rows(loss: DistillationLoss) -> bool:
+    return loss.can_prepare and loss.target_level == 'node'
+
+
+def _cast(layers: list[Any], dtype: torch.dtype | None) -> list[Any]:
+    return tree_map(lambda x: x.to(dtype or x.dtype), layers)
+
+
+def _mebibytes(number: int) -> str:
+    return f'{number / 2**20:,.2f} MiB'

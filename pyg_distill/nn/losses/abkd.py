@@ -1,27 +1,65 @@
 """Attention over all pairs of a teacher's and a student's layers."""
 
+import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import scatter
 
-from pyg_distill.nn.losses.attention import LearnedAttention, fixed_attention
-from pyg_distill.nn.losses.matching import LayerMatching
-from pyg_distill.nn.losses.node_types import Channels, split_channels
-from pyg_distill.nn.losses.options import (
+from pyg_distill.nn.losses.base import (
+    Batch,
+    LayerLoss,
+    TeacherTarget,
+    working_dtype,
+)
+from pyg_distill.nn.losses.checks import (
+    Channels,
+    Layers,
     check_choice,
     check_count,
     check_equal_widths,
     check_positive,
+    check_rows,
 )
-from pyg_distill.nn.losses.pairwise import PairwiseLoss
-from pyg_distill.nn.losses.rows import GRANULARITIES
+from pyg_distill.nn.losses.folding import fold_layers, folded_distance
+from pyg_distill.nn.losses.functional import (
+    layer_distances,
+    node_groups,
+    normalize_rows,
+    present_graphs,
+    sample_rows,
+)
+from pyg_distill.nn.losses.matching import (
+    LayerMatching,
+    LearnedAttention,
+    SoftmaxOver,
+    fixed_attention,
+)
 
+Granularity = Literal['node', 'group', 'graph', 'pooled']
+Projection = Literal['student', 'both', None]
+Reduction = Literal['mean', 'sum']
 Self = TypeVar('Self', bound='ABKDLoss')
 
 
-class ABKDLoss(PairwiseLoss):
+class LayerComparison(NamedTuple):
+    """The weight and the distance of each pair of layers.
+
+    Args:
+        attention (torch.Tensor): The weight of each pair, of shape
+            :obj:`[T, S]`.
+        distance (torch.Tensor): The distance of each pair, of shape
+            :obj:`[T, S]`. It is NaN for pairs without a map, because fixed
+            attention gives no weight to the student's layer there.
+    """
+
+    attention: Tensor
+    distance: Tensor
+
+
+class ABKDLoss(LayerLoss):
     r"""Matches a student's intermediate layers with those of a teacher.
 
     It follows the `"ABKD: Graph Neural Network Compression with
@@ -38,11 +76,10 @@ class ABKDLoss(PairwiseLoss):
         \right\|_2^2
 
     where :math:`\nu` subtracts the mean row and scales each row to length 1.
-    Only the maps :math:`\mathbf{B}_j` to the teacher's width are learned, one
-    for each student layer and width of the teacher that it is weighed with, so
-    that the loss cannot be brought to zero by its own parameters, as long as
-    there are clearly more rows than the student's layers have channels. The
-    paper's form, in which it always can, is :meth:`ABKDLoss.paper`.
+    Only the maps :math:`\mathbf{B}_j` to the teacher's width are learned: one
+    for each student layer and width of the teacher. They alone cannot bring
+    the loss to zero if there are clearly more rows than the student's layers
+    have channels. In the paper's form, :meth:`ABKDLoss.paper`, they can.
 
     .. code-block:: python
 
@@ -51,8 +88,10 @@ class ABKDLoss(PairwiseLoss):
 
     Layers are matrices of one row a node, such as those of
     :meth:`~pyg_distill.nn.LayerRecorder.features`, or dictionaries of them by
-    node type. Then each type that occurs on both sides has maps of its own,
-    and the loss is the mean over the types that are present.
+    node type. Each type that occurs on both sides has maps of its own, and the
+    loss is the mean over the types that are present.
+
+    With :obj:`granularity="graph"`, :attr:`needs_batch` is :obj:`True`.
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
@@ -65,10 +104,10 @@ class ABKDLoss(PairwiseLoss):
             the same relative depth), :obj:`"last"` (the last two layers
             only), a matrix of shape :obj:`[T, S]`, or :obj:`"learned"` (a
             softmax over student layers of scaled dot products of projected
-            layer means). Learning moves the attention to the pairs that are
-            easiest to match, not to those that help most. It costs a pass
-            over all pairs in every step, whereas any other choice is folded
-            into one target for each student layer.
+            layer means). Learned attention moves to the pairs that are
+            easiest to match, not to those that help most, and compares all
+            pairs in every step. Any fixed attention is folded into one target
+            for each student layer, whose cost does not depend on :math:`T`.
             (default: :obj:`"uniform"`)
         granularity (str, optional): What is compared: every node
             (:obj:`"node"`), means of :obj:`num_groups` groups of nodes
@@ -86,12 +125,12 @@ class ABKDLoss(PairwiseLoss):
         reduction (str, optional): Divides the weighted distances by the sum of
             all weights (:obj:`"mean"`) or not (:obj:`"sum"`).
             (default: :obj:`"mean"`)
-        center (bool, optional): Whether the mean row is subtracted. For
-            ablations: all nodes share much of what they are, and the student
-            then learns little else. (default: :obj:`True`)
+        center (bool, optional): Whether the mean row is subtracted. Without
+            it, the student mainly learns what all nodes share.
+            (default: :obj:`True`)
         softmax_over (str, optional): Whether teacher layers attend to
             :obj:`"student"` layers or each student layer to :obj:`"teacher"`
-            layers. For ablations. (default: :obj:`"student"`)
+            layers. (default: :obj:`"student"`)
         subspace (bool, optional): Whether a common square map follows both
             projections, as in the paper. Needs :obj:`projection="both"`.
             (default: :obj:`False`)
@@ -103,10 +142,10 @@ class ABKDLoss(PairwiseLoss):
             position of a node. (default: :obj:`512`)
         max_nodes (int, optional): The number of nodes that are compared in
             training mode with :obj:`granularity="node"`, drawn anew in each
-            call, once for all layers. In expectation, the mean over them is
-            that over all nodes, apart from the mean row that is subtracted:
-            of projected layers, it is that of the drawn nodes. By default,
-            all nodes are compared. (default: :obj:`None`)
+            call, once for all layers. The expected value is that over all
+            nodes, except that projected layers are centered by the mean of
+            the drawn nodes. By default, all nodes are compared.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or
@@ -123,49 +162,44 @@ class ABKDLoss(PairwiseLoss):
         self,
         teacher_channels: Channels,
         student_channels: Channels,
-        attention: str | Tensor | Sequence[Sequence[float]] = 'uniform',
-        granularity: str = 'node',
-        projection: str | None = 'student',
+        attention: Literal['uniform', 'diagonal', 'last', 'learned']
+        | Tensor
+        | Sequence[Sequence[float]] = 'uniform',
+        *,
+        granularity: Granularity = 'node',
+        projection: Projection = 'student',
         normalize: bool = True,
         temperature: float = 1.0,
-        reduction: str = 'mean',
-        *,
+        reduction: Reduction = 'mean',
         center: bool = True,
-        softmax_over: str = 'student',
+        softmax_over: SoftmaxOver = 'student',
         subspace: bool = False,
         hidden_channels: int = 64,
         num_groups: int = 512,
         max_nodes: int | None = None,
     ) -> None:
-        super().__init__()
-        check_choice('granularity', granularity, GRANULARITIES)
-        check_choice('projection', projection, ('student', 'both', None))
-        check_choice('reduction', reduction, ('mean', 'sum'))
-        check_choice('softmax_over', softmax_over, ('student', 'teacher'))
+        super().__init__(teacher_channels, student_channels)
+        check_choice('granularity', granularity, Granularity)
+        check_choice('projection', projection, Projection)
+        check_choice('reduction', reduction, Reduction)
+        check_choice('softmax_over', softmax_over, SoftmaxOver)
         check_positive('temperature', temperature)
         check_count('hidden_channels', hidden_channels)
-        check_count('num_groups', num_groups)
+        # Centering leaves nothing of a single row.
+        self._min_rows = 2 if center else 1
+        least = self._min_rows if granularity == 'group' else 1
+        check_count('num_groups', num_groups, least)
         if center and granularity == 'pooled':
             raise ValueError(
-                "'granularity' 'pooled' has a single row, which centring "
+                "'granularity' 'pooled' has a single row, which centering "
                 "makes zero; pass center=False or granularity='group'"
             )
-        if center and granularity == 'group' and num_groups == 1:
-            raise ValueError(
-                "'num_groups' must be 2 or more to centre (got 1); pass more "
-                'groups, or center=False'
-            )
         if max_nodes is not None:
-            check_count('max_nodes', max_nodes)
+            check_count('max_nodes', max_nodes, self._min_rows)
             if granularity != 'node':
                 raise ValueError(
                     f"'max_nodes' draws from nodes (got granularity="
                     f'{granularity!r}); leave one of the two out'
-                )
-            if center and max_nodes == 1:
-                raise ValueError(
-                    "'max_nodes' must be 2 or more to centre (got 1); pass "
-                    'more nodes, or center=False'
                 )
         if subspace and projection != 'both':
             raise ValueError(
@@ -184,46 +218,40 @@ class ABKDLoss(PairwiseLoss):
         self.hidden_channels = hidden_channels
         self.num_groups = num_groups
         self.max_nodes = max_nodes
-
-        teacher = split_channels('teacher_channels', teacher_channels)
-        student = split_channels('student_channels', student_channels)
+        self.needs_batch = granularity == 'graph'
+        # The graphs are only known in each step.
+        self.can_prepare = granularity != 'graph'
+        self.target_level = 'node' if granularity == 'node' else 'all'
         self.num_layers = len(teacher_channels), len(student_channels)
-        self.node_types = []
+
         self.matchings = torch.nn.ModuleList()
-        for node_type in teacher:
-            if node_type not in student:
-                continue
-            (rows, widths) = teacher[node_type]
-            (columns, student_widths) = student[node_type]
+        for t, widths in list(self._widths.items()):
             if projection is None:
-                check_equal_widths(widths, student_widths)
+                check_equal_widths(*widths[0], *widths[1])
             weights: Tensor | LearnedAttention
             if self.attention == 'learned':
                 weights = LearnedAttention(
-                    widths,
-                    student_widths,
-                    hidden_channels,
-                    temperature,
-                    softmax_over,
+                    *widths, hidden_channels, temperature, softmax_over
                 )
             elif isinstance(attention, str):
-                size = len(widths), len(student_widths)
-                weights = fixed_attention(attention, *size)
+                weights = fixed_attention(attention, *map(len, widths))
             else:
+                rows, columns = self._index[t]
                 weights = fixed_attention(attention, *self.num_layers)
                 weights = weights[rows][:, columns]
                 if weights.sum() == 0:
+                    del self._widths[t]
                     continue
-            self.node_types.append(node_type)
             self.matchings.append(
-                self._matching(widths, student_widths, weights)
+                LayerMatching(
+                    *widths, weights, projection, hidden_channels, subspace
+                )
             )
-        if not self.node_types:
+        if not self._widths:
             raise ValueError(
-                f"'student_channels' must share a node type with "
-                f"'teacher_channels' that attention weighs (got "
-                f'{list(student)} and {list(teacher)}); record layers of both '
-                f'as tensors or both by node type'
+                f"'attention' must give weight to layers that share a node "
+                f'type (got none for {", ".join(self._index)}); try '
+                f"'uniform'"
             )
 
     @classmethod
@@ -243,14 +271,14 @@ class ABKDLoss(PairwiseLoss):
         of layer means :math:`\bar{\mathbf{t}}_i`, :math:`\bar{\mathbf{s}}_j`,
         with learned projections on both sides, a common subspace projection
         :math:`\mathbf{P}`, rows of length 1 and learned attention over student
-        layers. That layers are averaged over nodes, that projections belong to
-        layers and that attention is normalised by row is reported; the shape
-        of :math:`\mathbf{P}` and what is normalised are our reading.
+        layers. The paper reports the mean over nodes, the projections of each
+        layer and the softmax by row. The shape of :math:`\mathbf{P}` and what
+        is normalised are our reading.
 
         .. warning::
-            Its own parameters bring this loss to zero whatever the student
-            does, see :meth:`~pyg_distill.evaluation.collapse_report`. It is
-            here to be compared with.
+            The parameters of this loss alone can minimise it, with any
+            student: see :meth:`~pyg_distill.evaluation.collapse_report`. It
+            serves as a baseline.
 
         Args:
             teacher_channels (list[int]): See :class:`ABKDLoss`.
@@ -265,6 +293,62 @@ class ABKDLoss(PairwiseLoss):
             'subspace': True,
         }
         return cls(teacher_channels, student_channels, **(options | kwargs))
+
+    @torch.no_grad()
+    def compare(
+        self,
+        teacher: Layers,
+        student: Layers,
+        batch: Batch = None,
+        size: int | None = None,
+    ) -> LayerComparison | dict[str, LayerComparison]:
+        """The attention and the distance of all pairs, for plots.
+
+        Args:
+            teacher (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
+                teacher's layers.
+            student (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
+                student's layers.
+            batch (torch.Tensor or dict[str, torch.Tensor], optional): The
+                graph of each node. (default: :obj:`None`)
+            size (int, optional): The number of graphs. (default: :obj:`None`)
+
+        Returns:
+            LayerComparison: Two matrices of shape :obj:`[T, S]`, or a
+            dictionary of them by node type.
+        """
+        out = {}
+        for k, layers, y, context in self._by_type(teacher, student, batch):
+            with torch.autocast(y[0].device.type, enabled=False):
+                target = self._prepare(k, layers, False, size=size, **context)
+                rows = self._student_rows(k, target, y, size=size, **context)
+                out[self.node_types[k]] = LayerComparison(
+                    self._weights(k, target, y),
+                    self._distances(k, target, rows),
+                )
+        return out if self._typed else out['']
+
+    @property
+    def last_attention(self) -> Tensor | dict[str, Tensor]:
+        """The attention :obj:`[T, S]` of the last call, without gradient."""
+        out = {t: attention for t, (attention, _) in self._last_call().items()}
+        return out if self._typed else out['']
+
+    @property
+    def last_distance(self) -> Tensor | dict[str, Tensor]:
+        """The distances :obj:`[T, S]` of the last call, without gradient.
+
+        Fixed attention folds the teacher's layers and never computes them:
+        use :meth:`compare`.
+        """
+        out = {t: distance for t, (_, distance) in self._last_call().items()}
+        if any(distance is None for distance in out.values()):
+            raise RuntimeError(
+                f"attention='{self.attention}' folds the teacher's layers and "
+                f'computes no distances of pairs; call compare(teacher, '
+                f'student)'
+            )
+        return out if self._typed else out['']
 
     def extra_repr(self) -> str:
         """The options that change the result."""
@@ -284,29 +368,177 @@ class ABKDLoss(PairwiseLoss):
         num_teacher, num_student = self.num_layers
         return ', '.join([f'{num_teacher} -> {num_student} layers', *options])
 
-    def _matching(
-        self,
-        teacher_channels: list[int],
-        student_channels: list[int],
-        attention: Tensor | LearnedAttention,
-    ) -> LayerMatching:
-        return LayerMatching(
-            teacher_channels,
-            student_channels,
-            attention,
-            **self._matching_options(),
-        )
+    def _last_call(self) -> dict[str, Any]:
+        if not self._last:
+            raise RuntimeError(
+                f"'{type(self).__name__}' has not been called yet; call it, "
+                f'or use compare(teacher, student)'
+            )
+        return self._last
 
-    def _matching_options(self) -> dict[str, Any]:
-        names = (
-            'granularity',
-            'projection',
-            'normalize',
-            'reduction',
-            'center',
-            'subspace',
-            'hidden_channels',
-            'num_groups',
-            'max_nodes',
-        )
-        return {name: getattr(self, name) for name in names}
+    def _has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
+        if self.center and self.granularity == 'graph':
+            # Rows are graphs, and two of them are needed.
+            if batch is None or torch.compiler.is_compiling():
+                return True
+            return bool((batch != batch[:1]).any())
+        return super()._has_rows(student, batch)
+
+    @torch.no_grad()
+    def _prepare(
+        self, k: int, teacher: list[Tensor], fold: bool = True, **context: Any
+    ) -> TeacherTarget:
+        m: Any = self.matchings[k]
+        means = [] if m.learned is None else self._means(k, teacher)
+        rows = self._pool(k, teacher, **context)
+        if m.teacher_projection is not None:
+            # Layers of unequal width are stacked once they are projected.
+            return TeacherTarget([x.unsqueeze(0) for x in rows], means)
+        layers = [
+            self._normalize(torch.stack([rows[i] for i in member]))
+            for member, _ in m.groups
+        ]
+        if fold and m.folds:
+            return fold_layers(layers, self._group_weights(k), self.normalize)
+        squares = [x.square().sum(dim=-1) for x in layers]
+        return TeacherTarget(layers, means, squares=squares)
+
+    def _compare(
+        self, k: int, target: Any, student: list[Tensor], **context: Any
+    ) -> Tensor:
+        m: Any = self.matchings[k]
+        self._check_target(target, m.target_widths, *m.target_parts)
+        rows = self._student_rows(k, target, student, **context)
+        if self.training:
+            target, rows = draw_rows(target, rows, self.max_nodes)
+        attention = self._weights(k, target, student)
+        distance = None
+        if m.folds:
+            loss = self._folded_loss(k, target, rows)
+        else:
+            distance = self._distances(k, target, rows)
+            loss = self._scale(attention) * distance
+            if m.learned is None:
+                # Without weight there is no map and no distance.
+                loss = torch.where(attention == 0, 0.0, loss)
+            loss, distance = loss.sum(), distance.detach()
+        self._last[self.node_types[k]] = attention.detach(), distance
+        return loss
+
+    def _folded_loss(self, k: int, target: Any, rows: list[Tensor]) -> Tensor:
+        m: Any = self.matchings[k]
+        loss = target.spread.mean()
+        students = [] if self.normalize else m.students(rows)
+        for g, weight in enumerate(self._group_weights(k)):
+            if self.normalize:
+                columns = [rows[j] for j in m.groups[g][1]]
+                distance = folded_distance(
+                    target.layers[g], columns, m.maps(g), self.center
+                )
+            else:
+                gap = self._normalize(students[g]) - target.layers[g]
+                distance = gap.square().sum(dim=-1).mean(dim=-1)
+            loss = loss + (weight.sum(dim=0).to(distance) * distance).sum()
+        if self.normalize:
+            # Rounding may leave a negative value. The gradient stays.
+            loss = loss + (loss.clamp(min=0.0) - loss).detach()
+        return loss
+
+    def _distances(
+        self, k: int, target: TeacherTarget, rows: list[Tensor]
+    ) -> Tensor:
+        """The mean squared distances of all pairs, :obj:`[T, S]`.
+
+        They are NaN where a fixed attention of 0 needs no map.
+        """
+        m: Any = self.matchings[k]
+        layers, squares = target.layers, target.squares
+        if m.teacher_projection is not None:
+            x = m.teacher_projection([x.squeeze(0) for x in layers])
+            layers = [self._normalize(m.project(x))]
+            squares = [layers[0].square().sum(dim=-1)]
+        out = [rows[0].new_full((len(rows),), math.nan)] * m.num_teacher
+        for (member, column), z, square, y in zip(
+            m.groups, layers, squares, m.students(rows), strict=True
+        ):
+            distance = layer_distances(
+                z, self._normalize(y), square, normalized=self.normalize
+            )
+            part = distance.new_full((len(member), len(rows)), math.nan)
+            part[:, column] = distance
+            for i, row in zip(member, part.unbind(), strict=True):
+                out[i] = row
+        return torch.stack(out)
+
+    def _weights(
+        self, k: int, target: TeacherTarget, student: list[Tensor]
+    ) -> Tensor:
+        m: Any = self.matchings[k]
+        if m.learned is None:
+            return m.attention
+        return m.learned(target.means, self._means(k, student))
+
+    def _group_weights(self, k: int) -> list[Tensor]:
+        m: Any = self.matchings[k]
+        scale = self._scale(m.attention)
+        return [scale[member][:, column] for member, column in m.groups]
+
+    def _scale(self, attention: Tensor) -> Tensor:
+        dtype = torch.promote_types(attention.dtype, torch.float)
+        attention = attention.to(dtype)
+        if self.reduction == 'mean':
+            # The paper's mean over teacher layers, as its rows sum to 1.
+            return attention / attention.sum()
+        return attention
+
+    def _wide(self, k: int, layers: list[Tensor]) -> list[Tensor]:
+        return [x.to(working_dtype(self.matchings[k], x)) for x in layers]
+
+    def _means(self, k: int, layers: list[Tensor]) -> list[Tensor]:
+        return [x.mean(dim=0, keepdim=True) for x in self._wide(k, layers)]
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return normalize_rows(x, center=self.center, normalize=self.normalize)
+
+    def _pool(
+        self, k: int, layers: list[Tensor], batch: Any, size: Any, **_: Any
+    ) -> list[Tensor]:
+        """Turns node features into the rows that are compared."""
+        if self.granularity == 'pooled':
+            return self._means(k, layers)
+        check_rows(*(x.size(0) for x in layers))
+        layers = self._wide(k, layers)
+        if self.granularity == 'node':
+            return layers
+        # In one call, because many narrow layers would cost as many.
+        x = torch.cat(layers, dim=1)
+        if self.granularity == 'group':
+            size = min(self.num_groups, x.size(0))
+            batch = node_groups(x.size(0), size, x.device)
+        else:
+            batch, size = present_graphs(batch, size, x.size(0))
+        out = scatter(x, batch, dim=0, dim_size=size, reduce='mean')
+        return list(out.split([x.size(1) for x in layers], dim=1))
+
+    def _student_rows(
+        self, k: int, target: Any, student: list[Tensor], **context: Any
+    ) -> list[Tensor]:
+        rows = self._pool(k, student, **context)
+        check_rows(target.num_rows, *(x.size(0) for x in rows))
+        if target.num_rows < self._min_rows:
+            raise ValueError(
+                f"'granularity' {self.granularity!r} must have two rows or "
+                f'more to center (got {target.num_rows}); use larger batches, '
+                f'drop_last=True, or center=False'
+            )
+        return rows
+
+
+def draw_rows(
+    target: TeacherTarget, rows: list[Tensor], max_rows: int | None
+) -> tuple[TeacherTarget, list[Tensor]]:
+    """The same random rows of both sides, drawn anew in each call."""
+    index = sample_rows(target.num_rows, max_rows, rows[0].device)
+    if index is None:
+        return target, rows
+    return target.select(index), [x.index_select(0, index) for x in rows]

@@ -1,21 +1,24 @@
-"""Attention transfer: which nodes are active, whatever the channels."""
+"""Attention transfer: which nodes are active, in any channel."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
 
-from pyg_distill.nn.losses.graphs import graphs_with_nodes
-from pyg_distill.nn.losses.node_types import Channels
-from pyg_distill.nn.losses.one_pair import OnePairLoss
-from pyg_distill.nn.losses.options import check_choice
-from pyg_distill.nn.losses.rows import inverse_lengths, scale_down
+from pyg_distill.nn.losses.base import LayerPairLoss
+from pyg_distill.nn.losses.checks import Channels, check_choice
+from pyg_distill.nn.losses.functional import (
+    inverse_lengths,
+    inverse_of_largest,
+    present_graphs,
+)
 
+Reduction = Literal['sum', 'mean', 'norm']
 Self = TypeVar('Self', bound='ATLoss')
 
 
-class ATLoss(OnePairLoss):
+class ATLoss(LayerPairLoss):
     r"""Matches how active the nodes are, as a map over all of them.
 
     The attention transfer of the `"Paying More Attention to Attention:
@@ -30,13 +33,12 @@ class ATLoss(OnePairLoss):
         \quad \textrm{with} \quad
         q(\mathbf{X})_v = \sum_{c} X_{vc}^2
 
-    It has no parameters, and layers may differ in width. How large the map of
-    a single node can be falls with their number.
+    It has no parameters, and layers may differ in width. The entries of a map
+    shrink with the number of nodes.
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         reduction (str, optional): :obj:`"sum"` is the formula above.
@@ -44,16 +46,15 @@ class ATLoss(OnePairLoss):
             <https://github.com/szagoruyko/attention-transfer>`_ of the paper
             and that of the `"On Representation Knowledge Distillation for
             Graph Neural Networks" <https://arxiv.org/abs/2111.04964>`_ paper
-            do: with a map over all nodes it is next to nothing, which is why
-            the latter has weights of 10,000 and more. :obj:`"norm"` is its
-            square root, as printed in the paper (Eq. 2), whose weight is
-            halved there. (default: :obj:`"sum"`)
+            do. With a map over all nodes it is very small: the latter has
+            weights of 10,000 and more. :obj:`"norm"` is the square root of the
+            sum, as printed in the paper (Eq. 2). (default: :obj:`"sum"`)
         per_graph (bool, optional): If set to :obj:`True`, every graph in
             :obj:`batch` has a map of its own, as every image in the paper, and
-            the loss is their mean. Otherwise all nodes that are passed make
-            one map. (default: :obj:`False`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
+            the loss is their mean. Otherwise, all rows make one map.
+            (default: :obj:`False`)
+        teacher_layer (int, optional): The position of the teacher's layer.
+            (default: :obj:`-1`)
         student_layer (int, optional): The position of the student's layer.
             (default: :obj:`-1`)
 
@@ -68,22 +69,28 @@ class ATLoss(OnePairLoss):
         - **output:** a scalar
     """
 
+    _options = ('reduction', 'per_graph')
+
     def __init__(
         self,
         teacher_channels: Channels,
         student_channels: Channels,
-        reduction: str = 'sum',
-        per_graph: bool = False,
+        reduction: Reduction = 'sum',
         *,
+        per_graph: bool = False,
         teacher_layer: int = -1,
         student_layer: int = -1,
     ) -> None:
         super().__init__(
-            teacher_channels, student_channels, teacher_layer, student_layer
+            teacher_channels,
+            student_channels,
+            teacher_layer=teacher_layer,
+            student_layer=student_layer,
         )
-        check_choice('reduction', reduction, ('sum', 'mean', 'norm'))
+        check_choice('reduction', reduction, Reduction)
         self.reduction = reduction
         self.per_graph = per_graph
+        self.needs_batch = per_graph
 
     @classmethod
     def paper(
@@ -102,38 +109,31 @@ class ATLoss(OnePairLoss):
         options: dict[str, Any] = {'reduction': 'norm'}
         return cls(teacher_channels, student_channels, **(options | kwargs))
 
-    def _compare(
-        self,
-        k: int,
-        teacher: Tensor,
-        student: Tensor,
-        batch: Tensor | None,
-        size: int | None,
+    def _loss(
+        self, k: int, teacher: Tensor, student: Tensor, **context: Any
     ) -> Tensor:
+        batch, size = None, None
         if self.per_graph:
-            batch, size = graphs_with_nodes(batch, size, student.size(0))
-        else:
-            batch, size = None, None
-        difference = _map(student, batch, size) - _map(teacher, batch, size)
+            batch, size = present_graphs(
+                context['batch'], context['size'], student.size(0)
+            )
+        gap = _map(student, batch, size) - _map(teacher, batch, size)
         if self.reduction == 'mean':
-            return difference.square().mean()
-        square = _sums(difference.square(), batch, size)
+            return gap.square().mean()
+        square = _sums(gap.square(), batch, size)
         if self.reduction == 'norm':
-            # The gradient of the root is not finite where maps are equal.
+            # The gradient of the root is infinite where maps are equal.
             equal = square == 0
             square = torch.where(equal, 1.0, square)
             square = torch.where(equal, 0.0, square.sqrt())
         return square.mean()
 
-    def _options(self) -> list[str]:
-        return ['reduction', 'per_graph']
-
 
 def _map(x: Tensor, batch: Tensor | None, size: int | None) -> Tensor:
     """The attention map :obj:`[N]`, of length 1 in each graph."""
-    energy = scale_down(x).square().sum(dim=-1)
+    energy = (x * inverse_of_largest(x)).square().sum(dim=-1)
     length = _sums(energy.square(), batch, size)
-    scale = inverse_lengths(length.unsqueeze(-1), None).squeeze(-1)
+    scale = inverse_lengths(length.unsqueeze(-1)).squeeze(-1)
     return energy * (scale if batch is None else scale[batch])
 
 

@@ -1,29 +1,111 @@
-"""Are these the layers that a loss was declared for?"""
+"""Checks of options and of the layers that a loss gets."""
 
-from collections.abc import Iterable, Sequence
-from numbers import Integral
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeAlias, get_args
 
-import torch
 from torch import Tensor
 
+Channels: TypeAlias = Sequence[int] | Sequence[Mapping[str, int]]
+Layers: TypeAlias = Sequence[Tensor] | Sequence[Mapping[str, Tensor]]
 
-def check_channels(name: str, channels: Any) -> list[int]:
-    """The widths of one side's layers, as a list."""
-    out: list[Any] = []
-    if isinstance(channels, Iterable):
-        out = list(channels)
-    if not out or not all(isinstance(c, Integral) and int(c) > 0 for c in out):
+
+def check_choice(name: str, value: Any, literal: Any) -> None:
+    """Refuses anything but the values of a `Literal` type."""
+    choices = get_args(literal)
+    if value not in choices:
+        raise ValueError(
+            f"'{name}' must be {' or '.join(map(repr, choices))} (got "
+            f'{value!r})'
+        )
+
+
+def check_positive(name: str, value: float) -> None:
+    """Refuses anything but finite numbers above zero."""
+    if not isinstance(value, Real) or not 0 < value < math.inf:
+        raise ValueError(
+            f"'{name}' must be a finite number above 0 (got {value!r}); try 1.0"
+        )
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuses anything but whole numbers."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f"'{name}' must be a whole number, {least} or more (got "
+            f'{value!r}); leave it out for the default'
+        )
+
+
+def check_equal_widths(*widths: int) -> None:
+    """Refuses layers that need a projection to be compared."""
+    if len(set(widths)) > 1:
+        raise ValueError(
+            f"'projection' must map layers of unequal width (got None and "
+            f'widths {sorted(set(widths))}); leave projection out'
+        )
+
+
+def _check_channels(name: str, channels: Any) -> list[int]:
+    widths = list(channels) if isinstance(channels, Iterable) else []
+    if not widths or not all(
+        isinstance(c, Integral) and int(c) > 0 for c in widths
+    ):
         raise ValueError(
             f"'{name}' must list the width of each layer (got {channels!r}); "
             f'LayerRecorder.channels gives it'
         )
+    return widths
+
+
+def _are_typed(layers: Any) -> bool:
+    return (
+        isinstance(layers, list | tuple)
+        and len(layers) > 0
+        and all(isinstance(x, Mapping) for x in layers)
+    )
+
+
+def split_channels(
+    name: str, channels: Any
+) -> dict[str, tuple[list[int], list[int]]]:
+    """The positions and the widths of the layers of each node type.
+
+    Layers that are not dictionaries belong to the single type `''`.
+    """
+    if not _are_typed(channels):
+        widths = _check_channels(name, channels)
+        return {'': (list(range(len(widths))), widths)}
+    out: dict[str, tuple[list[int], list[int]]] = {}
+    for i, layer in enumerate(channels):
+        for node_type, width in layer.items():
+            index, widths = out.setdefault(node_type, ([], []))
+            index.append(i)
+            widths.extend(_check_channels(name, [width]))
     return out
 
 
-def check_layers(
-    side: str, layers: Sequence[Tensor], channels: Sequence[int]
-) -> None:
+def split_layers(side: str, layers: Any, typed: bool) -> dict[str, Any]:
+    """The layers of each node type that has nodes."""
+    if not typed:
+        return {'': layers}
+    if not _are_typed(layers):
+        raise TypeError(
+            f"'{side}' must be a list of dictionaries by node type, as its "
+            f'channels were declared (got {type(layers).__name__}); '
+            f'LayerRecorder.features() gives it'
+        )
+    out: dict[str, list[Tensor]] = {}
+    for layer in layers:
+        for node_type, x in layer.items():
+            # Loaders give types without nodes as empty matrices.
+            if not isinstance(x, Tensor) or x.size()[:1] != (0,):
+                out.setdefault(node_type, []).append(x)
+    return out
+
+
+def check_layers(side: str, layers: Any, channels: Sequence[int]) -> None:
     """Refuses layers other than the declared ones."""
     if not isinstance(layers, list | tuple):
         raise TypeError(
@@ -38,19 +120,14 @@ def check_layers(
     for i, (x, width) in enumerate(zip(layers, channels, strict=True)):
         if not isinstance(x, Tensor):
             raise TypeError(
-                f"'{side}' layer {i} must be a tensor (got "
-                f'{type(x).__name__}); declare channels by node type where '
-                f'layers are dictionaries'
+                f"'{side}' layer {i} must be a tensor (got {type(x).__name__});"
+                f' declare channels by node type where layers are dictionaries'
             )
-        if x.dim() != 2 or not x.is_floating_point():
+        if not x.is_floating_point() or x.dim() != 2 or x.size(1) != width:
             raise ValueError(
-                f"'{side}' layer {i} must be a floating-point matrix [N, C] "
-                f'(got {x.dtype} of shape {list(x.size())}); flatten it first'
-            )
-        if x.size(1) != width:
-            raise ValueError(
-                f"'{side}' layer {i} must have the {width} channels that were "
-                f"declared (got {x.size(1)}); pass '{side}_channels' as "
+                f"'{side}' layer {i} must be a floating-point matrix of the "
+                f'{width} channels that were declared (got {x.dtype} of shape '
+                f"{list(x.size())}); pass '{side}_channels' as "
                 f'LayerRecorder.channels gives them'
             )
         if x.size(0) == 0:
@@ -61,44 +138,16 @@ def check_layers(
         if side == 'teacher' and x.requires_grad:
             raise ValueError(
                 f"'teacher' layer {i} must not require gradients; run the "
-                f'teacher under torch.no_grad() and record it with detach=True'
+                f'teacher under torch.no_grad() and record with detach=True'
             )
 
 
-def check_rows(num_teacher: Sequence[int], num_student: Sequence[int]) -> None:
-    """Refuses layers whose rows are not the same nodes."""
-    rows = {*num_teacher, *num_student}
-    if len(rows) > 1:
+def check_rows(*num_rows: int) -> None:
+    """Refuses layers whose numbers of rows differ."""
+    if len(set(num_rows)) > 1:
         raise ValueError(
             f'teacher and student layers must have the same rows (got '
-            f'{_range(num_teacher)} and {_range(num_student)}); compare the '
-            f'seed nodes alone, which come first: batch_size=data.batch_size '
-            f'in Distiller.loss, or x[:batch_size] of every layer'
-            f'{_pooling(num_teacher, num_student)}'
+            f'{" and ".join(map(str, sorted(set(num_rows))))}); record layers '
+            f'before any pooling, and compare the seed nodes alone: '
+            f'batch_size=data.batch_size in Distiller.loss'
         )
-
-
-def check_batch(batch: Tensor | None, num_rows: int) -> Tensor:
-    """Refuses a batch vector that does not fit the nodes."""
-    if batch is None:
-        raise ValueError(
-            "'batch' must be given with granularity='graph' (got None); pass "
-            'data.batch'
-        )
-    if batch.size() != (num_rows,) or batch.dtype != torch.long:
-        raise ValueError(
-            f"'batch' must hold the graph of each of {num_rows} nodes (got "
-            f'{batch.dtype} of shape {list(batch.size())}); pass data.batch'
-        )
-    return batch
-
-
-def _pooling(*sides: Sequence[int]) -> str:
-    if all(len(set(rows)) == 1 for rows in sides):
-        return ''
-    return '; record layers of one row a node (before any pooling)'
-
-
-def _range(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f'{low} to {high}'

@@ -1,21 +1,21 @@
 """Hints: the student's layer is to predict that of the teacher."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_distill.nn.losses.head import HeadPairs
-from pyg_distill.nn.losses.node_types import Channels
-from pyg_distill.nn.losses.one_pair import OnePairLoss
-from pyg_distill.nn.losses.options import check_choice, check_count
-from pyg_distill.nn.losses.rows import normalize_rows
+from pyg_distill.nn.losses.base import LayerPairLoss
+from pyg_distill.nn.losses.checks import Channels, check_choice
+from pyg_distill.nn.losses.functional import normalize_rows
 
+Projection = Literal['both', 'student', None]
+Reduction = Literal['sum', 'mean']
 Self = TypeVar('Self', bound='FitNetLoss')
 
 
-class FitNetLoss(OnePairLoss):
+class FitNetLoss(LayerPairLoss):
     r"""Matches a student's layer with that of a teacher, node by node.
 
     The hints of the `"FitNets: Hints for Thin Deep Nets"
@@ -35,22 +35,19 @@ class FitNetLoss(OnePairLoss):
     :meth:`FitNetLoss.paper`.
 
     .. warning::
-        With learned maps on both sides, much of this loss can be met without
-        teaching the student: see
-        :meth:`~pyg_distill.evaluation.collapse_report`. With
-        :obj:`projection="student"` it cannot.
+        With learned maps on both sides, the maps alone can lower much of this
+        loss: see :meth:`~pyg_distill.evaluation.collapse_report`. With
+        :obj:`projection="student"` they cannot.
 
-    Layers are those that :class:`LayerRecorder` lists. What the code compares
-    is the last *hidden* layer, after ReLU and dropout, and training nodes
-    only, whereas convolutions are recorded ahead of ReLU and dropout, the one
-    that returns the logits comes last in PyG's models (pass
-    :obj:`teacher_layer=-2` and :obj:`student_layer=-2` for the one before),
-    and all nodes are compared that are passed.
+    Layers are those that :class:`LayerRecorder` lists: convolutions, before
+    ReLU and dropout. In PyG's models, the last one returns the logits (pass
+    :obj:`teacher_layer=-2` and :obj:`student_layer=-2` for the one before).
+    The code compares the last hidden layer after ReLU and dropout, on training
+    nodes only. Here, all rows are compared.
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         projection (str, optional): Whether both sides are mapped to
@@ -58,19 +55,14 @@ class FitNetLoss(OnePairLoss):
             (:obj:`"both"`), the student's is mapped to the teacher's width by
             a linear layer (:obj:`"student"`), or nothing is (:obj:`None`, for
             equal widths). (default: :obj:`"both"`)
-        hidden_channels (int, optional): The width of the space in which both
-            sides are compared with :obj:`projection="both"`.
-            (default: :obj:`256`)
         normalize (bool, optional): Whether rows are scaled to length 1.
             (default: :obj:`True`)
         reduction (str, optional): :obj:`"sum"` is the formula above.
             :obj:`"mean"` averages the squares over nodes *and* channels, as
-            the code does: smaller by half the number of channels, which is why
-            it has weights of 100 and more. (default: :obj:`"sum"`)
-        teacher_layer (int, optional): The position of the teacher's layer.
-            (default: :obj:`-1`)
-        student_layer (int, optional): The position of the student's layer.
-            (default: :obj:`-1`)
+            the code does with weights of 100 and more. It is smaller by half
+            the number of channels. (default: :obj:`"sum"`)
+        **kwargs (optional): :obj:`hidden_channels`, :obj:`teacher_layer` and
+            :obj:`student_layer`, see :class:`LayerPairLoss`.
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or
@@ -82,39 +74,33 @@ class FitNetLoss(OnePairLoss):
         - **output:** a scalar
     """
 
+    _options = ('projection', 'normalize', 'reduction')
+
     def __init__(
         self,
         teacher_channels: Channels,
         student_channels: Channels,
-        projection: str | None = 'both',
-        hidden_channels: int = 256,
-        normalize: bool = True,
-        reduction: str = 'sum',
+        projection: Projection = 'both',
         *,
-        teacher_layer: int = -1,
-        student_layer: int = -1,
+        normalize: bool = True,
+        reduction: Reduction = 'sum',
+        **kwargs: Any,
     ) -> None:
+        check_choice('projection', projection, Projection)
+        check_choice('reduction', reduction, Reduction)
         super().__init__(
-            teacher_channels, student_channels, teacher_layer, student_layer
+            teacher_channels, student_channels, projection=projection, **kwargs
         )
-        check_choice('projection', projection, ('both', 'student', None))
-        check_choice('reduction', reduction, ('sum', 'mean'))
-        check_count('hidden_channels', hidden_channels)
-        self.projection = projection
-        self.hidden_channels = hidden_channels
+        if projection is None:
+            self._check_equal_widths()
         self.normalize = normalize
         self.reduction = reduction
-        self.heads: HeadPairs | None = None
         self.regressors: torch.nn.ModuleList | None = None
-        if projection == 'both':
-            self.heads = HeadPairs(self._widths(), hidden_channels)
-        elif projection == 'student':
+        if projection == 'student':
             self.regressors = torch.nn.ModuleList(
                 torch.nn.Linear(student, teacher)
-                for teacher, student in self._widths()
+                for teacher, student in self._pairs
             )
-        else:
-            self._check_equal_widths()
 
     @classmethod
     def paper(
@@ -129,10 +115,10 @@ class FitNetLoss(OnePairLoss):
             \mathcal{L} = \frac{1}{2N} \sum_{v = 1}^{N} \left\| \mathbf{t}_v -
             (\mathbf{W} \mathbf{s}_v + \mathbf{b}) \right\|_2^2
 
-        Its size is that of the teacher's features, and so must be its weight.
-        The paper's regressor ends in the nonlinearity of the teacher's layer,
-        which a recorded convolution does not have yet, and is trained before
-        the task rather than beside it.
+        It grows with the scale of the teacher's features. In the paper, the
+        regressor ends in the nonlinearity of the teacher's layer, and is
+        trained before the task. Here, it is linear, as recorded convolutions
+        are, and is trained together with the task.
 
         Args:
             teacher_channels (list[int]): See :class:`FitNetLoss`.
@@ -142,33 +128,15 @@ class FitNetLoss(OnePairLoss):
         options: dict[str, Any] = {'projection': 'student', 'normalize': False}
         return cls(teacher_channels, student_channels, **(options | kwargs))
 
-    def _compare(
-        self,
-        k: int,
-        teacher: Tensor,
-        student: Tensor,
-        batch: Tensor | None,
-        size: int | None,
+    def _loss(
+        self, k: int, teacher: Tensor, student: Tensor, **context: Any
     ) -> Tensor:
-        if self.heads is not None:
-            teacher, student = self.heads(k, teacher, student)
-        elif self.regressors is not None:
+        if self.regressors is not None:
             weight = self.regressors[k].weight
             assert isinstance(weight, Tensor)
             student = self.regressors[k](student.to(weight.dtype))
         if self.normalize:
-            teacher = normalize_rows(teacher, center=False, normalize=True)
-            student = normalize_rows(student, center=False, normalize=True)
+            teacher, student = normalize_rows(teacher), normalize_rows(student)
         if self.reduction == 'mean':
             return F.mse_loss(student, teacher)
         return 0.5 * (student - teacher).square().sum(dim=-1).mean()
-
-    def _least_rows(self) -> int:
-        # What batch norm needs.
-        return 2 if self.heads is not None and self.training else 1
-
-    def _options(self) -> list[str]:
-        names = ['projection', 'hidden_channels', 'normalize', 'reduction']
-        if self.projection != 'both':
-            names.remove('hidden_channels')
-        return names

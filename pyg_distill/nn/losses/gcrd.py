@@ -1,21 +1,22 @@
 """Contrast: each student node is to find its own teacher node."""
 
+from typing import Any, Literal
+
 from torch import Tensor
 
-from pyg_distill.nn.losses.contrast import contrast
-from pyg_distill.nn.losses.head import HeadPairs
-from pyg_distill.nn.losses.node_types import Channels
-from pyg_distill.nn.losses.one_pair import OnePairLoss
-from pyg_distill.nn.losses.options import (
+from pyg_distill.nn.losses.base import LayerPairLoss
+from pyg_distill.nn.losses.checks import (
+    Channels,
     check_choice,
     check_count,
     check_positive,
 )
-from pyg_distill.nn.losses.rows import normalize_rows
-from pyg_distill.nn.losses.sampling import draw_pair
+from pyg_distill.nn.losses.functional import contrastive_loss, normalize_rows
+
+Projection = Literal['both', None]
 
 
-class GCRDLoss(OnePairLoss):
+class GCRDLoss(LayerPairLoss):
     r"""Lets each node of the student tell its own teacher from the others.
 
     The graph contrastive representation distillation (G-CRD) of the `"On
@@ -34,30 +35,24 @@ class GCRDLoss(OnePairLoss):
     layer, batch norm and ReLU, and :math:`\nu` scales rows to length 1. After
     they are mapped, up to :obj:`max_nodes` nodes are drawn anew in each call.
 
-    It is not 0 where student and teacher agree, as the other nodes are alike,
-    too, and its weight in the code is 0.01 to 0.1.
+    It is above 0 even if student and teacher agree, because nodes are similar
+    to each other. Its weight in the code is 0.01 to 0.1.
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         temperature (float, optional): The temperature :math:`\tau`.
             (default: :obj:`0.075`)
-        max_nodes (int, optional): The number of nodes that are compared, whose
-            square the cost grows with. They are drawn by the global generator.
-            If set to :obj:`None`, all nodes are compared.
-            (default: :obj:`8192`)
+        max_nodes (int, optional): The number of nodes that are compared, drawn
+            by the global generator. The cost grows with its square. If set to
+            :obj:`None`, all nodes are compared. (default: :obj:`8192`)
         projection (str, optional): Whether both sides are mapped to
             :obj:`hidden_channels` (:obj:`"both"`), or nothing is (:obj:`None`,
             for equal widths). (default: :obj:`"both"`)
-        hidden_channels (int, optional): The width of the space in which both
-            sides are compared. (default: :obj:`256`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
-        student_layer (int, optional): The position of the student's layer.
-            (default: :obj:`-1`)
+        **kwargs (optional): :obj:`hidden_channels`, :obj:`teacher_layer` and
+            :obj:`student_layer`, see :class:`LayerPairLoss`.
 
     Raises:
         ValueError: If an option is unknown or does not go with another, or
@@ -69,62 +64,37 @@ class GCRDLoss(OnePairLoss):
         - **output:** a scalar
     """
 
+    # A single row has no others.
+    _min_rows = 2
+    _options = ('temperature', 'max_nodes', 'projection')
+
     def __init__(
         self,
         teacher_channels: Channels,
         student_channels: Channels,
         temperature: float = 0.075,
-        max_nodes: int | None = 8192,
-        projection: str | None = 'both',
-        hidden_channels: int = 256,
         *,
-        teacher_layer: int = -1,
-        student_layer: int = -1,
+        max_nodes: int | None = 8192,
+        projection: Projection = 'both',
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            teacher_channels, student_channels, teacher_layer, student_layer
-        )
         check_positive('temperature', temperature)
-        check_choice('projection', projection, ('both', None))
-        check_count('hidden_channels', hidden_channels)
+        check_choice('projection', projection, Projection)
         if max_nodes is not None:
-            check_count('max_nodes', max_nodes)
-            if max_nodes == 1:
-                raise ValueError(
-                    "'max_nodes' must be 2 or more, as each node is compared "
-                    'with the others (got 1); leave it out for the default'
-                )
-        self.temperature = temperature
-        self.max_nodes = max_nodes
-        self.projection = projection
-        self.hidden_channels = hidden_channels
-        self.heads: HeadPairs | None = None
-        if projection == 'both':
-            self.heads = HeadPairs(self._widths(), hidden_channels)
-        else:
+            check_count('max_nodes', max_nodes, 2)
+        super().__init__(
+            teacher_channels,
+            student_channels,
+            projection=projection,
+            max_nodes=max_nodes,
+            **kwargs,
+        )
+        if projection is None:
             self._check_equal_widths()
+        self.temperature = temperature
 
-    def _compare(
-        self,
-        k: int,
-        teacher: Tensor,
-        student: Tensor,
-        batch: Tensor | None,
-        size: int | None,
+    def _loss(
+        self, k: int, teacher: Tensor, student: Tensor, **context: Any
     ) -> Tensor:
-        if self.heads is not None:
-            teacher, student = self.heads(k, teacher, student)
-        teacher, student = draw_pair(teacher, student, self.max_nodes)
-        teacher = normalize_rows(teacher, center=False, normalize=True)
-        student = normalize_rows(student, center=False, normalize=True)
-        return contrast(teacher, student / self.temperature)
-
-    def _least_rows(self) -> int:
-        # A single row has no others.
-        return 2
-
-    def _options(self) -> list[str]:
-        names = ['temperature', 'max_nodes', 'projection']
-        if self.projection is not None:
-            names += ['hidden_channels']
-        return names
+        teacher, student = normalize_rows(teacher), normalize_rows(student)
+        return contrastive_loss(teacher, student / self.temperature)

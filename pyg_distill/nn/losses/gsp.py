@@ -1,18 +1,22 @@
 """Global structure: how alike all pairs of nodes are."""
 
+from typing import Any, Literal
+
 import torch
 from torch import Tensor
 
-from pyg_distill.nn.losses.head import HeadPairs
-from pyg_distill.nn.losses.kernels import KERNELS, of_all_pairs
-from pyg_distill.nn.losses.node_types import Channels
-from pyg_distill.nn.losses.one_pair import OnePairLoss
-from pyg_distill.nn.losses.options import check_choice, check_count
-from pyg_distill.nn.losses.rows import normalize_rows
-from pyg_distill.nn.losses.sampling import draw_pair
+from pyg_distill.nn.losses.base import LayerPairLoss
+from pyg_distill.nn.losses.checks import Channels, check_choice
+from pyg_distill.nn.losses.functional import (
+    Kernel,
+    normalize_rows,
+    pairwise_similarity,
+)
+
+Projection = Literal['both', None]
 
 
-class GSPLoss(OnePairLoss):
+class GSPLoss(LayerPairLoss):
     r"""Matches how alike all pairs of nodes are.
 
     The global structure preserving loss of the `"On Representation Knowledge
@@ -29,35 +33,26 @@ class GSPLoss(OnePairLoss):
 
     Args:
         teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
+            of the teacher's layers.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
         kernel (str, optional): How alike two nodes are: by :obj:`"cosine"`, by
             its square (:obj:`"poly"`), by their distance (:obj:`"l2"`) or by
             :math:`\exp(-\frac{1}{2} \| \mathbf{x}_u - \mathbf{x}_v \|_2^2)`
-            (:obj:`"rbf"`). The last two depend on the scale of the features,
-            which differs between a teacher and a student unless they are
-            projected. (default: :obj:`"cosine"`)
+            (:obj:`"rbf"`). The last two depend on the scale of the features.
+            (default: :obj:`"cosine"`)
         max_nodes (int, optional): The number of nodes that are compared, drawn
-            by the global generator. The cost grows with its square, except
-            with :obj:`kernel="cosine"`, where it grows with the number alone.
-            If set to :obj:`None`, all nodes are compared.
-            (default: :obj:`8192`)
+            by the global generator. The cost grows with its square, or
+            linearly with :obj:`kernel="cosine"`. If set to :obj:`None`, all
+            nodes are compared. (default: :obj:`8192`)
         projection (str, optional): Whether both sides are mapped to
             :obj:`hidden_channels` by a learned linear layer, batch norm and
             ReLU (:obj:`"both"`), as the code does for some data sets, or
-            nothing is (:obj:`None`). With learned maps much of the loss can be
-            met without teaching the student: see
-            :meth:`~pyg_distill.evaluation.collapse_report`.
+            nothing is (:obj:`None`). Learned maps alone can lower much of the
+            loss: see :meth:`~pyg_distill.evaluation.collapse_report`.
             (default: :obj:`None`)
-        hidden_channels (int, optional): The width of the space in which both
-            sides are compared with :obj:`projection="both"`.
-            (default: :obj:`256`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
-        student_layer (int, optional): The position of the student's layer.
-            (default: :obj:`-1`)
+        **kwargs (optional): :obj:`hidden_channels`, :obj:`teacher_layer` and
+            :obj:`student_layer`, see :class:`LayerPairLoss`.
 
     Raises:
         ValueError: If an option is unknown, or layers are not those that were
@@ -69,61 +64,38 @@ class GSPLoss(OnePairLoss):
         - **output:** a scalar
     """
 
+    _options = ('kernel', 'max_nodes', 'projection')
+
     def __init__(
         self,
         teacher_channels: Channels,
         student_channels: Channels,
-        kernel: str = 'cosine',
-        max_nodes: int | None = 8192,
-        projection: str | None = None,
-        hidden_channels: int = 256,
+        kernel: Kernel = 'cosine',
         *,
-        teacher_layer: int = -1,
-        student_layer: int = -1,
+        max_nodes: int | None = 8192,
+        projection: Projection = None,
+        **kwargs: Any,
     ) -> None:
+        check_choice('kernel', kernel, Kernel)
+        check_choice('projection', projection, Projection)
         super().__init__(
-            teacher_channels, student_channels, teacher_layer, student_layer
+            teacher_channels,
+            student_channels,
+            projection=projection,
+            max_nodes=max_nodes,
+            **kwargs,
         )
-        check_choice('kernel', kernel, KERNELS)
-        check_choice('projection', projection, ('both', None))
-        check_count('hidden_channels', hidden_channels)
-        if max_nodes is not None:
-            check_count('max_nodes', max_nodes)
         self.kernel = kernel
-        self.max_nodes = max_nodes
-        self.projection = projection
-        self.hidden_channels = hidden_channels
-        self.heads: HeadPairs | None = None
-        if projection == 'both':
-            self.heads = HeadPairs(self._widths(), hidden_channels)
 
-    def _compare(
-        self,
-        k: int,
-        teacher: Tensor,
-        student: Tensor,
-        batch: Tensor | None,
-        size: int | None,
+    def _loss(
+        self, k: int, teacher: Tensor, student: Tensor, **context: Any
     ) -> Tensor:
-        if self.heads is not None:
-            teacher, student = self.heads(k, teacher, student)
-        teacher, student = draw_pair(teacher, student, self.max_nodes)
         widths = teacher.size(1) + student.size(1)
         if self.kernel == 'cosine' and student.size(0) > widths:
             return _cosine_difference(teacher, student)
-        taught = of_all_pairs(teacher, self.kernel)
-        learned = of_all_pairs(student, self.kernel)
-        return (taught - learned).square().mean()
-
-    def _least_rows(self) -> int:
-        # What batch norm needs.
-        return 2 if self.heads is not None and self.training else 1
-
-    def _options(self) -> list[str]:
-        names = ['kernel', 'max_nodes', 'projection']
-        if self.projection is not None:
-            names += ['hidden_channels']
-        return names
+        gap = pairwise_similarity(teacher, self.kernel)
+        gap = gap - pairwise_similarity(student, self.kernel)
+        return gap.square().mean()
 
 
 def _cosine_difference(teacher: Tensor, student: Tensor) -> Tensor:
@@ -135,10 +107,9 @@ def _cosine_difference(teacher: Tensor, student: Tensor) -> Tensor:
         - 2 \| \mathbf{T}^{\top} \mathbf{S} \|^2
         + \| \mathbf{S}^{\top} \mathbf{S} \|^2
 
-    In double precision where there is any, since the terms cancel.
+    In double precision where the device has it, because the terms cancel.
     """
-    teacher = normalize_rows(teacher, center=False, normalize=True)
-    student = normalize_rows(student, center=False, normalize=True)
+    teacher, student = normalize_rows(teacher), normalize_rows(student)
     dtype = student.dtype
     if student.device.type != 'mps':
         teacher, student = teacher.double(), student.double()

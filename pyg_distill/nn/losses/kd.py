@@ -1,13 +1,14 @@
 """Distillation of logits."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_distill.nn.losses.options import check_positive
+from pyg_distill.nn.losses.base import DistillationLoss
+from pyg_distill.nn.losses.checks import check_positive
+from pyg_distill.nn.losses.functional import bernoulli_kl, softmax_kl
 
 
-class KDLoss(torch.nn.Module):
+class KDLoss(DistillationLoss):
     r"""Matches a student's logits with those of a teacher.
 
     As in the `"Distilling the Knowledge in a Neural Network"
@@ -18,13 +19,12 @@ class KDLoss(torch.nn.Module):
         \mathrm{softmax} \left( \frac{\mathbf{t}_v}{\tau} \right) \,\Big\|\,
         \mathrm{softmax} \left( \frac{\mathbf{s}_v}{\tau} \right) \right)
 
-    which is summed over classes and averaged over rows, as
-    :obj:`reduction="batchmean"` of :meth:`torch.nn.functional.kl_div`. (Its
-    default divides by the number of classes, too.) The weight of this loss
-    matters: try 1, 4, 16 and 64 on validation data before anything else.
+    It is summed over classes and averaged over rows, as by
+    :obj:`reduction="batchmean"` of :meth:`torch.nn.functional.kl_div`. The
+    weight of this loss matters: try 1, 4, 16 and 64 on validation data first.
 
-    With :obj:`multi_label=True` every column is a binary task of its own,
-    softmax becomes a sigmoid, and the divergence is averaged over columns like
+    With :obj:`multi_label=True`, each column is a binary task, a sigmoid
+    replaces the softmax, and the divergence is averaged over columns as by
     :meth:`torch.nn.functional.binary_cross_entropy_with_logits`.
 
     Args:
@@ -43,10 +43,10 @@ class KDLoss(torch.nn.Module):
         - **output:** a scalar
     """
 
-    compares = 'outputs'
+    needs = 'logits'
 
     def __init__(
-        self, temperature: float = 2.0, multi_label: bool = False
+        self, temperature: float = 2.0, *, multi_label: bool = False
     ) -> None:
         super().__init__()
         check_positive('temperature', temperature)
@@ -61,25 +61,13 @@ class KDLoss(torch.nn.Module):
             student (torch.Tensor): The student's logits.
         """
         _check_logits(teacher, student, self.multi_label)
+        divergence = bernoulli_kl if self.multi_label else softmax_kl
         with torch.autocast(student.device.type, enabled=False):
             dtype = torch.promote_types(student.dtype, torch.float)
-            teacher = teacher.to(dtype) / self.temperature
-            student = student.to(dtype) / self.temperature
-            if self.multi_label:
-                # As KL of Bernoulli distributions, zero where both agree.
-                kl = teacher.sigmoid() * (
-                    F.logsigmoid(teacher) - F.logsigmoid(student)
-                ) + (-teacher).sigmoid() * (
-                    F.logsigmoid(-teacher) - F.logsigmoid(-student)
-                )
-                loss = kl.mean()
-            else:
-                taught = teacher.log_softmax(dim=-1)
-                share = taught.exp()
-                gap = taught - student.log_softmax(dim=-1)
-                # Of a class that is masked by minus infinity it is not finite.
-                gap = torch.where(share == 0, 0.0, gap)
-                loss = (share * gap).sum(dim=-1).mean()
+            loss = divergence(
+                teacher.to(dtype) / self.temperature,
+                student.to(dtype) / self.temperature,
+            )
         return self.temperature**2 * loss
 
     def extra_repr(self) -> str:

@@ -1,23 +1,24 @@
 """Local structure: how alike each node is to its neighbors."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-import torch
 from torch import Tensor
-from torch_geometric.utils import scatter
 
-from pyg_distill.nn.losses.edges import as_edge_index
-from pyg_distill.nn.losses.kernels import KERNELS, of_edges
-from pyg_distill.nn.losses.node_types import Channels, Layers
-from pyg_distill.nn.losses.one_pair import OnePairLoss
-from pyg_distill.nn.losses.options import check_choice
-from pyg_distill.nn.losses.target import TeacherTarget
+from pyg_distill.nn.losses.base import LayerPairLoss
+from pyg_distill.nn.losses.checks import Channels, check_choice
+from pyg_distill.nn.losses.functional import (
+    Kernel,
+    edge_ends,
+    edge_similarity,
+    scatter_log_softmax,
+)
 
+Reduction = Literal['node', 'edge']
+Divergence = Literal['teacher', 'student']
 Self = TypeVar('Self', bound='LSPLoss')
 
 
-class LSPLoss(OnePairLoss):
+class LSPLoss(LayerPairLoss):
     r"""Matches how alike each node is to its neighbors.
 
     The local structure preserving loss of the `"Distilling Knowledge from
@@ -33,12 +34,8 @@ class LSPLoss(OnePairLoss):
 
     with the kernels :math:`k` of the `"On Representation Knowledge
     Distillation for Graph Neural Networks" <https://arxiv.org/abs/2111.04964>`_
-    paper. Logarithms are taken of the normalised scores, so that small
-    probabilities are no matter. It has no parameters, and layers may differ in
-    width.
-
-    The edges are those between the rows that are compared, and are passed with
-    them:
+    paper. It has no parameters, and layers may differ in width. The edges
+    between the rows that are compared are passed with them:
 
     .. code-block:: python
 
@@ -47,8 +44,8 @@ class LSPLoss(OnePairLoss):
     Args:
         teacher_channels (list[int]): The width of each of the teacher's
             layers, see :meth:`~pyg_distill.nn.LayerRecorder.channels`. Layers
-            by node type are refused: neighbors of other types have features
-            of other spaces.
+            by node type are refused, because features of different types are
+            not comparable.
         student_channels (list[int]): The width of each of the student's
             layers.
         kernel (str, optional): How alike two nodes are: by :obj:`"cosine"`, by
@@ -61,14 +58,13 @@ class LSPLoss(OnePairLoss):
             (:obj:`"node"`, as in the paper) or by that of edges
             (:obj:`"edge"`, as the `code
             <https://github.com/chaitjo/efficient-gnns>`_ of the later paper
-            does, whose weight is 100: smaller by the mean degree).
-            (default: :obj:`"node"`)
+            does with a weight of 100). (default: :obj:`"node"`)
         divergence (str, optional): Whether the divergence is an expectation
-            over the :obj:`"teacher"`, as above and in the code of both papers,
-            or over the :obj:`"student"`, as the formula is printed in the
-            first. (default: :obj:`"teacher"`)
-        teacher_layer (int, optional): The position of the teacher's layer, see
-            :class:`FitNetLoss`. (default: :obj:`-1`)
+            over the :obj:`"teacher"`, as in the code of both papers, or over
+            the :obj:`"student"`, as printed in the first.
+            (default: :obj:`"teacher"`)
+        teacher_layer (int, optional): The position of the teacher's layer.
+            (default: :obj:`-1`)
         student_layer (int, optional): The position of the student's layer.
             (default: :obj:`-1`)
 
@@ -83,32 +79,35 @@ class LSPLoss(OnePairLoss):
         - **output:** a scalar
     """
 
-    needs_edge_index = True
+    needs_edges = True
+    _options = ('kernel', 'reduction', 'divergence')
 
     def __init__(
         self,
         teacher_channels: Channels,
         student_channels: Channels,
-        kernel: str = 'cosine',
-        reduction: str = 'node',
-        divergence: str = 'teacher',
+        kernel: Kernel = 'cosine',
         *,
+        reduction: Reduction = 'node',
+        divergence: Divergence = 'teacher',
         teacher_layer: int = -1,
         student_layer: int = -1,
     ) -> None:
         super().__init__(
-            teacher_channels, student_channels, teacher_layer, student_layer
+            teacher_channels,
+            student_channels,
+            teacher_layer=teacher_layer,
+            student_layer=student_layer,
         )
         if self._typed:
             raise ValueError(
                 f"'teacher_channels' must be widths of one node type for "
-                f'LSPLoss, neighbors of other types have features of other '
-                f'spaces (got {", ".join(self.node_types)}); use GSPLoss or '
+                f'LSPLoss (got {", ".join(self.node_types)}); use GSPLoss or '
                 f'GCRDLoss, which compare each type'
             )
-        check_choice('kernel', kernel, KERNELS)
-        check_choice('reduction', reduction, ('node', 'edge'))
-        check_choice('divergence', divergence, ('teacher', 'student'))
+        check_choice('kernel', kernel, Kernel)
+        check_choice('reduction', reduction, Reduction)
+        check_choice('divergence', divergence, Divergence)
         self.kernel = kernel
         self.reduction = reduction
         self.divergence = divergence
@@ -139,51 +138,21 @@ class LSPLoss(OnePairLoss):
         options: dict[str, Any] = {'kernel': 'rbf', 'divergence': 'student'}
         return cls(teacher_channels, student_channels, **(options | kwargs))
 
-    def forward(
-        self,
-        teacher: Layers | TeacherTarget | dict[str, TeacherTarget],
-        student: Layers,
-        batch: Tensor | Mapping[str, Tensor] | None = None,
-        size: int | None = None,
-        edge_index: Any = None,
+    def _loss(
+        self, k: int, teacher: Tensor, student: Tensor, **context: Any
     ) -> Tensor:
-        """Compares the teacher's with the student's layer.
-
-        Args:
-            teacher (list[torch.Tensor]): The teacher's layers, without
-                gradient, or what :meth:`prepare` made of them.
-            student (list[torch.Tensor]): The student's layers.
-            batch (torch.Tensor, optional): Not used: edges join nodes of one
-                graph. (default: :obj:`None`)
-            size (int, optional): Not used. (default: :obj:`None`)
-            edge_index (torch.Tensor or SparseTensor): The edges between the
-                rows, or a sparse matrix of them, which is read as transposed,
-                :obj:`adj_t`, as by PyG's convolutions.
-        """
-        ((_, _, x, y),) = self._pairs(teacher, student)
-        source, target = as_edge_index(edge_index, y.size(0))
-        with torch.autocast(y.device.type, enabled=False):
-            taught, learned = (
-                _log_softmax(
-                    of_edges(z, source, target, self.kernel), target, z.size(0)
-                )
-                for z in (x, y)
+        num_nodes = student.size(0)
+        source, target = edge_ends(context['edge_index'], num_nodes)
+        log_p, log_q = (
+            scatter_log_softmax(
+                edge_similarity(x, source, target, self.kernel),
+                target,
+                num_nodes,
             )
-            if self.divergence == 'teacher':
-                total = (taught.exp() * (taught - learned)).sum()
-            else:
-                total = (learned.exp() * (learned - taught)).sum()
-        count = y.size(0) if self.reduction == 'node' else source.numel()
+            for x in (teacher, student)
+        )
+        if self.divergence == 'student':
+            log_p, log_q = log_q, log_p
+        total = (log_p.exp() * (log_p - log_q)).sum()
+        count = num_nodes if self.reduction == 'node' else source.numel()
         return total / max(count, 1)
-
-    def _options(self) -> list[str]:
-        return ['kernel', 'reduction', 'divergence']
-
-
-def _log_softmax(score: Tensor, index: Tensor, size: int) -> Tensor:
-    """The logarithm of the softmax over the entries of each index."""
-    top = scatter(score.detach(), index, dim_size=size, reduce='max')
-    score = score - top[index]
-    total = scatter(score.exp(), index, dim_size=size, reduce='sum')
-    # Taken where there are entries only: nodes without any have a sum of 0.
-    return score - total[index].log()

@@ -1,30 +1,193 @@
-"""The distances between layers of one node type, weighted and summed."""
+"""The parameters of the losses: learned maps, and weights of layer pairs."""
 
 import math
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from pyg_distill.nn.losses.attention import LearnedAttention
-from pyg_distill.nn.losses.checks import check_batch, check_layers, check_rows
-from pyg_distill.nn.losses.folded import fold as fold_layers
-from pyg_distill.nn.losses.folded import folded_distance
-from pyg_distill.nn.losses.graphs import graphs_with_nodes
-from pyg_distill.nn.losses.groups import group_layers
-from pyg_distill.nn.losses.projection import LayerProjection
-from pyg_distill.nn.losses.rows import normalize_rows, pool_rows
-from pyg_distill.nn.losses.sampling import draw_rows
-from pyg_distill.nn.losses.target import TeacherTarget
+SoftmaxOver = Literal['student', 'teacher']
+
+# A channel varies by rounding only if its deviation is below this share of
+# its mean.
+MIN_VARIATION = 1e-5
+
+
+class LayerProjection(torch.nn.Module):
+    r"""Maps each layer to :obj:`out_channels` by a matrix of its own.
+
+    Layers of one width share a stacked parameter, so that one batched product
+    projects all of them. There is no bias, because centering removes it.
+
+    Args:
+        in_channels (list[int]): The width of each layer.
+        out_channels (int): The common width that they are mapped to.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        widths = sorted(set(in_channels))
+        self.members = [
+            [j for j, width in enumerate(in_channels) if width == w]
+            for w in widths
+        ]
+        self.weights = torch.nn.ParameterList(
+            torch.empty(len(member), width, out_channels)
+            for member, width in zip(self.members, widths, strict=True)
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws all weights as :class:`torch.nn.Linear` does."""
+        for weight in self.weights:
+            bound = 1.0 / math.sqrt(weight.size(1))
+            torch.nn.init.uniform_(weight, -bound, bound)
+
+    def maps(self) -> list[Tensor]:
+        """The matrix :obj:`[F_j, C]` of each layer."""
+        return self._in_order([weight.unbind() for weight in self.weights])
+
+    def forward(self, layers: Sequence[Tensor]) -> list[Tensor]:
+        """Projects matrices :obj:`[N, F_j]` with a common :obj:`N`."""
+        out = []
+        for member, weight in zip(self.members, self.weights, strict=True):
+            x = torch.stack([layers[j] for j in member])
+            out.append(torch.bmm(x, weight.to(x.dtype)).unbind())
+        return self._in_order(out)
+
+    def _in_order(self, stacks: list[tuple[Tensor, ...]]) -> list[Tensor]:
+        out: dict[int, Tensor] = {}
+        for member, stack in zip(self.members, stacks, strict=True):
+            out.update(zip(member, stack, strict=True))
+        return [out[j] for j in range(len(out))]
+
+
+class ProjectionHead(torch.nn.Module):
+    """A linear layer, batch norm and ReLU.
+
+    There is no bias, because batch norm removes it. A channel that is constant
+    over all rows, as in a dead layer, counts as zeros: batch norm would turn
+    its rounding into noise with large gradients.
+
+    Args:
+        in_channels (int): The width of the layer.
+        out_channels (int): The width that it is mapped to.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.lin = torch.nn.Linear(in_channels, out_channels, bias=False)
+        self.norm = torch.nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From :obj:`[N, F]` to :obj:`[N, C]`, of the same type."""
+        dtype = x.dtype
+        x = self.lin(x.to(self.lin.weight.dtype))
+        if self.training:
+            with torch.no_grad():
+                variance, mean = torch.var_mean(x, dim=0, correction=0)
+                varies = variance > (MIN_VARIATION * mean).square()
+            x = torch.where(varies, x, 0.0)
+        return self.norm(x).relu().to(dtype)
+
+
+def fixed_attention(
+    attention: Any, num_teacher: int, num_student: int
+) -> Tensor:
+    r"""The weights :obj:`[T, S]` of a fixed attention, checked.
+
+    With :obj:`"uniform"`, each teacher layer attends to all student layers
+    alike. With :obj:`"diagonal"`, it attends to those at its own relative
+    depth, by the overlap of :math:`[\frac{i}{T}, \frac{i + 1}{T}]` and
+    :math:`[\frac{j}{S}, \frac{j + 1}{S}]`. With :obj:`"last"`, only the last
+    two layers count.
+    """
+    size = (num_teacher, num_student)
+    if isinstance(attention, str):
+        if attention == 'uniform':
+            return torch.full(size, 1.0 / num_student)
+        if attention == 'last':
+            out = torch.zeros(size)
+            out[-1, -1] = 1.0
+            return out
+        if attention == 'diagonal':
+            # In units of 1 / (T S), which are whole numbers.
+            i = torch.arange(num_teacher).view(-1, 1) * num_student
+            j = torch.arange(num_student).view(1, -1) * num_teacher
+            end = torch.minimum(i + num_student, j + num_teacher)
+            return (end - torch.maximum(i, j)).clamp(min=0) / num_student
+    try:
+        out = torch.as_tensor(attention, dtype=torch.float).detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"'attention' must be 'learned', 'uniform', 'diagonal', 'last' or "
+            f'a matrix of numbers (got {attention!r}); try rows of equal '
+            f'length, one a teacher layer'
+        ) from error
+    if out.size() != size:
+        raise ValueError(
+            f"'attention' must have a row for each of {num_teacher} teacher "
+            f'layers and a column for each of {num_student} student layers '
+            f'(got {list(out.size())}); pass one of that shape'
+        )
+    if not 0 < float(out.sum()) < math.inf or bool((out < 0).any()):
+        raise ValueError(
+            f"'attention' must hold finite weights of at least 0, and one "
+            f'above it (got values from {float(out.min()):g} to '
+            f"{float(out.max()):g}); try 'uniform'"
+        )
+    return out
+
+
+class LearnedAttention(torch.nn.Module):
+    r"""Scaled dot products of projected layer means, normalised by softmax.
+
+    .. math::
+        \mathbf{A} = \mathrm{softmax} \left(
+        \frac{(\bar{\mathbf{t}}_i \mathbf{W}_i)^{\top}
+        \bar{\mathbf{s}}_j \mathbf{W}'_j}{\tau \sqrt{d}} \right)
+    """
+
+    def __init__(
+        self,
+        teacher_channels: Sequence[int],
+        student_channels: Sequence[int],
+        hidden_channels: int,
+        temperature: float,
+        softmax_over: SoftmaxOver,
+    ) -> None:
+        super().__init__()
+        over = {'student': student_channels, 'teacher': teacher_channels}
+        if len(over[softmax_over]) == 1:
+            raise ValueError(
+                f"'attention' cannot be learned over a single {softmax_over} "
+                f"layer, its weight is always 1; pass attention='uniform' or "
+                f'record more layers'
+            )
+        self.dim = 1 if softmax_over == 'student' else 0
+        self.scale = 1.0 / (temperature * math.sqrt(hidden_channels))
+        self.query = LayerProjection(teacher_channels, hidden_channels)
+        self.key = LayerProjection(student_channels, hidden_channels)
+
+    def forward(self, teacher: list[Tensor], student: list[Tensor]) -> Tensor:
+        """From layer means, each of shape :obj:`[1, C]`, to :obj:`[T, S]`."""
+        query = torch.cat(self.query(teacher))
+        key = torch.cat(self.key(student))
+        return (query @ key.t() * self.scale).softmax(dim=self.dim)
 
 
 class LayerMatching(torch.nn.Module):
-    """Compares every teacher layer with every student layer.
+    """The weights of all pairs of layers of one node type, and their maps.
 
-    The teacher's layers have one or more widths. A student layer is mapped to
-    each of them by a projection of its own, so that the teacher's side stays
-    as it is (`projection='student'`), or both sides are mapped to
-    `hidden_channels` (`'both'`), or nothing is (`None`).
+    Layers are compared in one space for each width of the teacher, to which
+    each student layer has a map of its own (:obj:`projection="student"`), or
+    in a common space of :obj:`hidden_channels` (:obj:`"both"`).
+
+    Attributes:
+        groups (list[tuple[list[int], list[int]]]): The teacher and the student
+            layers of each space.
+        target_widths (list[int]): The widths of the layers of a target.
     """
 
     attention: Tensor | None
@@ -34,52 +197,44 @@ class LayerMatching(torch.nn.Module):
         teacher_channels: Sequence[int],
         student_channels: Sequence[int],
         attention: Tensor | LearnedAttention,
-        granularity: str,
-        projection: str | None,
-        normalize: bool,
-        reduction: str,
-        center: bool,
-        subspace: bool,
+        projection: Literal['student', 'both'] | None,
         hidden_channels: int,
-        num_groups: int,
-        max_nodes: int | None,
+        subspace: bool,
     ) -> None:
         super().__init__()
-        self.teacher_channels = list(teacher_channels)
-        self.student_channels = list(student_channels)
-        self.granularity = granularity
-        self.normalize = normalize
-        self.reduction = reduction
-        self.center = center
-        self.num_groups = num_groups
-        self.max_nodes = max_nodes
-
+        self.num_teacher = len(teacher_channels)
+        everything = list(range(self.num_teacher))
+        columns = list(range(len(student_channels)))
         self.teacher_projection = None
+        self.groups = [(everything, columns)]
+        self.target_widths = list(teacher_channels)
+        widths = [hidden_channels]
         if projection == 'both':
             self.teacher_projection = LayerProjection(
                 teacher_channels, hidden_channels
             )
-        self.groups = group_layers(
-            teacher_channels,
-            len(student_channels),
-            # Only a map that is attended to can be learned.
-            attention if isinstance(attention, Tensor) else None,
-            projection,
-        )
+        else:
+            self.groups, widths = [], []
+            for width in sorted(set(teacher_channels)):
+                rows = [i for i in everything if teacher_channels[i] == width]
+                used = columns
+                if isinstance(attention, Tensor) and projection == 'student':
+                    # A map without weight would never learn.
+                    weight = attention[rows].sum(dim=0).tolist()
+                    used = [j for j in columns if weight[j] > 0]
+                if used:
+                    self.groups.append((rows, used))
+                    widths.append(width)
+            self.target_widths = widths
         self.student_projections = torch.nn.ModuleList()
         if projection is not None:
-            for member, column in self.groups:
-                width = teacher_channels[member[0]]
-                if projection == 'both':
-                    width = hidden_channels
-                channels = [student_channels[j] for j in column]
+            for (_, used), width in zip(self.groups, widths, strict=True):
                 self.student_projections.append(
-                    LayerProjection(channels, width)
+                    LayerProjection([student_channels[j] for j in used], width)
                 )
         self.subspace = None
         if subspace:
             self.subspace = LayerProjection([hidden_channels], hidden_channels)
-
         self.learned = None
         self.register_buffer('attention', None, persistent=False)
         if isinstance(attention, Tensor):
@@ -89,246 +244,34 @@ class LayerMatching(torch.nn.Module):
 
     @property
     def folds(self) -> bool:
-        """Whether teacher layers can be merged before they are compared."""
+        """Whether teacher layers are merged before they are compared."""
         return self.learned is None and self.teacher_projection is None
 
-    def has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
-        """Whether there are enough rows to compare any."""
-        if self.center and self.granularity == 'graph':
-            if batch is None or torch.compiler.is_compiling():
-                return True
-            return bool((batch != batch[:1]).any())
-        least = 2 if self.center else 1
-        return all(x.size(0) >= least for x in student)
+    @property
+    def target_parts(self) -> tuple[bool, bool, bool]:
+        """Whether a target has means, a spread and squares."""
+        has_squares = not self.folds and self.teacher_projection is None
+        return self.learned is not None, self.folds, has_squares
 
-    def forward(
-        self,
-        teacher: list[Tensor] | TeacherTarget,
-        student: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The loss, the attention and, unless folded, the distances."""
-        if not isinstance(teacher, TeacherTarget):
-            teacher = self.prepare(teacher, batch, size, self.folds)
-        else:
-            self._check_target(teacher)
-        rows = self._student_rows(student, batch, size)
-        self._check_rows(teacher, rows)
-        if self.training and self.max_nodes is not None:
-            teacher, rows = draw_rows(teacher, rows, self.max_nodes)
-        if teacher.spread is not None:
-            return self._folded_loss(teacher, rows), self.weights(), None
-        attention = self.weights(teacher, student)
-        distance = self.distances(teacher, rows)
-        loss = self._scale(attention) * distance
-        if self.learned is None:
-            # There is no distance where there is no map.
-            loss = torch.where(attention == 0, 0.0, loss)
-        return loss.sum(), attention, distance
-
-    def compare(
-        self,
-        teacher: list[Tensor],
-        student: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
-    ) -> tuple[Tensor, Tensor]:
-        """The attention and the distances of all pairs."""
-        target = self.prepare(teacher, batch, size, fold=False)
-        rows = self._student_rows(student, batch, size)
-        self._check_rows(target, rows)
-        return self.weights(target, student), self.distances(target, rows)
-
-    @torch.no_grad()
-    def prepare(
-        self,
-        teacher: list[Tensor],
-        batch: Tensor | None,
-        size: int | None,
-        fold: bool,
-    ) -> TeacherTarget:
-        """Everything on the teacher's side that no parameter changes."""
-        check_layers('teacher', teacher, self.teacher_channels)
-        means = []
-        if self.learned is not None:
-            means = [self._wide(x).mean(dim=0, keepdim=True) for x in teacher]
-        rows = self._pool(teacher, batch, size)
-        if self.teacher_projection is not None:
-            # Layers of unequal width are stacked once they are projected.
-            return TeacherTarget([x.unsqueeze(0) for x in rows], means)
-        layers = [
-            self._normalize(torch.stack([rows[i] for i in member]))
-            for member, _ in self.groups
-        ]
-        if fold:
-            return fold_layers(layers, self._group_weights(), self.normalize)
-        # Once, since they are as many as all layers have rows.
-        squares = [x.square().sum(dim=-1) for x in layers]
-        return TeacherTarget(layers, means, squares=squares)
-
-    def _group_weights(self) -> list[Tensor]:
-        scale = self._scale(self.weights())
-        return [scale[member][:, column] for member, column in self.groups]
-
-    def _folded_loss(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        assert target.spread is not None
-        loss = target.spread.mean()
-        weights = self._group_weights()
-        if self.normalize:
-            for k, (_, column) in enumerate(self.groups):
-                distance = folded_distance(
-                    target.layers[k],
-                    [rows[j] for j in column],
-                    self._projection(k),
-                    self.center,
-                )
-                total = weights[k].sum(dim=0).to(distance.dtype)
-                loss = loss + (total * distance).sum()
-            # Rounding may leave less than nothing. The gradient stays.
-            return loss + (loss.clamp(min=0.0) - loss).detach()
-        for k, y in enumerate(self._students(rows)):
-            total = weights[k].sum(dim=0).to(y.dtype)
-            distance = (y - target.layers[k]).square().sum(dim=-1).mean(dim=-1)
-            loss = loss + (total * distance).sum()
-        return loss
-
-    def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        """The mean squared distances of all pairs, :obj:`[T, S]`.
-
-        NaN where the attention is fixed at 0, so that no map was made.
-        """
-        layers, squares = target.layers, target.squares
-        if self.teacher_projection is not None:
-            teacher = [x.squeeze(0) for x in layers]
-            projected = torch.stack(self.teacher_projection(teacher))
-            layers = [self._normalize(self._project(projected))]
-            squares = [x.square().sum(dim=-1) for x in layers]
-        out: dict[int, Tensor] = {}
-        students = self._students(rows)
-        for (member, column), z, square, y in zip(
-            self.groups, layers, squares, students, strict=True
-        ):
-            num_rows = z.size(1)
-            if num_rows == 1:
-                # Small, and expanding the square would cancel.
-                d = (z.unsqueeze(1) - y).square().sum(dim=(-2, -1))
-            elif not self.normalize:
-                # So it would where rows are far longer than they are apart.
-                d = torch.stack([(x - y).square().sum(dim=(1, 2)) for x in z])
-                d = d / num_rows
-            else:
-                product = z.flatten(1) @ y.flatten(1).t()
-                d = square.sum(dim=1).unsqueeze(1) - 2.0 * product
-                d = (d + y.square().sum(dim=(1, 2))) / num_rows
-            row = d.new_full((len(member), len(rows)), math.nan)
-            row[:, column] = d
-            out.update(zip(member, row.unbind(), strict=True))
-        missing = rows[0].new_full((len(rows),), math.nan)
-        num_teacher = len(self.teacher_channels)
-        return torch.stack([out.get(i, missing) for i in range(num_teacher)])
-
-    def weights(
-        self,
-        target: TeacherTarget | None = None,
-        student: list[Tensor] | None = None,
-    ) -> Tensor:
-        """The attention :obj:`[T, S]`."""
-        if self.learned is None:
-            assert self.attention is not None
-            return self.attention
-        assert target is not None
-        assert student is not None
-        means = [self._wide(x).mean(dim=0, keepdim=True) for x in student]
-        return self.learned(target.means, means)
-
-    def _scale(self, attention: Tensor) -> Tensor:
-        # Rows of the paper's attention sum to 1, so that this is its mean
-        # over teacher layers, and every fixed matrix counts as much.
-        dtype = torch.promote_types(attention.dtype, torch.float)
-        attention = attention.to(dtype)
-        if self.reduction == 'mean':
-            return attention / attention.sum()
-        return attention
-
-    def _students(self, rows: list[Tensor]) -> list[Tensor]:
-        """The student's layers in each of the teacher's widths."""
-        out = []
-        for k, (_, column) in enumerate(self.groups):
-            x, projection = [rows[j] for j in column], self._projection(k)
-            if projection is not None:
-                x = projection(x)
-            out.append(self._normalize(self._project(torch.stack(x))))
-        return out
-
-    def _projection(self, group: int) -> LayerProjection | None:
+    def maps(self, group: int) -> list[Tensor] | None:
+        """The matrices of the student layers of a space."""
         if not self.student_projections:
             return None
-        projection = self.student_projections[group]
-        assert isinstance(projection, LayerProjection)
-        return projection
+        return self.student_projections[group].maps()  # type: ignore[operator]
 
-    def _project(self, x: Tensor) -> Tensor:
+    def students(self, rows: list[Tensor]) -> list[Tensor]:
+        """The stacked student layers of each space."""
+        out = []
+        for k, (_, column) in enumerate(self.groups):
+            x = [rows[j] for j in column]
+            if self.student_projections:
+                x = self.student_projections[k](x)
+            out.append(self.project(x))
+        return out
+
+    def project(self, layers: list[Tensor]) -> Tensor:
+        """Stacks layers, and maps them to the common subspace."""
+        x = torch.stack(layers)
         if self.subspace is None:
             return x
         return self.subspace([x.flatten(0, 1)])[0].view_as(x)
-
-    def _normalize(self, x: Tensor) -> Tensor:
-        return normalize_rows(x, self.center, self.normalize)
-
-    def _student_rows(
-        self, student: list[Tensor], batch: Tensor | None, size: int | None
-    ) -> list[Tensor]:
-        check_layers('student', student, self.student_channels)
-        return self._pool(student, batch, size)
-
-    def _pool(
-        self, layers: list[Tensor], batch: Tensor | None, size: int | None
-    ) -> list[Tensor]:
-        if self.granularity == 'graph':
-            for x in layers:
-                check_batch(batch, x.size(0))
-            batch, size = graphs_with_nodes(batch, size, layers[0].size(0))
-        if self.granularity != 'pooled':
-            sizes = [x.size(0) for x in layers]
-            check_rows(sizes, sizes)
-        wide = [self._wide(x) for x in layers]
-        return pool_rows(wide, self.granularity, self.num_groups, batch, size)
-
-    def _check_target(self, target: TeacherTarget) -> None:
-        untouched = target.spread is None and not target.squares
-        if untouched != (self.teacher_projection is not None) or (
-            self.learned is not None and not target.means
-        ):
-            raise ValueError(
-                "'teacher' must be a target of this loss (got one for another "
-                'attention or projection); call its own prepare()'
-            )
-        widths = [self.teacher_channels[i[0]] for i, _ in self.groups]
-        if untouched:
-            widths = self.teacher_channels
-        got = [x.size(-1) for x in target.layers]
-        if got != widths:
-            raise ValueError(
-                f"'teacher' must be a target of this loss (got one of layers "
-                f'of {got} channels, not {widths}); call its own prepare()'
-            )
-
-    def _check_rows(self, target: TeacherTarget, rows: list[Tensor]) -> None:
-        check_rows([target.num_rows], [x.size(0) for x in rows])
-        if self.center and target.num_rows < 2:
-            raise ValueError(
-                f"'granularity' {self.granularity!r} must have two rows or "
-                f'more to centre (got {target.num_rows}); use larger batches, '
-                f'drop_last=True, or center=False'
-            )
-
-    def _wide(self, x: Tensor) -> Tensor:
-        # Sums over nodes pass the range of half precision.
-        dtype = torch.float
-        for parameter in self.parameters():
-            dtype = torch.promote_types(parameter.dtype, dtype)
-            break
-        else:
-            dtype = torch.promote_types(x.dtype, dtype)
-        return x.to(dtype)

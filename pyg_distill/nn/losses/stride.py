@@ -1,21 +1,15 @@
 """ABKD per node, with a contrastive term for structure."""
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from pyg_distill.nn.losses.abkd import ABKDLoss
-from pyg_distill.nn.losses.attention import LearnedAttention
-from pyg_distill.nn.losses.contrast import contrast
-from pyg_distill.nn.losses.matching import LayerMatching
-from pyg_distill.nn.losses.node_types import Channels
-from pyg_distill.nn.losses.options import check_count, check_positive
-from pyg_distill.nn.losses.projection import LayerProjection
-from pyg_distill.nn.losses.rows import normalize_rows
-from pyg_distill.nn.losses.sampling import draw_rows
-from pyg_distill.nn.losses.target import TeacherTarget
+from pyg_distill.nn.losses.abkd import ABKDLoss, draw_rows
+from pyg_distill.nn.losses.base import TeacherTarget
+from pyg_distill.nn.losses.checks import Channels, check_count, check_positive
+from pyg_distill.nn.losses.functional import contrastive_loss, normalize_rows
+from pyg_distill.nn.losses.matching import LayerProjection
 
 Self = TypeVar('Self', bound='StrideLoss')
 
@@ -40,12 +34,12 @@ class StrideLoss(ABKDLoss):
     Graph Neural Networks" <https://arxiv.org/abs/2111.04964>`_ between
     projected rows :math:`\mathbf{f}_v` of the student and
     :math:`\mathbf{g}_v` of the teacher, on up to :obj:`num_samples` nodes that
-    are drawn anew in each call. That both terms use projections of their own
-    is reported; the weight :math:`\lambda` is not.
+    are drawn anew in each call. The paper reports that both terms use
+    projections of their own, but not the weight :math:`\lambda`.
 
     .. warning::
-        Projections on the teacher's side are learned, too, so that much of
-        this loss can be met without teaching the student: see
+        Projections on the teacher's side are learned, too, and the projections
+        alone can lower much of this loss: see
         :meth:`~pyg_distill.evaluation.collapse_report`.
 
     Args:
@@ -57,10 +51,10 @@ class StrideLoss(ABKDLoss):
             second term. (default: :obj:`1.0`)
         structure_temperature (float, optional): The temperature :math:`\tau`
             of the second term. (default: :obj:`0.075`)
-        num_samples (int, optional): The number of nodes of the second term,
-            whose cost grows with its square and the number of pairs.
+        num_samples (int, optional): The number of nodes of the second term.
+            The cost grows with its square and the number of pairs.
             (default: :obj:`128`)
-        **kwargs (optional): Other options of :class:`ABKDLoss`, whose defaults
+        **kwargs (optional): Other options of :class:`ABKDLoss`. The defaults
             here are those of the paper.
 
     Raises:
@@ -72,6 +66,7 @@ class StrideLoss(ABKDLoss):
         self,
         teacher_channels: Channels,
         student_channels: Channels,
+        *,
         structure_weight: float = 1.0,
         structure_temperature: float = 0.075,
         num_samples: int = 128,
@@ -84,7 +79,6 @@ class StrideLoss(ABKDLoss):
                 f"'structure_weight' must be at least 0 (got "
                 f'{structure_weight}); pass 0 to leave the term out'
             )
-        self.structure = (structure_weight, structure_temperature, num_samples)
         options: dict[str, Any] = {
             'attention': 'learned',
             'granularity': 'node',
@@ -100,6 +94,15 @@ class StrideLoss(ABKDLoss):
                 f'alone'
             )
         super().__init__(teacher_channels, student_channels, **options)
+        self.structure_weight = structure_weight
+        self.structure_temperature = structure_temperature
+        self.num_samples = num_samples
+        for matching, widths in zip(
+            self.matchings, self._widths.values(), strict=True
+        ):
+            matching.teacher_structure, matching.student_structure = (
+                LayerProjection(w, self.hidden_channels) for w in widths
+            )
 
     @classmethod
     def paper(
@@ -119,75 +122,23 @@ class StrideLoss(ABKDLoss):
 
     def extra_repr(self) -> str:
         """The options that change the result."""
-        names = ('structure_weight', 'structure_temperature', 'num_samples')
-        own = ', '.join(
-            f'{name}={value!r}'
-            for name, value in zip(names, self.structure, strict=True)
-        )
-        return f'{super().extra_repr()}, {own}'
+        names = 'structure_weight', 'structure_temperature', 'num_samples'
+        options = [f'{name}={getattr(self, name)!r}' for name in names]
+        return ', '.join([super().extra_repr(), *options])
 
-    def _matching(
-        self,
-        teacher_channels: list[int],
-        student_channels: list[int],
-        attention: Tensor | LearnedAttention,
-    ) -> LayerMatching:
-        return StructureMatching(
-            teacher_channels,
-            student_channels,
-            attention,
-            *self.structure,
-            **self._matching_options(),
-        )
-
-
-class StructureMatching(LayerMatching):
-    """Adds the contrastive term to the distance of each pair."""
-
-    def __init__(
-        self,
-        teacher_channels: Sequence[int],
-        student_channels: Sequence[int],
-        attention: Tensor | LearnedAttention,
-        structure_weight: float,
-        structure_temperature: float,
-        num_samples: int,
-        hidden_channels: int,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            teacher_channels,
-            student_channels,
-            attention,
-            hidden_channels=hidden_channels,
-            **kwargs,
-        )
-        self.structure_weight = structure_weight
-        self.structure_temperature = structure_temperature
-        self.num_samples = num_samples
-        self.teacher_structure = LayerProjection(
-            teacher_channels, hidden_channels
-        )
-        self.student_structure = LayerProjection(
-            student_channels, hidden_channels
-        )
-
-    def distances(self, target: TeacherTarget, rows: list[Tensor]) -> Tensor:
-        """The distances of all pairs, :obj:`[T, S]`."""
-        distance = super().distances(target, rows)
+    def _distances(
+        self, k: int, target: TeacherTarget, rows: list[Tensor]
+    ) -> Tensor:
+        distance = super()._distances(k, target, rows)
         if self.structure_weight == 0:
             return distance
+        m: Any = self.matchings[k]
         target, rows = draw_rows(target, rows, self.num_samples)
-        teacher = self._unit(
-            self.teacher_structure, [x.squeeze(0) for x in target.layers]
+        layers = [x.squeeze(0) for x in target.layers]
+        teacher, student = (
+            normalize_rows(torch.stack(x)) / self.structure_temperature**0.5
+            for x in (m.teacher_structure(layers), m.student_structure(rows))
         )
-        student = self._unit(self.student_structure, rows)
-        # One row of pairs at a time, of which each takes [N, N].
-        structure = torch.stack([contrast(t, student) for t in teacher])
+        # One teacher layer at a time: each pair takes a matrix [N, N].
+        structure = torch.stack([contrastive_loss(t, student) for t in teacher])
         return distance + self.structure_weight * structure
-
-    def _unit(
-        self, projection: LayerProjection, layers: list[Tensor]
-    ) -> Tensor:
-        x = normalize_rows(torch.stack(projection(layers)), False, True)
-        return x / self.structure_temperature**0.5

@@ -1,4 +1,4 @@
-r"""Recording what the layers of a model return."""
+r"""Recording the outputs of the layers of a model."""
 
 from pyg_distill.nn.recorder.layer_recorder import LayerRecorder
 

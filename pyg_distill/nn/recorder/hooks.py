@@ -1,18 +1,18 @@
-"""The hooks of a recorder.
+"""The hooks of a recorder, and the store that they write to.
 
-A module owns its hooks, and a hook owns the store, which knows neither the
-recorder nor any module: nothing refers back to the model.
+A module owns its hooks, and a hook owns the store. The store knows neither the
+recorder nor any module, so nothing refers back to the model.
 """
 
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
-from pyg_distill.nn.recorder.outputs import Features, pick
-from pyg_distill.nn.recorder.store import Capture, Store
+Features: TypeAlias = Tensor | dict[str, Tensor]
+Output: TypeAlias = int | str | Callable[[Any], Features] | None
 
 # New in PyTorch 2.7.
 _is_exporting: Callable[[], bool] = getattr(
@@ -20,18 +20,96 @@ _is_exporting: Callable[[], bool] = getattr(
 )
 
 
-class Hook:
-    """A hook that becomes inert when the model is copied or saved.
+class Capture(NamedTuple):
+    """The output of one call of a hooked module, at a position among them.
 
-    The copy of a model must not write to the store of the original, and a
-    saved model must load where this package is not installed. What takes the
-    place of the hook there comes from the standard library and does nothing.
-
-    Args:
-        store (Store): Where to write.
+    Its value is the type of the output if there are no features in it. The
+    versions say how often each tensor had been changed in-place.
     """
 
-    __slots__ = ('store',)
+    position: int
+    value: Features | str
+    versions: tuple[int, ...] | None
+
+    def tensors(self) -> list[Tensor]:
+        """Its features as a list."""
+        if isinstance(self.value, str):
+            return []
+        if isinstance(self.value, dict):
+            return list(self.value.values())
+        return [self.value]
+
+    def features(self) -> Features:
+        """Its features, as a loss can use them."""
+        if isinstance(self.value, dict):
+            return {k: _usable(v) for k, v in self.value.items()}
+        return _usable(cast(Tensor, self.value))
+
+
+class Store:
+    """The captures of the latest forward pass of a model."""
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        output: Output,
+        clone: bool,
+        detach: bool,
+    ) -> None:
+        self.output = output
+        self.clone = clone
+        self.detach = detach
+        self.parameters = list(parameters)
+        self.paused = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets the captures."""
+        self.captures: list[Capture] = []
+        self.versions: list[int] | None = None
+        self.active = self.started = self.complete = False
+
+    def parameter_versions(self) -> list[int]:
+        """How often each parameter was changed in-place."""
+        return [parameter._version for parameter in self.parameters]
+
+    def add(self, position: int, out: Any) -> None:
+        """Captures the output of a module."""
+        value = pick(out, self.output)
+        if value is None:
+            # Not the model's fault, so the recorder reports it later.
+            self.captures.append(Capture(position, type(out).__name__, None))
+            return
+        if isinstance(value, Tensor):
+            value = self._keep(value)
+        else:
+            value = {key: self._keep(v) for key, v in value.items()}
+        capture = Capture(position, value, None)
+        if not torch.compiler.is_compiling():
+            versions = tuple(tensor._version for tensor in capture.tensors())
+            capture = capture._replace(versions=versions)
+        self.captures.append(capture)
+
+    def _keep(self, tensor: Tensor) -> Tensor:
+        if self.detach:
+            tensor = tensor.detach()
+        # Compiled code cannot tell whether a tensor is changed later on.
+        if torch.compiler.is_compiling():
+            return tensor.clone()
+        if torch.is_inference_mode_enabled():
+            # Nor can a tensor of this mode, which no loss could use either.
+            with torch.inference_mode(False):
+                return tensor.clone()
+        return tensor.clone() if self.clone else tensor
+
+
+class Hook:
+    """A hook that does nothing once the model is copied or saved.
+
+    The copy of a model must not write to the store of the original, and a
+    saved model must load without this package. There, a function of the
+    standard library takes the place of the hook.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -41,9 +119,7 @@ class Hook:
 
 
 class BeginHook(Hook):
-    """Starts a new capture, before the forward pass of the model."""
-
-    __slots__ = ()
+    """Starts a new record, before the forward pass of the model."""
 
     def __call__(self, module: torch.nn.Module, args: Any) -> None:
         """Runs before the model does."""
@@ -52,7 +128,7 @@ class BeginHook(Hook):
         if store.paused or _is_exporting():
             return
         if not torch.compiler.is_compiling():
-            if torch.jit.is_tracing() or in_backward():
+            if torch.jit.is_tracing() or _in_backward():
                 return
             if getattr(module, '_is_replica', False):
                 raise RuntimeError(
@@ -60,24 +136,15 @@ class BeginHook(Hook):
                     f'in DataParallel, whose replicas would write over each '
                     f'other; use DistributedDataParallel'
                 )
-        # Asked here and not in each layer, since reentrant checkpointing
-        # runs layers without gradients that do get some later on.
+        # Not asked in each layer: reentrant checkpointing runs layers without
+        # gradients that get some later on.
         if store.detach or torch.is_grad_enabled():
-            store.captures = []
-            store.versions = None
-            store.complete = False
+            store.clear()
             store.started = store.active = True
 
 
 class LayerHook(Hook):
-    """Stores what a layer returned.
-
-    Args:
-        store (Store): Where to write.
-        position (int): That of the layer among those that are hooked.
-    """
-
-    __slots__ = ('position',)
+    """Stores the output of a layer."""
 
     def __init__(self, store: Store, position: int) -> None:
         super().__init__(store)
@@ -85,33 +152,14 @@ class LayerHook(Hook):
 
     def __call__(self, module: torch.nn.Module, args: Any, out: Any) -> None:
         """Runs after the layer did."""
-        store = self.store
-        if not store.active:
-            return
-        compiling = torch.compiler.is_compiling()
-        if not compiling and in_backward():
-            return
-        value = pick(out, store.output)
-        versions: tuple[int, ...] | None = None
-        kept: Features | str
-        if value is None:
-            # Not the model's fault, so it is left for the recorder to tell.
-            kept = type(out).__name__
-        elif isinstance(value, Tensor):
-            kept = store.keep(value)
-            if not compiling:
-                versions = (kept._version,)
-        else:
-            kept = {key: store.keep(v) for key, v in value.items()}
-            if not compiling:
-                versions = tuple(v._version for v in kept.values())
-        store.captures.append(Capture(self.position, kept, versions))
+        if self.store.active and (
+            torch.compiler.is_compiling() or not _in_backward()
+        ):
+            self.store.add(self.position, out)
 
 
 class EndHook(Hook):
-    """Marks the capture as complete, after the forward pass of the model."""
-
-    __slots__ = ()
+    """Completes the record, after the forward pass of the model."""
 
     def __call__(self, module: torch.nn.Module, args: Any, out: Any) -> None:
         """Runs after the model did."""
@@ -123,6 +171,41 @@ class EndHook(Hook):
                 store.versions = store.parameter_versions()
 
 
-def in_backward() -> bool:
+def pick(value: Any, output: Output = None) -> Features | None:
+    """Picks the features out of the output of a layer, if there are any.
+
+    A position is one in a tuple or list, and a key one of a dictionary. By
+    default, these are a tensor, the tensors of a dictionary, or the first of
+    either in a tuple or list.
+    """
+    if isinstance(output, str):
+        value = value.get(output) if isinstance(value, Mapping) else None
+    elif isinstance(output, int):
+        # A tensor has positions too, but they are rows.
+        inside = isinstance(value, tuple | list)
+        inside = inside and -len(value) <= output < len(value)
+        value = value[output] if inside else None
+    elif output is not None:
+        value = output(value)
+    elif isinstance(value, tuple | list):
+        parts = (part for part in value if isinstance(part, Tensor | Mapping))
+        value = next(parts, None)
+    if isinstance(value, Mapping):
+        tensors = {k: v for k, v in value.items() if v is not None}
+        right = all(isinstance(v, Tensor) for v in tensors.values())
+        return tensors if tensors and right else None
+    return value if isinstance(value, Tensor) else None
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    """Copies a tensor that was made in inference mode."""
+    # Compiled code may have run in it. It cannot ask, but has copied.
+    if torch.compiler.is_compiling() or not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False):
+        return tensor.clone()
+
+
+def _in_backward() -> bool:
     """Whether layers run only to be differentiated, as checkpointing does."""
     return torch._C._current_graph_task_id() != -1

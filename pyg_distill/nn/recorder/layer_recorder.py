@@ -1,35 +1,47 @@
-"""Hooks that record what the layers of a model return."""
+"""Recording the outputs of the layers of a model."""
 
 import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_map
+from torch_geometric.nn import MessagePassing
 
-from pyg_distill.nn.recorder.calls import Call, find_calls
-from pyg_distill.nn.recorder.checks import (
-    check_capture,
-    check_layers,
-    check_model,
-    check_picked,
-    part_of,
+from pyg_distill.nn.recorder.hooks import (
+    BeginHook,
+    Capture,
+    EndHook,
+    Features,
+    LayerHook,
+    Store,
 )
-from pyg_distill.nn.recorder.describing import describe_state
-from pyg_distill.nn.recorder.hooks import BeginHook, EndHook, LayerHook
-from pyg_distill.nn.recorder.layers import find_layers, shorten
-from pyg_distill.nn.recorder.outputs import Features, channels, check_output
-from pyg_distill.nn.recorder.store import Store
+from pyg_distill.nn.recorder.layers import (
+    Layer,
+    check_hooks,
+    check_layers,
+    evaluate,
+    find_layers,
+    shorten,
+)
+
+_LATE = (
+    'attach the recorder before torch.compile (torch.compiler.reset() makes '
+    'up for it)'
+)
 
 
 class LayerRecorder:
-    r"""Records what the layers of a model return as it is called.
+    r"""Records the outputs of the layers of a model whenever it is called.
 
-    The model is left as it is: hooks write down what its layers return, and
-    gradients flow through it. A copy of the model, or one that is saved and
-    loaded, is not recorded, and loads without this package.
+    Hooks record the outputs. The model stays as it is, and gradients flow
+    through the record. A copy of the model, or one that is saved and loaded,
+    is not recorded, and loads without this package.
 
     .. code-block:: python
 
@@ -41,27 +53,27 @@ class LayerRecorder:
         for h in recorder.features():
             ...
 
-    What is recorded is always one whole call of the model. Layers that run
-    by themselves, or again in the backward pass because of checkpointing, are
-    not. Neither is, unless :obj:`detach` is set, a call without gradients,
-    such that a model may be evaluated before the loss is computed. Whatever
-    would not be what the layers returned, or would not train them, raises an
-    error. Attach a recorder before :meth:`torch.compile`, not after it.
+    The record is always that of one whole call of the model. It ignores
+    layers that run by themselves, or again in the backward pass because of
+    checkpointing. Unless :obj:`detach` is set, it also ignores calls without
+    gradients, so a model may be evaluated before the loss is computed. An
+    error is raised if a feature is no longer the output of its layer, or
+    would not train it. Attach a recorder before :meth:`torch.compile`, not
+    after it.
 
     Layers are in the order in which they are called. One that is called
-    several times counts as several, :obj:`conv#0` and :obj:`conv#1`. If
-    layers return a tensor for each node type, as in
-    :class:`~torch_geometric.nn.conv.HeteroConv` and in models made by
-    :meth:`~torch_geometric.nn.to_hetero_transformer.to_hetero`, where
-    relations are combined as the model does it, features are dictionaries.
-    Mini-batches that shrink from layer to layer
-    (:meth:`~torch_geometric.utils.trim_to_layer`) give fewer and fewer rows;
-    the seed nodes come first in each.
+    several times counts as several, :obj:`conv#0` and :obj:`conv#1`. Features
+    are dictionaries if layers return a tensor for each node type, as in
+    :class:`~torch_geometric.nn.conv.HeteroConv`. In models made by
+    :meth:`~torch_geometric.nn.to_hetero_transformer.to_hetero`, relations are
+    combined as the model does it. Mini-batches that shrink from layer to layer
+    (:meth:`~torch_geometric.utils.trim_to_layer`) give fewer and fewer rows,
+    and the seed nodes come first in each.
 
     Args:
         model (torch.nn.Module): The model. Of a
             :class:`~torch.nn.parallel.DistributedDataParallel` one, the
-            module inside.
+            module inside is recorded.
         layers (str or torch.nn.Module or list, optional): Names as in
             :meth:`~torch.nn.Module.named_modules`, in which :obj:`*` stands
             for anything but a dot, or modules. :obj:`"auto"` means all that
@@ -76,7 +88,7 @@ class LayerRecorder:
             which costs memory but lets the model change them in-place.
             (default: :obj:`False`)
         detach (bool, optional): If set to :obj:`True`, no gradients flow, and
-            calls without gradients are recorded, too: what a teacher needs.
+            calls without gradients are recorded, too. A teacher needs this.
             (default: :obj:`False`)
 
     Raises:
@@ -98,26 +110,34 @@ class LayerRecorder:
     ) -> None:
         if isinstance(model, DistributedDataParallel):
             model = model.module
-        check_model(model)
-        check_output(output)
+        check_hooks("'model'", model)
+        if isinstance(output, bool) or not (
+            output is None or isinstance(output, int | str) or callable(output)
+        ):
+            raise TypeError(
+                f"'output' must be None, a position, a key or a function (got "
+                f'{output!r}); leave it out to take the first tensor'
+            )
         self.model = model
         self._layers = find_layers(model, layers)
         check_layers(model, self._layers, clone, detach)
 
-        self._store = Store(model.parameters(), output, clone, detach)
+        self._options: dict[str, Any] = {
+            'output': output,
+            'clone': clone,
+            'detach': detach,
+        }
+        self._store = store = Store(model.parameters(), **self._options)
         hooked = [m for la in self._layers for m in la.modules.values()]
         handles = [
-            model.register_forward_pre_hook(
-                BeginHook(self._store), prepend=True
-            ),
+            model.register_forward_pre_hook(BeginHook(store), prepend=True),
             *(
-                module.register_forward_hook(LayerHook(self._store, index))
-                for index, module in enumerate(hooked)
+                module.register_forward_hook(LayerHook(store, position))
+                for position, module in enumerate(hooked)
             ),
-            model.register_forward_hook(EndHook(self._store)),
+            model.register_forward_hook(EndHook(store)),
         ]
-        # Also runs once nobody holds the recorder, since without it hooks
-        # would only cost memory.
+        # Hooks without a recorder would only cost memory.
         self._remove = weakref.finalize(self, _remove, handles)
         self._remove.atexit = False
 
@@ -132,16 +152,16 @@ class LayerRecorder:
     def channels(self) -> list[int] | list[dict[str, int]]:
         """The widths of the features, of each node type if there are any."""
         calls = self._checked_calls()
-        return [channels(call.value) for call in calls]  # type: ignore
+        return [tree_map(_width, call.features()) for call in calls]
 
     def features(self) -> list[Tensor] | list[dict[str, Tensor]]:
-        """What the layers returned in the latest call of the model.
+        """The outputs of the layers in the latest call of the model.
 
-        A fused optimizer changes parameters without a trace, so that features
-        of before its step are not noticed.
+        A fused optimizer changes parameters without a trace, so outdated
+        features are not detected after its step.
 
         Returns:
-            list: Their outputs, in the order in which they were called.
+            list: The outputs, in the order in which layers were called.
 
         Raises:
             RuntimeError: If the model was not called, its call failed or
@@ -151,10 +171,7 @@ class LayerRecorder:
         """
         calls = self._checked_calls()
         store = self._store
-        if (
-            store.versions is not None
-            and store.versions != store.parameter_versions()
-        ):
+        if store.versions not in (None, store.parameter_versions()):
             raise RuntimeError(
                 f"the parameters of '{type(self.model).__name__}' have "
                 f'changed since its layers were recorded; call the model '
@@ -163,15 +180,15 @@ class LayerRecorder:
         # A step that is compiled as a whole reads what it just copied.
         if not torch.compiler.is_compiling():
             for call in calls:
-                check_capture(call, store)
-        return [call.value for call in calls]  # type: ignore
+                call.check(store.detach)
+        return [call.features() for call in calls]  # type: ignore[return-value]
 
     def clear(self) -> None:
-        """Forgets what was recorded, and frees its memory."""
+        """Deletes the record, and frees its memory."""
         self._store.clear()
 
     def remove(self) -> None:
-        """Removes the hooks, and keeps what was recorded."""
+        """Removes the hooks, and keeps the record."""
         self._remove()
 
     @contextlib.contextmanager
@@ -184,28 +201,29 @@ class LayerRecorder:
         finally:
             self._store.paused = before
 
-    def _calls(self) -> list[Call]:
-        return find_calls(self._layers, self._store.captures)
-
-    def _checked_calls(self) -> list[Call]:
-        self._check_complete()
-        calls = self._calls()
-        called = {id(call.layer) for call in calls}
+    def _calls(self) -> list['_Call']:
+        """The calls of layers, in the order in which they began."""
+        captures = self._store.captures
+        times: list[list[int]] = [[] for la in self._layers for _ in la.modules]
+        for time, capture in enumerate(captures):
+            times[capture.position].append(time)
+        each = iter(times)
+        calls: list[tuple[int, _Call]] = []
         for layer in self._layers:
-            if id(layer) not in called:
-                others = shorten([call.name for call in calls])
-                raise RuntimeError(
-                    f"'{layer.name}' was not called by "
-                    f"'{type(self.model).__name__}' (called: {others}); choose "
-                    f'others with layers=..., {part_of(layer)}and attach the '
-                    f'recorder before torch.compile (torch.compiler.reset() '
-                    f'makes up for it)'
-                )
-        for call in calls:
-            check_picked(call, self._store)
-        return calls
+            own = [next(each) for _ in layer.modules]
+            count = min(map(len, own))
+            for i in range(count):
+                name = layer.name or 'model'
+                name = name if count == 1 else f'{name}#{i}'
+                parts = {
+                    part: captures[time[i]]
+                    for part, time in zip(layer.modules, own, strict=True)
+                }
+                start = min(time[i] for time in own)
+                calls.append((start, _Call(name, layer, parts)))
+        return [call for _, call in sorted(calls, key=lambda pair: pair[0])]
 
-    def _check_complete(self) -> None:
+    def _checked_calls(self) -> list['_Call']:
         name = type(self.model).__name__
         if not self._store.started:
             if not self._remove.alive:
@@ -214,17 +232,34 @@ class LayerRecorder:
                     f'removed; make a new recorder'
                 )
             raise RuntimeError(
-                f"'{name}' was not recorded; call the model itself, not "
-                f'its forward() or a submodule, not paused() or after '
-                f'clear(), with gradients unless detach=True, and attach the '
-                f'recorder before torch.compile (torch.compiler.reset() '
-                f'makes up for it)'
+                f"'{name}' was not recorded; call the model itself, not its "
+                f'forward() or a submodule, not paused() or after clear(), '
+                f'with gradients unless detach=True, and {_LATE}'
             )
         if not self._store.complete:
             raise RuntimeError(
                 f"the call of '{name}' did not end, so its record is "
                 f'incomplete; call the model again'
             )
+        calls = self._calls()
+        called = {id(call.layer) for call in calls}
+        for layer in self._layers:
+            if id(layer) not in called:
+                others = shorten([call.name for call in calls])
+                parts = (
+                    f"or a part of it such as '{layer.name}.{key}', "
+                    for module in layer.modules.values()
+                    for key, part in module.named_modules()
+                    if key and isinstance(part, MessagePassing)
+                )
+                raise RuntimeError(
+                    f"'{layer.name}' was not called by '{name}' (called: "
+                    f'{others}); choose others with layers=..., '
+                    f'{next(parts, "")}and {_LATE}'
+                )
+        for call in calls:
+            call.check_picked(self._store.output)
+        return calls
 
     def __enter__(self) -> 'LayerRecorder':
         return self
@@ -234,40 +269,125 @@ class LayerRecorder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy records the copy of the model that is made along with it.
-        store = self._store
-        options = store.output, store.clone, store.detach
         names = [layer.name for layer in self._layers]
-        return _rebuild, (self.model, names, *options)
+        return partial(type(self), **self._options), (self.model, names)
 
     def __repr__(self) -> str:
-        store = self._store
         names = [repr(layer.name or 'model') for layer in self._layers]
-        options = ''
-        if store.output is not None:
-            options += f', output={store.output!r}'
-        if store.clone:
-            options += ', clone=True'
-        if store.detach:
-            options += ', detach=True'
+        options = ''.join(
+            f', {name}={value!r}'
+            for name, value in self._options.items()
+            if value is not None and value is not False
+        )
         return (
             f'{self.__class__.__name__}({type(self.model).__name__}, '
             f'layers=[{shorten(names)}]{options})'
         )
 
     def __str__(self) -> str:
-        state = describe_state(self._layers, self._store, self._remove.alive)
-        return '\n  '.join([repr(self), *state])
+        lines = [repr(self)]
+        if self._store.complete:
+            calls = self._calls()
+            lines += map(str, calls)
+            called = {id(call.layer) for call in calls}
+            lines += [
+                f'{layer.name or "model"}: not called'
+                for layer in self._layers
+                if id(layer) not in called
+            ]
+        elif self._store.started:
+            lines.append('the latest call of the model did not end')
+        elif self._remove.alive:
+            lines.append('nothing recorded; call the model')
+        if not self._remove.alive:
+            lines.append('hooks removed; nothing more will be recorded')
+        return '\n  '.join(lines)
+
+
+@dataclass
+class _Call:
+    """One call of a layer, with the captures of its parts."""
+
+    name: str
+    layer: Layer
+    captures: dict[str, Capture]
+
+    def features(self) -> Features:
+        parts: dict[str, Any] = {
+            part: capture.features() for part, capture in self.captures.items()
+        }
+        if self.layer.formulas is None:
+            return parts['']
+        return {
+            key: evaluate(formula, parts)
+            for key, formula in self.layer.formulas.items()
+        }
+
+    def check_picked(self, output: Any) -> None:
+        """Refuses an output without features."""
+        for capture in self.captures.values():
+            value = capture.value
+            if isinstance(value, dict) and self.layer.formulas is not None:
+                value = 'dict'
+            if isinstance(value, str):
+                raise ValueError(
+                    f"'{self.name}' returned '{value}', in which output="
+                    f'{output!r} finds no features; say what they are with '
+                    f'output=..., a position, a key or a function'
+                )
+
+    def check(self, detach: bool) -> None:
+        """Refuses captures that are no longer the output, or train nothing."""
+        trained = not detach and any(
+            parameter.requires_grad
+            for module in self.layer.modules.values()
+            for parameter in module.parameters()
+        )
+        for capture in self.captures.values():
+            tensors = capture.tensors()
+            if any(map(_is_freed, tensors)):
+                raise RuntimeError(
+                    f"the output of '{self.name}' was freed after its "
+                    f'capture, as reversible layers do; pass clone=True'
+                )
+            if capture.versions is not None and capture.versions != tuple(
+                tensor._version for tensor in tensors
+            ):
+                raise RuntimeError(
+                    f"the output of '{self.name}' was changed in-place after "
+                    f'its capture; pass clone=True for what it was, or record '
+                    f'the module that changed it'
+                )
+            if trained and any(
+                tensor.is_floating_point() and not tensor.requires_grad
+                for tensor in tensors
+            ):
+                raise RuntimeError(
+                    f"the output of '{self.name}' has no gradient, although "
+                    f'its parameters are trained: something ran it without, '
+                    f'as reentrant checkpointing does; record the layer '
+                    f'around it, or pass detach=True'
+                )
+
+    def __str__(self) -> str:
+        if self.layer.formulas is not None:
+            # Their values would have to be computed first.
+            return f'{self.name}: {", ".join(self.layer.formulas)}'
+        value = self.captures[''].value
+        if isinstance(value, str):
+            return f"{self.name}: no features (got '{value}')"
+        return f'{self.name}: {tree_map(lambda x: list(x.size()), value)}'
+
+
+def _is_freed(x: Tensor) -> bool:
+    empty = x.layout != torch.strided or x.numel() == 0
+    return not empty and x.untyped_storage().size() == 0
+
+
+def _width(x: Tensor) -> int:
+    return x.size(-1) if x.dim() > 1 else 1
 
 
 def _remove(handles: list[torch.utils.hooks.RemovableHandle]) -> None:
     for handle in handles:
         handle.remove()
-
-
-def _rebuild(
-    model: torch.nn.Module, layers: list[str], *options: Any
-) -> LayerRecorder:
-    output, clone, detach = options
-    return LayerRecorder(
-        model, layers, output=output, clone=clone, detach=detach
-    )

@@ -68,7 +68,7 @@ def test_trimmed_batches():
     want = distiller.losses['abkd'](
         [x[:3] for x in taught], [x[:3] for x in learned]
     )
-    parts = distiller.parts()
+    parts = distiller.loss_dict()
     torch.testing.assert_close(parts['abkd'], want.detach())
     kd = KDLoss()(taught[-1][:3], learned[-1][:3])
     torch.testing.assert_close(parts['kd'], kd)
@@ -91,7 +91,7 @@ def test_seeds_of_whole_batches():
     for size in (None, 5, 14):
         out = distiller(x, edge_index)
         distiller.loss(batch_size=size)
-        values.append(distiller.parts())
+        values.append(distiller.loss_dict())
         with torch.no_grad():
             taught = teacher(x, edge_index)[:size]
         want = KDLoss()(taught, out[:size]).detach()
@@ -119,7 +119,7 @@ def test_node_types(split, size):
         return [{key: x[key][:n] for key, n in size.items()} for x in layers]
 
     want = distiller.losses['abkd'](cut(taught), cut(learned))
-    parts = distiller.parts()
+    parts = distiller.loss_dict()
     torch.testing.assert_close(parts['abkd'], want.detach())
     with torch.no_grad():
         logits = teacher(*args)
@@ -130,7 +130,7 @@ def test_node_types(split, size):
     out = distiller(*args)
     distiller.loss().backward()
     want = distiller.losses['abkd'](taught, learned)
-    parts = distiller.parts()
+    parts = distiller.loss_dict()
     torch.testing.assert_close(parts['abkd'], want.detach())
     kd = [KDLoss()(logits[key], out[key]) for key in ('paper', 'author')]
     torch.testing.assert_close(parts['kd'], sum(kd).detach() / 2)
@@ -150,7 +150,7 @@ def test_one_type_of_outputs():
     distiller.loss(batch_size={'paper': 4}).backward()
     with torch.no_grad():
         want = KDLoss()(teacher(*args)[:4], out[:4])
-    torch.testing.assert_close(distiller.parts()['kd'], want)
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want)
     distiller(*args)
     message = r'name a single node type, where outputs are tensors'
     with pytest.raises(ValueError, match=message):
@@ -171,7 +171,7 @@ def test_only_some_types_in_common():
     distiller.loss()
     with torch.no_grad():
         want = KDLoss()(teacher(*args)['paper'], out['paper'])
-    torch.testing.assert_close(distiller.parts()['kd'], want)
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want)
 
 
 class OfGraphs(torch.nn.Module):
@@ -221,7 +221,7 @@ def test_graphs():
     flat.load_state_dict(distiller.losses['abkd'].state_dict())
     out = distiller(data)
     distiller.loss(batch=data.batch, size=5).backward()
-    parts = distiller.parts()
+    parts = distiller.loss_dict()
     want = flat(pool(taught), pool(learned))
     torch.testing.assert_close(parts['abkd'], want.detach())
     with torch.no_grad():
@@ -231,7 +231,7 @@ def test_graphs():
     # Graphs without nodes do not count, whether they are known or not.
     distiller(data)
     distiller.loss(batch=data.batch)
-    torch.testing.assert_close(distiller.parts()['abkd'], want.detach())
+    torch.testing.assert_close(distiller.loss_dict()['abkd'], want.detach())
     distiller(data)
     with pytest.raises(
         ValueError, match=r"'batch' must be given .* data\.batch"

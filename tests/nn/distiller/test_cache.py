@@ -271,7 +271,7 @@ def test_sparse_inputs(form):
         distiller.loss().backward()
     with torch.no_grad():
         want = KDLoss()(teacher(x, adj), out)
-    torch.testing.assert_close(distiller.parts()['kd'], want)
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want)
     distiller(x, copy.copy(adj))
     distiller.loss()
     refused(distiller, x, change(adj))
@@ -331,7 +331,7 @@ def test_first_rows():
     teacher = big().eval()
     with torch.no_grad():
         want = KDLoss()(teacher(x, edge_index)[:6], out[:6])
-    torch.testing.assert_close(distiller.parts()['kd'], want)
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want)
     data = hetero_graph()
     args = (data.x_dict, data.edge_index_dict)
     for only in (None, 'paper'):
@@ -344,7 +344,7 @@ def test_first_rows():
             taught = teacher(*args)
         taught = taught if only else taught['paper']
         torch.testing.assert_close(
-            distiller.parts()['kd'], KDLoss()(taught[:4], out[:4]).detach()
+            distiller.loss_dict()['kd'], KDLoss()(taught[:4], out[:4]).detach()
         )
 
 
@@ -412,7 +412,7 @@ def test_on_cora():
             own = F.cross_entropy(out, data.y[data.train_mask])
             distiller.loss(own).backward()
             optimizer.step()
-            history.append(distiller.parts()['total'])
+            history.append(distiller.loss_dict()['total'])
         histories.append(torch.stack(history))
     torch.testing.assert_close(*histories, rtol=1e-4, atol=1e-4)
     assert histories[0][-1] < histories[0][0]

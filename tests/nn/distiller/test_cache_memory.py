@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from pyg_distill.nn.losses import DistillationLoss
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, TeacherCache
 from tests.nn.distiller.models import big, graph, small
 
 NUM_NODES = 2000
 
 
-class MeanDistance(torch.nn.Module):
+class MeanDistance(DistillationLoss):
     """A loss of layers that knows nothing of prepared targets."""
 
     def forward(self, teacher: list[Tensor], student: list[Tensor]) -> Tensor:
@@ -109,5 +110,5 @@ def test_the_same_loss(rows):
         if rows == 'batch_size':
             kwargs['batch_size'] = 5
         distiller.loss(**kwargs)
-        found.append(distiller.parts()['abkd'])
+        found.append(distiller.loss_dict()['abkd'])
     assert torch.equal(*found)

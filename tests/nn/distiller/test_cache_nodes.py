@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, TeacherCache
-from pyg_distill.nn.distiller.loaders import answers, batch_inputs
+from pyg_distill.nn.distiller.loaders import run_teacher
 from pyg_distill.nn.distiller.teacher import Teacher
 from tests.nn.distiller.batches import BATCHES, batch_of, loader, sage, step
 from tests.nn.distiller.models import (
@@ -103,7 +103,7 @@ def test_rows_by_hand(name, source):
             want = _default(module, whole, layers, n_id)
         else:
             want = module(module.prepare(whole).select(n_id), layers)
-        parts = distiller.parts()
+        parts = distiller.loss_dict()
         torch.testing.assert_close(parts['abkd'], want.detach())
         torch.testing.assert_close(
             parts['kd'], KDLoss()(logits[n_id], out[:size]).detach()
@@ -149,7 +149,7 @@ def test_without_batch_size():
     distiller.loss(n_id=batch.n_id)
     with torch.no_grad():
         want = KDLoss()(sage(16).eval()(*graph())[batch.n_id], out)
-    torch.testing.assert_close(distiller.parts()['kd'], want)
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want)
 
 
 def test_unknown_nodes():
@@ -305,7 +305,7 @@ def test_node_types(only, source, tmp_path):
     if only is None:
         taught, out = taught['paper'], out['paper']
     want = KDLoss()(taught[n_id['paper'][:4]], out[:4])
-    torch.testing.assert_close(distiller.parts()['kd'], want.detach())
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want.detach())
 
     changed = {'paper': batch['paper'].x * 2, 'author': batch['author'].x}
     distiller(changed, batch.edge_index_dict)
@@ -342,7 +342,7 @@ def test_hetero_data_objects():
 def test_mini_batches_are_not_held():
     # Not even until all of them have been seen.
     holder = Teacher(sage(16), 'auto')
-    for part in answers(holder, loader(), batch_inputs, None, None):
+    for part in run_teacher(holder, loader(), None, None, None):
         for x in [part.outputs, *part.layers]:
             assert x.untyped_storage().nbytes() == x.numel() * 4
 

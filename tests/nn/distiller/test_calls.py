@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from pyg_distill.nn.losses import DistillationLoss
 from pyg_distill.nn import Distiller, KDLoss
 from tests.nn.distiller.models import big, calls, graph, small, task
 
@@ -45,7 +46,7 @@ def test_keywords():
     with torch.no_grad():
         want = KDLoss()(teacher(x, edge_index, edge_weight), out)
         other = KDLoss()(teacher(x, edge_index), out)
-    torch.testing.assert_close(distiller.parts()['kd'], want)
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want)
     assert not torch.allclose(want, other)
 
 
@@ -85,7 +86,7 @@ def test_forms_of_output(form):
         logits = next(v for v in values if isinstance(v, torch.Tensor | dict))
     with torch.no_grad():
         want = KDLoss()(teacher.model(*args), logits)
-    torch.testing.assert_close(distiller.parts()['kd'], want)
+    torch.testing.assert_close(distiller.loss_dict()['kd'], want)
     assert loss.requires_grad
     distiller.eval()
     assert distiller(*args) is student.out
@@ -196,8 +197,8 @@ def test_outputs_that_are_changed_in_place(clone, change):
 
 
 def test_a_loss_without_weight_is_left_out():
-    class Broken(torch.nn.Module):
-        compares = 'outputs'
+    class Broken(DistillationLoss):
+        needs = 'logits'
 
         def forward(self, teacher, student):
             return (teacher - student).sum() * torch.nan
@@ -207,7 +208,7 @@ def test_a_loss_without_weight_is_left_out():
         small(), big(), graph(), losses, {'kd': 2.0, 'broken': 0}
     ).train()
     total = distiller.loss(task(distiller(*graph())))
-    parts = distiller.parts()
+    parts = distiller.loss_dict()
     assert parts['broken'].isnan()
     torch.testing.assert_close(total, parts['task'] + 2 * parts['kd'])
     total.backward()

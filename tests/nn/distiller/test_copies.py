@@ -10,6 +10,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 from torch_geometric.nn import GCN
 
+from pyg_distill.nn.losses import DistillationLoss
 from pyg_distill.nn import Distiller, KDLoss, TeacherCache
 from tests.nn.distiller.models import big, calls, graph, num_hooks, small, task
 
@@ -229,8 +230,8 @@ def test_print():
 
 
 def test_print_of_losses_and_layers_that_are_many():
-    class Deep(torch.nn.Module):
-        compares = 'outputs'
+    class Deep(DistillationLoss):
+        needs = 'logits'
 
         def __init__(self):
             super().__init__()

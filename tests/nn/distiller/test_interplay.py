@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, MLP, GCNConv, SAGEConv
 
+from pyg_distill.nn.losses import DistillationLoss
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, TeacherCache
 from tests.nn.distiller.models import big, graph, small, task
 
@@ -223,7 +224,7 @@ def test_a_student_that_sees_no_edges():
 
 
 def test_losses_get_what_they_take():
-    class Last(torch.nn.Module):
+    class Last(DistillationLoss):
         def forward(self, teacher, student):
             return (teacher[-1] - student[-1]).square().mean()
 
@@ -233,16 +234,16 @@ def test_losses_get_what_they_take():
     batch = torch.arange(args[0].size(0)) % 3
     out = distiller(*args)
     distiller.loss(task(out), batch=batch, size=3)
-    assert set(distiller.parts()) == {'task', 'last', 'loss', 'total'}
+    assert set(distiller.loss_dict()) == {'task', 'last', 'loss', 'total'}
 
 
 @pytest.mark.parametrize('loss', [torch.nn.MSELoss(), F.mse_loss])
 def test_losses_that_do_not_say_what_they_compare(loss):
-    with pytest.raises(TypeError, match="compares = 'outputs'"):
+    with pytest.raises(TypeError, match="needs = 'logits'"):
         Distiller.from_example(small(), big(), graph(), [loss])
 
     class OutputLoss(torch.nn.MSELoss):
-        compares = 'outputs'
+        needs = 'logits'
 
     distiller = Distiller.from_example(small(), big(), graph(), [OutputLoss()])
     distiller.loss(task(distiller(*graph())))

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from pyg_distill.nn.losses import DistillationLoss
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, LayerRecorder
 from tests.nn.distiller.models import (
     WEIGHTS,
@@ -91,11 +92,11 @@ def test_several_steps(cache):
 
 def test_parts():
     distiller, student, teacher, losses = pair(False)
-    assert distiller.parts() == {}
+    assert distiller.loss_dict() == {}
     args = graph()
     own = task(distiller(*args))
     loss = distiller.loss(own)
-    parts = distiller.parts()
+    parts = distiller.loss_dict()
     assert list(parts) == ['task', 'abkd', 'kd', 'total']
     assert not any(value.requires_grad for value in parts.values())
     torch.testing.assert_close(parts['task'], own.detach())
@@ -106,7 +107,7 @@ def test_parts():
         kd = losses['kd'](teacher.eval()(*args), student(*args))
     torch.testing.assert_close(parts['kd'], kd)
     parts.clear()
-    assert len(distiller.parts()) == 4
+    assert len(distiller.loss_dict()) == 4
 
 
 def test_no_task():
@@ -114,7 +115,7 @@ def test_no_task():
     args = graph()
     distiller(*args)
     loss = distiller.loss()
-    parts = distiller.parts()
+    parts = distiller.loss_dict()
     assert list(parts) == ['abkd', 'kd', 'total']
     torch.testing.assert_close(
         loss.detach(), 0.5 * parts['abkd'] + 3.0 * parts['kd']
@@ -166,12 +167,12 @@ def test_logits_alone_need_no_hooks(cache):
 
 
 def test_losses_of_ones_own():
-    class Last(torch.nn.Module):
+    class Last(DistillationLoss):
         def forward(self, teacher, student):
             return (teacher[-1] - student[-1]).square().mean()
 
-    class Outputs(torch.nn.Module):
-        compares = 'outputs'
+    class Outputs(DistillationLoss):
+        needs = 'logits'
 
         def forward(self, teacher, student):
             return (teacher - student).abs().mean()
@@ -188,6 +189,6 @@ def test_losses_of_ones_own():
             gap = teacher(*args) - out
         torch.testing.assert_close(loss.detach(), 2 * gap.square().mean())
         torch.testing.assert_close(
-            distiller.parts()['outputs'], gap.abs().mean()
+            distiller.loss_dict()['outputs'], gap.abs().mean()
         )
         distiller.export()

@@ -19,6 +19,33 @@ def gcn(**kwargs):
     return GCN(4, 8, num_layers=3, out_channels=5, **kwargs)
 
 
+class Net(torch.nn.Module):
+    """Modules by name, and a function of them and the input."""
+
+    def __init__(self, run, **modules):
+        super().__init__()
+        self.run = run
+        for name, module in modules.items():
+            if isinstance(module, list):
+                module = torch.nn.ModuleList(module)
+            self.add_module(name, module)
+
+    def forward(self, *args, **kwargs):
+        return self.run(self, *args, **kwargs)
+
+
+def stack(*convs, act=None):
+    """Layers one after the other."""
+
+    def run(net, x, *args):
+        for conv in net.convs:
+            x = conv(x, *args)
+            x = x if act is None else act(x)
+        return x
+
+    return Net(run, convs=list(convs))
+
+
 class Tied(torch.nn.Module):
     """One layer, called again and again."""
 
@@ -57,3 +84,28 @@ def plain_hooks(model, names):
     yield found
     for handle in handles:
         handle.remove()
+
+
+def num_hooks(model):
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks)
+        for m in model.modules()
+    )
+
+
+def gradients(call, recorder, model=None):
+    """The features of a call, and gradients of a loss of them and the output.
+
+    Args:
+        call: The model, or what it was compiled to.
+        recorder: The recorder.
+        model: The model if it is not what is called.
+    """
+    model = call if model is None else model
+    model.zero_grad()
+    x, edge_index = graph()
+    out = call(x.requires_grad_(), edge_index)
+    features = recorder.features()
+    loss = out.pow(2).sum() + sum(f.pow(3).sum() for f in features)
+    loss.backward()
+    return features, [p.grad for p in model.parameters()]

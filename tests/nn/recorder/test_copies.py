@@ -14,14 +14,7 @@ from torch_geometric.nn import SAGEConv, to_hetero
 
 from pyg_distill.nn.recorder import LayerRecorder
 from tests.conftest import with_to_hetero
-from tests.nn.recorder.models import Tied, gcn, graph
-
-
-def num_hooks(model):
-    return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks)
-        for m in model.modules()
-    )
+from tests.nn.recorder.models import Net, Tied, gcn, graph, num_hooks
 
 
 @pytest.mark.parametrize('copy_model', [copy.deepcopy, AveragedModel])
@@ -32,29 +25,24 @@ def test_copies_do_not_write_to_the_record_of_the_original(copy_model):
     out = model(*graph())
     other = copy_model(model)
     other(*graph(1))
-    other.zero_grad()
+    if isinstance(other, AveragedModel):
+        other.update_parameters(model)
     assert recorder.features()[2] is out
     assert torch.equal(other(*graph()), model(*graph()))
-    inner = other.module if copy_model is AveragedModel else other
-    own = LayerRecorder(inner)
+    inner = other.module if isinstance(other, AveragedModel) else other
+    second = LayerRecorder(inner)
     out = model(*graph())
     want = inner(*graph(1))
-    assert own.features()[2] is want
-    assert recorder.features()[2] is out
-
-
-def test_averaged_models_can_be_updated():
-    model = gcn()
-    recorder = LayerRecorder(model)
-    average = AveragedModel(model)
-    out = model(*graph())
-    average.update_parameters(model)
+    assert second.features()[2] is want
     assert recorder.features()[2] is out
 
 
 def test_hooks_of_copies_hold_nothing():
     model = gcn()
+    keys = list(model.state_dict())
     recorder = LayerRecorder(model)
+    model(*graph())
+    assert list(model.state_dict()) == keys
     other = copy.deepcopy(model)
     assert num_hooks(model) == num_hooks(other) == 5
     for module in other.modules():
@@ -63,16 +51,6 @@ def test_hooks_of_copies_hold_nothing():
             assert hook(module, (), 1) is None
     recorder.remove()
     assert num_hooks(model) == 0
-
-
-def test_the_state_of_a_recorded_model_has_the_same_keys():
-    model = gcn()
-    keys = list(model.state_dict())
-    recorder = LayerRecorder(model)
-    model(*graph())
-    assert list(model.state_dict()) == keys
-    gcn().load_state_dict(model.state_dict())
-    recorder.features()
 
 
 LOAD = """
@@ -92,6 +70,7 @@ print('loaded')
 """
 
 
+@pytest.mark.slow
 def test_saved_models_load_without_this_package(tmp_path):
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
     recorder = LayerRecorder(model, '*')
@@ -126,15 +105,9 @@ def test_the_copy_of_a_recorder_records_the_copy_of_its_model():
     alone = LayerRecorder(model.convs[0])
     assert copy.deepcopy(alone).names == ['model']
 
-
-def test_a_copy_of_a_module_that_holds_a_recorder():
-    class Holder(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.student = Tied()
-            self.recorder = LayerRecorder(self.student)
-
-    holder = Holder()
+    # A module that holds a recorder.
+    holder = Net(None, student=Tied())
+    holder.recorder = LayerRecorder(holder.student)
     other = copy.deepcopy(holder)
     out = other.student(*graph())
     assert other.recorder.model is other.student
@@ -170,7 +143,7 @@ def test_a_recorder_that_is_dropped_takes_its_hooks_along():
 
 @with_to_hetero
 def test_hooks_of_a_recorded_layer_are_split_up_with_it():
-    class Net(torch.nn.Module):
+    class Single(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.conv = SAGEConv(4, 4)
@@ -178,7 +151,7 @@ def test_hooks_of_a_recorded_layer_are_split_up_with_it():
         def forward(self, x, edge_index):
             return self.conv(x, edge_index)
 
-    model = Net()
+    model = Single()
     recorder = LayerRecorder(model)
     model(*graph())
     before = recorder.features()[0]

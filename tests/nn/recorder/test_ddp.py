@@ -7,6 +7,7 @@ import torch
 from pyg_distill.nn.recorder import LayerRecorder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not torch.distributed.is_available() or sys.platform != 'linux',
     reason='needs torch.distributed and fork',

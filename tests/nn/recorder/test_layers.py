@@ -1,3 +1,5 @@
+"""Which layers are recorded, under which names, and in which order."""
+
 import pytest
 import torch
 from torch.nn import Linear, ReLU, Sequential
@@ -15,6 +17,7 @@ from torch_geometric.nn import (
     DenseGCNConv,
     DirGNNConv,
     EdgeCNN,
+    GATConv,
     GCN2Conv,
     GCNConv,
     GINConv,
@@ -31,18 +34,17 @@ from torch_geometric.nn import (
     SAGEConv,
     SAGPooling,
 )
-from torch_geometric.nn import Sequential as GraphSequential
 
 from pyg_distill.nn.recorder import LayerRecorder
-from tests.nn.recorder.models import Tied, gcn, graph, plain_hooks
+from tests.nn.recorder.models import Net, Tied, gcn, graph, plain_hooks, stack
 
 
-def check(model, names, args, kwargs=None):
+def check(model, names, args=None):
     """What is recorded by default is what plain hooks see, and trains it."""
     recorder = LayerRecorder(model)
     assert recorder.names == names
     with plain_hooks(model, names) as want:
-        model(*args, **(kwargs or {}))
+        model(*(args or graph()))
     features = recorder.features()
     assert len(features) == len(want) == len(names)
     for feature, value in zip(features, want, strict=True):
@@ -60,157 +62,91 @@ def check(model, names, args, kwargs=None):
 def test_basic_gnns(gnn, jk):
     kwargs = {}
     if gnn is PNA:
-        kwargs = {
-            'aggregators': ['mean', 'max'],
-            'scalers': ['identity'],
-            'deg': torch.tensor([0, 3, 5]),
-        }
+        kwargs = {'aggregators': ['mean', 'max'], 'scalers': ['identity']}
+        kwargs['deg'] = torch.tensor([0, 3, 5])
     model = gnn(4, 8, num_layers=3, out_channels=5, jk=jk, **kwargs)
-    features = check(model, [f'convs.{i}' for i in range(3)], graph())
+    features = check(model, [f'convs.{i}' for i in range(3)])
     widths = [f.size(-1) for f in features]
     assert widths == [8, 8, 5 if jk is None else 8]
 
 
-def test_gcn2_stack():
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.lin = Linear(4, 8)
-            self.convs = torch.nn.ModuleList(
-                GCN2Conv(8, 0.1, 0.5, layer + 1) for layer in range(6)
-            )
+class Node(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = Linear(4, 4)
 
-        def forward(self, x, edge_index):
-            x = x0 = self.lin(x).relu()
-            for conv in self.convs:
-                x = conv(x, x0, edge_index).relu()
-            return x
-
-    check(Net(), [f'convs.{i}' for i in range(6)], graph())
+    def forward(self, x, *args):
+        return self.lin(x)
 
 
-@pytest.mark.parametrize('block', ['res+', 'res', 'dense', 'plain'])
-def test_deep_gcn_layers_are_recorded_whole(block):
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layers = torch.nn.ModuleList(
-                DeepGCNLayer(
-                    GCNConv(width, width),
-                    LayerNorm(width),
-                    ReLU(),
-                    block=block,
-                )
-                for width in ((4, 8) if block == 'dense' else (4, 4))
-            )
-
-        def forward(self, x, edge_index):
-            for layer in self.layers:
-                x = layer(x, edge_index)
-            return x
-
-    check(Net(), ['layers.0', 'layers.1'], graph())
+def gps(conv):
+    return GPSConv(4, conv, heads=2)
 
 
-def test_gps_is_recorded_whole():
-    mlp = Sequential(Linear(4, 4), ReLU(), Linear(4, 4))
-    model = GraphSequential(
-        'x, edge_index',
-        [
-            (GPSConv(4, GINConv(mlp), heads=2), 'x, edge_index -> x'),
-            (GPSConv(4, GCNConv(4, 4), heads=2), 'x, edge_index -> x'),
-        ],
+def deep(block, width=4):
+    return DeepGCNLayer(
+        GCNConv(width, width), LayerNorm(width), ReLU(), block=block
     )
-    check(model, ['module_0', 'module_1'], graph())
 
 
 @pytest.mark.parametrize(
-    'layer',
+    'layers',
     [
-        DirGNNConv(SAGEConv(4, 4)),
-        AntiSymmetricConv(4),
-        AntiSymmetricConv(4, num_iters=3),
+        [deep('res+'), deep('res+')],
+        [deep('res'), deep('res')],
+        [deep('dense'), deep('dense', 8)],
+        [deep('plain'), deep('plain')],
+        [gps(GINConv(Sequential(Linear(4, 4), ReLU()))), gps(GCNConv(4, 4))],
+        [DirGNNConv(SAGEConv(4, 4))],
+        [AntiSymmetricConv(4), AntiSymmetricConv(4, num_iters=3)],
     ],
+    ids=str,
 )
-def test_wrappers_are_recorded_whole(layer):
-    model = GraphSequential('x, edge_index', [(layer, 'x, edge_index -> x')])
-    check(model, ['module_0'], graph())
+def test_wrappers_are_recorded_whole(layers):
+    check(stack(*layers), [f'convs.{i}' for i in range(len(layers))])
 
 
-def test_dense_layers():
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = DenseGCNConv(4, 8)
+def test_other_layers():
+    def run(net, x, edge_index):
+        x = x0 = net.lin(x).relu()
+        for conv in net.convs:
+            x = conv(x, x0, edge_index).relu()
+        return x
 
-        def forward(self, x, adj):
-            return self.conv(x, adj).relu()
-
-    check(Net(), ['conv'], (torch.randn(2, 5, 4), torch.ones(2, 5, 5)))
-
-
-def test_meta_layer_gives_nodes():
-    class Node(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.lin = Linear(4, 8)
-
-        def forward(self, x, *args):
-            return self.lin(x)
-
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = MetaLayer(node_model=Node())
-
-        def forward(self, x, edge_index):
-            return self.layer(x, edge_index)[0]
-
-    check(Net(), ['layer'], graph())
+    convs = [GCN2Conv(8, 0.1, 0.5, layer + 1) for layer in range(6)]
+    model = Net(run, lin=Linear(4, 8), convs=convs)
+    check(model, [f'convs.{i}' for i in range(6)])
+    dense = stack(DenseGCNConv(4, 8), act=ReLU())
+    check(dense, ['convs.0'], (torch.randn(2, 5, 4), torch.ones(2, 5, 5)))
+    # The first output of it are nodes.
+    check(stack(MetaLayer(node_model=Node()), act=lambda x: x[0]), ['convs.0'])
 
 
 def test_graph_unet_has_fewer_rows_in_the_middle():
     model = GraphUNet(4, 8, 5, depth=2, pool_ratios=0.5)
-    names = [
-        'down_convs.0',
-        'down_convs.1',
-        'down_convs.2',
-        'up_convs.0',
-        'up_convs.1',
-    ]
-    features = check(model, names, graph())
+    names = [f'down_convs.{i}' for i in range(3)]
+    features = check(model, [*names, 'up_convs.0', 'up_convs.1'])
     assert [f.size(0) for f in features] == [12, 6, 3, 6, 12]
 
 
 def test_pooling_layers_are_not_recorded():
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = GCNConv(4, 8)
-            self.pool = SAGPooling(8)
-
-        def forward(self, x, edge_index):
-            return self.pool(self.conv(x, edge_index), edge_index)[0]
-
-    check(Net(), ['conv'], graph())
+    model = Net(
+        lambda net, x, e: net.pool(net.conv(x, e), e)[0],
+        conv=GCNConv(4, 8),
+        pool=SAGPooling(8),
+    )
+    check(model, ['conv'])
 
 
 def test_attentive_fp_ends_with_graphs():
-    model = AttentiveFP(
-        4, 8, 5, edge_dim=3, num_layers=2, num_timesteps=2, dropout=0.0
-    )
+    model = AttentiveFP(4, 8, 5, 3, num_layers=2, num_timesteps=2)
     x, edge_index = graph()
     edge_attr = torch.randn(edge_index.size(1), 3)
-    batch = torch.zeros(12, dtype=torch.long)
     # It changes what its layers return in-place.
     recorder = LayerRecorder(model, clone=True)
-    model(x, edge_index, edge_attr, batch)
-    assert recorder.names == [
-        'gate_conv',
-        'atom_convs.0',
-        'mol_conv#0',
-        'mol_conv#1',
-    ]
+    model(x, edge_index, edge_attr, torch.zeros(12, dtype=torch.long))
+    names = ['gate_conv', 'atom_convs.0', 'mol_conv#0', 'mol_conv#1']
+    assert recorder.names == names
     assert [f.size(0) for f in recorder.features()] == [12, 12, 1, 1]
 
 
@@ -226,78 +162,58 @@ def test_pmlp_passes_messages_only_after_training():
     assert [f.size(-1) for f in recorder.features()] == [8, 8, 5]
 
 
-def test_jumping_knowledge_can_be_recorded():
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.convs = torch.nn.ModuleList([GCNConv(4, 8), GCNConv(8, 8)])
-            self.jump = JumpingKnowledge('cat')
+def test_modules_that_pass_no_messages_can_be_recorded():
+    def run(net, x, edge_index):
+        first = net.convs[0](x, edge_index)
+        return net.jump([first, net.convs[1](first, edge_index)])
 
-        def forward(self, x, edge_index):
-            xs = []
-            for conv in self.convs:
-                x = conv(x, edge_index)
-                xs.append(x)
-            return self.jump(xs)
-
-    model = Net()
+    convs = [GCNConv(4, 8), GCNConv(8, 8)]
+    model = Net(run, convs=convs, jump=JumpingKnowledge('cat'))
     recorder = LayerRecorder(model, ['convs.*', 'jump'])
     out = model(*graph())
     *features, last = recorder.features()
     assert last is out
     assert torch.equal(torch.cat(features, -1), out)
+    # An activation is one module, which is called for each layer.
+    model = gcn()
+    recorder = LayerRecorder(model, 'act')
+    model(*graph())
+    assert recorder.names == ['act#0', 'act#1']
+    assert all((f >= 0).all() for f in recorder.features())
 
 
-def hetero_data():
+EDGE_TYPES = [
+    ('author', 'writes', 'paper'),
+    ('paper', 'cites', 'paper'),
+    ('word', 'in', 'paper'),
+    ('paper', 'rev_writes', 'author'),
+]
+METADATA = (['paper', 'author', 'word'], EDGE_TYPES)
+
+
+@pytest.mark.parametrize(
+    'layer',
+    [
+        lambda: HeteroConv({t: SAGEConv((4, 4), 4) for t in EDGE_TYPES}),
+        lambda: HGTConv(4, 4, METADATA, heads=2),
+        lambda: HANConv(4, 4, METADATA, heads=2),
+    ],
+)
+def test_hetero_layers_give_dictionaries(layer):
     data = HeteroData()
-    data['paper'].x = torch.randn(6, 4)
-    data['author'].x = torch.randn(5, 4)
-    data['word'].x = torch.randn(3, 4)
-    for edge_type in [
-        ('author', 'writes', 'paper'),
-        ('paper', 'cites', 'paper'),
-        ('word', 'in', 'paper'),
-        ('paper', 'rev_writes', 'author'),
-    ]:
-        src, _, dst = edge_type
-        data[edge_type].edge_index = torch.stack(
-            [
-                torch.randint(data[src].num_nodes, (9,)),
-                torch.randint(data[dst].num_nodes, (9,)),
-            ]
-        )
-    return data
+    for key in METADATA[0]:
+        data[key].x = torch.randn(5, 4)
+    for key in EDGE_TYPES:
+        data[key].edge_index = torch.randint(5, (2, 9))
 
-
-class Hetero(torch.nn.Module):
-    def __init__(self, *convs):
-        super().__init__()
-        self.convs = torch.nn.ModuleList(convs)
-
-    def forward(self, x_dict, edge_index_dict):
-        for conv in self.convs:
+    def run(net, x_dict, edge_index_dict):
+        for conv in net.convs:
             out = conv(x_dict, edge_index_dict)
-            x_dict = {
-                **x_dict,
-                **{k: v for k, v in out.items() if v is not None},
-            }
+            out = {key: x for key, x in out.items() if x is not None}
+            x_dict = {**x_dict, **out}
         return x_dict
 
-
-@pytest.mark.parametrize('kind', ['hetero', 'hgt', 'han'])
-def test_hetero_layers_give_dictionaries(kind):
-    data = hetero_data()
-
-    def layer():
-        if kind == 'hgt':
-            return HGTConv(4, 4, data.metadata(), heads=2)
-        if kind == 'han':
-            return HANConv(4, 4, data.metadata(), heads=2)
-        return HeteroConv(
-            {t: SAGEConv((4, 4), 4) for t in data.edge_types}, aggr='mean'
-        )
-
-    model = Hetero(layer(), layer())
+    model = Net(run, convs=[layer(), layer()])
     recorder = LayerRecorder(model)
     with plain_hooks(model, ['convs.0', 'convs.1']) as want:
         model(data.x_dict, data.edge_index_dict)
@@ -312,16 +228,11 @@ def test_hetero_layers_give_dictionaries(kind):
 
 
 def test_order_is_that_of_calls():
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.last = GCNConv(8, 2)
-            self.first = GCNConv(4, 8)
-
-        def forward(self, x, edge_index):
-            return self.last(self.first(x, edge_index), edge_index)
-
-    model = Net()
+    model = Net(
+        lambda net, x, e: net.last(net.first(x, e), e),
+        last=GCNConv(8, 2),
+        first=GCNConv(4, 8),
+    )
     recorder = LayerRecorder(model, ['last', 'first'])
     assert recorder.names == ['last', 'first']
     out = model(*graph())
@@ -342,20 +253,12 @@ def test_every_call_of_a_tied_layer_counts():
     features = recorder.features()
     assert all(f is w for f, w in zip(features, want, strict=True))
 
+    def run(net, x, edge_index):
+        for conv in (net.a, net.b, net.a, net.b):
+            x = conv(x, edge_index)
+        return x
 
-def test_interleaved_calls_stay_in_order():
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a = GCNConv(4, 4)
-            self.b = GCNConv(4, 4)
-
-        def forward(self, x, edge_index):
-            for conv in (self.a, self.b, self.a, self.b):
-                x = conv(x, edge_index)
-            return x
-
-    model = Net()
+    model = Net(run, a=GCNConv(4, 4), b=GCNConv(4, 4))
     recorder = LayerRecorder(model)
     out = model(*graph())
     assert recorder.names == ['a#0', 'b#0', 'a#1', 'b#1']
@@ -368,11 +271,8 @@ def test_an_alias_is_one_layer():
     model.shortcut = model.convs[1]
     assert LayerRecorder(model).names == ['convs.0', 'convs.1', 'convs.2']
     names = ['convs.3', 'convs.0', 'shortcut']
-    recorder = LayerRecorder(model, names)
-    assert recorder.names == ['convs.0', 'convs.1']
-
-
-def test_an_alias_into_a_wrapper_is_not_recorded():
+    assert LayerRecorder(model, names).names == ['convs.0', 'convs.1']
+    # Nor is a second name of what is in a wrapper a layer.
     model = torch.nn.Module()
     model.conv = GCNConv(4, 4)
     model.layer = DeepGCNLayer(model.conv, block='plain')
@@ -388,50 +288,32 @@ def test_an_alias_into_a_wrapper_is_not_recorded():
         ('*.?.lin', ['convs.0.lin', 'convs.1.lin', 'convs.2.lin']),
         (('convs.2', 'convs.*'), ['convs.2', 'convs.0', 'convs.1']),
         (iter(['convs.0']), ['convs.0']),
+        (lambda model: model.convs, ['convs.0', 'convs.1', 'convs.2']),
+        (lambda model: [*model.convs], ['convs.0', 'convs.1', 'convs.2']),
+        (lambda model: model.convs[1], ['convs.1']),
+        (lambda model: [model.convs[1], 'act'], ['convs.1', 'act']),
     ],
 )
-def test_names_and_patterns(layers, names):
-    assert LayerRecorder(gcn(), layers).names == names
-
-
-def test_modules():
+def test_names_patterns_and_modules(layers, names):
     model = gcn()
-    names = ['convs.0', 'convs.1', 'convs.2']
-    assert LayerRecorder(model, model.convs).names == names
-    assert LayerRecorder(model, list(model.convs)).names == names
-    assert LayerRecorder(model, model.convs[1]).names == names[1:2]
-    assert LayerRecorder(model, [model.convs[1], 'act']).names == [
-        'convs.1',
-        'act',
-    ]
+    layers = layers(model) if callable(layers) else layers
+    assert LayerRecorder(model, layers).names == names
 
 
-def test_shared_activations():
-    model = gcn()
-    recorder = LayerRecorder(model, 'act')
-    model(*graph())
-    assert recorder.names == ['act#0', 'act#1']
-    assert all((f >= 0).all() for f in recorder.features())
-
-
-def test_a_layer_is_recorded_if_it_is_the_model():
+def test_the_model_itself():
     conv = GCNConv(4, 8)
     recorder = LayerRecorder(conv)
     out = conv(*graph())
     assert recorder.names == ['model']
     assert recorder.features()[0] is out
 
-
-def test_layers_inside_go_before_the_model():
-    class Net(MessagePassing):
+    class Outer(MessagePassing):
         def __init__(self):
             super().__init__()
             self.conv = GCNConv(4, 8)
 
-        def forward(self, x, edge_index):
-            return self.conv(x, edge_index).relu()
-
-    assert LayerRecorder(Net()).names == ['conv']
+    # Layers inside go first.
+    assert LayerRecorder(Outer()).names == ['conv']
 
 
 def test_recorders_are_independent():
@@ -450,11 +332,7 @@ def test_recorders_are_independent():
 @pytest.mark.parametrize(
     ('layers', 'message'),
     [
-        (
-            'conv.9',
-            r"must name submodules of 'GCN' \(got 'conv.9'\); there are "
-            r'convs.0, convs.1, convs.2$',
-        ),
+        ('conv.9', r"'GCN' \(got 'conv.9'\).* convs.0, convs.1, convs.2$"),
         (['convs.0', 'convs.7*'], r"\(got 'convs.7\*'\)"),
         (['convs'], r"\(got 'convs', a 'ModuleList'\); try 'convs.\*'"),
         ([], 'at least one layer'),
@@ -473,18 +351,10 @@ def test_refuses_layers_of_another_type(layers):
 
 
 def test_refuses_a_model_without_layers():
-    message = "'layers' must be given for 'MLP'.*there are act, lins.0, .*"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"'layers' .*'MLP'.* act, lins.0, "):
         LayerRecorder(MLP([4, 8, 8, 5]))
     with pytest.raises(TypeError, match=r"torch.nn.Module \(got 'str'\)"):
         LayerRecorder('GCN')
-
-
-def test_messages_and_repr_stay_short():
-    model = GCN(4, 8, num_layers=64)
-    with pytest.raises(ValueError, match=r'convs.5, \.\.\., convs.63$'):
-        LayerRecorder(model, 'x')
-    assert repr(LayerRecorder(model)).endswith("'convs.5', ..., 'convs.63'])")
 
 
 def test_repr():
@@ -498,6 +368,11 @@ def test_repr():
         "LayerRecorder(GCN, layers=['convs.1'], output=0, clone=True, "
         'detach=True)'
     )
+    # It stays short, as do messages.
+    model = GCN(4, 8, num_layers=64)
+    assert repr(LayerRecorder(model)).endswith("'convs.5', ..., 'convs.63'])")
+    with pytest.raises(ValueError, match=r'convs.5, \.\.\., convs.63$'):
+        LayerRecorder(model, 'x')
 
 
 def test_print_says_what_is_recorded():
@@ -507,37 +382,20 @@ def test_print_says_what_is_recorded():
     assert str(recorder) == f'{first}\n  nothing recorded; call the model'
     x, edge_index = graph()
     model(x, edge_index)
-    want = [f'  {n}: {list(h.size())}' for n, h in recorded(recorder)]
-    assert len(want) == 3
+    names = zip(recorder.names, recorder.features(), strict=True)
+    want = [f'  {name}: {list(h.size())}' for name, h in names]
     assert str(recorder).split('\n') == [first, *want]
     with pytest.raises(RuntimeError):
         model(x, edge_index + len(x))
-    assert str(recorder).endswith('  the latest call of the model did not end')
+    assert str(recorder).endswith('did not end')
     recorder.clear()
     recorder.remove()
-    assert str(recorder).split('\n') == [
-        first,
-        '  hooks removed; nothing more will be recorded',
+    assert str(recorder).split('\n')[1:] == [
+        '  hooks removed; nothing more will be recorded'
     ]
 
-
-def recorded(recorder):
-    return zip(recorder.names, recorder.features(), strict=True)
-
-
-def test_print_of_other_outputs():
-    class Odd(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.typed = torch.nn.Identity()
-            self.none = torch.nn.Identity()
-            self.idle = torch.nn.Identity()
-
-        def forward(self, x):
-            self.none(3)
-            return self.typed({'a': x})['a']
-
-    model = Odd()
+    identities = {k: torch.nn.Identity() for k in ('typed', 'none', 'idle')}
+    model = Net(lambda net, x: (net.none(3), net.typed({'a': x})), **identities)
     recorder = LayerRecorder(model, ['typed', 'none', 'idle'])
     model(torch.ones(2, 3, requires_grad=True))
     assert str(recorder).split('\n')[1:] == [
@@ -545,3 +403,84 @@ def test_print_of_other_outputs():
         "  typed: {'a': [2, 3]}",
         '  idle: not called',
     ]
+
+
+def record(value, output=None):
+    """Records a layer that returns a function of its input."""
+    layer = Net(lambda net, x: value(x))
+    model = Net(
+        lambda net, x, e: net.layer(net.conv(x, e)),
+        conv=GCNConv(4, 8),
+        layer=layer,
+    )
+    recorder = LayerRecorder(model, 'layer', output=output)
+    return model(*graph()), recorder
+
+
+def attention(output=None):
+    model = Net(
+        lambda net, x, e: net.conv(x, e, return_attention_weights=True),
+        conv=GATConv(4, 8),
+    )
+    recorder = LayerRecorder(model, output=output)
+    return model(*graph()), recorder
+
+
+def test_output():
+    (out, _), recorder = attention()
+    assert recorder.features()[0] is out
+    (_, (_, alpha)), recorder = attention(lambda out: out[1][1])
+    assert recorder.features()[0] is alpha
+    out, recorder = record(lambda x: (x, x + 1), -1)
+    assert recorder.features()[0] is out[1]
+    out, recorder = record(lambda x: {'a': x, 'b': x + 1}, 'b')
+    assert recorder.features()[0] is out['b']
+    assert recorder.channels == [8]
+    out, recorder = record(
+        lambda x: x, lambda x: {'a': x, 'b': None, 'c': x[:, :2]}
+    )
+    assert recorder.features()[0]['a'] is out
+    assert recorder.channels == [{'a': 8, 'c': 2}]
+    # Types without an output are left out.
+    _, recorder = record(lambda x: ({'a': x, 'b': None}, 'more'))
+    assert set(recorder.features()[0]) == {'a'}
+    out, recorder = record(lambda x: x.relu().to_sparse())
+    assert recorder.features()[0] is out
+
+
+def test_the_width_of_a_vector_is_one():
+    assert record(lambda x: x.sum(-1))[1].channels == [1]
+    assert record(lambda x: {'a': x.sum(-1)})[1].channels == [{'a': 1}]
+
+
+@pytest.mark.parametrize(
+    ('value', 'output', 'kind'),
+    [
+        (lambda x: 'text', None, 'str'),
+        (lambda x: ('text', 3), None, 'tuple'),
+        (lambda x: {'a': [x]}, None, 'dict'),
+        (lambda x: {'a': None}, None, 'dict'),
+        (lambda x: (x, x), 2, 'tuple'),
+        (lambda x: (x, (x, x)), 1, 'tuple'),
+        (lambda x: (x, x), 'a', 'tuple'),
+        (lambda x: {'a': x}, 'b', 'dict'),
+        (lambda x: {'a': x}, 0, 'dict'),
+        # It is the first row that is at position 0.
+        (lambda x: x, 0, 'Tensor'),
+        (lambda x: x, lambda x: (x, x), 'Tensor'),
+    ],
+)
+def test_says_if_there_are_no_features(value, output, kind):
+    _, recorder = record(value, output)
+    message = f"'layer' returned '{kind}', .*output="
+    with pytest.raises(ValueError, match=message):
+        recorder.features()
+    with pytest.raises(ValueError, match=message):
+        _ = recorder.channels
+    assert recorder.names == ['layer']
+
+
+@pytest.mark.parametrize('output', [1.5, True, [0], {}])
+def test_refuses_outputs_of_another_type(output):
+    with pytest.raises(TypeError, match="'output' must be None, a position"):
+        LayerRecorder(gcn(), output=output)

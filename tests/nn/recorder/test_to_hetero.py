@@ -1,3 +1,5 @@
+"""Layers that `to_hetero` has split by relation."""
+
 import io
 
 import pytest
@@ -11,6 +13,7 @@ from torch_geometric.nn import (
 
 from pyg_distill.nn.recorder import LayerRecorder
 from tests.conftest import with_to_hetero
+from tests.nn.recorder.models import Net as Outer
 
 pytestmark = with_to_hetero
 
@@ -23,7 +26,9 @@ EDGE_TYPES = [
     ('a', 's', 'a'),
     ('p', 't', 'c'),
 ]
+METADATA = (NODE_TYPES, EDGE_TYPES)
 SIZES = {'p': 7, 'a': 5, 'c': 3}
+CALLS = ['convs_0', 'convs_1', 'conv3', 'conv3_1']
 
 
 class Net(torch.nn.Module):
@@ -46,14 +51,29 @@ class Net(torch.nn.Module):
         return torch.add(self.conv3(x, edge_index), x)
 
 
-def inputs(seed=0):
-    torch.manual_seed(seed)
-    x_dict = {key: torch.randn(size, 4) for key, size in SIZES.items()}
+class Simple(Net):
+    def forward(self, x, edge_index):
+        x = self.act(self.convs[0](x, edge_index))
+        return self.convs[1](x, edge_index)
+
+
+class InPlace(Net):
+    def forward(self, x, edge_index):
+        x = self.convs[0](x, edge_index)
+        return self.convs[1](x.relu_(), edge_index)
+
+
+def inputs():
+    generator = torch.Generator().manual_seed(0)
+    x_dict = {
+        key: torch.randn(size, 4, generator=generator)
+        for key, size in SIZES.items()
+    }
     edge_index_dict = {
         key: torch.stack(
             [
-                torch.randint(SIZES[key[0]], (9,)),
-                torch.randint(SIZES[key[-1]], (9,)),
+                torch.randint(SIZES[key[0]], (9,), generator=generator),
+                torch.randint(SIZES[key[-1]], (9,), generator=generator),
             ]
         )
         for key in EDGE_TYPES
@@ -61,8 +81,8 @@ def inputs(seed=0):
     return x_dict, edge_index_dict
 
 
-def build(aggr='sum', node_types=NODE_TYPES, edge_types=EDGE_TYPES):
-    model = to_hetero(Net(), (node_types, edge_types), aggr)
+def build(aggr='sum', model=Net):
+    model = to_hetero(model(), METADATA, aggr)
     model(*inputs())
     return model
 
@@ -80,7 +100,11 @@ def interpreted(model, *args):
     return values
 
 
-CALLS = ['convs_0', 'convs_1', 'conv3', 'conv3_1']
+def assert_same(features, want):
+    """Compares features with values of the graph, each by its name."""
+    for feature, (values, name) in zip(features, want, strict=True):
+        for key in feature:
+            assert torch.equal(feature[key], values[f'{name}__{key}'])
 
 
 @pytest.mark.parametrize('aggr', ['sum', 'mean', 'max', 'min', 'mul'])
@@ -88,40 +112,30 @@ def test_relations_are_combined_as_the_model_does(aggr):
     model = build(aggr)
     recorder = LayerRecorder(model)
     assert recorder.names == ['convs.0', 'convs.1', 'conv3']
-    out = model(*inputs())
+    model(*inputs())
     assert recorder.names == ['convs.0', 'convs.1', 'conv3#0', 'conv3#1']
     features = recorder.features()
     want = interpreted(model, *inputs())
-    for feature, name in zip(features, CALLS, strict=True):
-        assert set(feature) == set(NODE_TYPES)
-        for key in NODE_TYPES:
-            assert torch.equal(feature[key], want[f'{name}__{key}'])
-    assert recorder.channels == [dict.fromkeys(feature, 4) for _ in CALLS]
+    assert all(set(feature) == set(NODE_TYPES) for feature in features)
+    assert_same(features, [(want, name) for name in CALLS])
+    assert recorder.channels == [dict.fromkeys(NODE_TYPES, 4) for _ in CALLS]
 
     # Gradients flow, and are those of the generated graph.
-    loss = sum(f.pow(2).sum() for v in features for f in v.values())
-    loss.backward(retain_graph=True)
-    got = [p.grad.clone() for p in model.parameters()]
-    model.zero_grad()
-    loss = sum(
-        want[f'{name}__{key}'].pow(2).sum()
-        for name in CALLS
-        for key in NODE_TYPES
-    )
-    loss.backward()
-    torch.testing.assert_close(got, [p.grad for p in model.parameters()])
-    assert set(out) == set(NODE_TYPES)
+    names = [f'{name}__{key}' for name in CALLS for key in NODE_TYPES]
+    found = []
+    for tensors in (
+        [f for feature in features for f in feature.values()],
+        [want[name] for name in names],
+    ):
+        model.zero_grad()
+        sum(tensor.pow(2).sum() for tensor in tensors).backward()
+        found.append([p.grad.clone() for p in model.parameters()])
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize('aggr', ['sum', 'mean', 'max'])
 def test_a_model_that_was_saved(aggr):
-    class Simple(Net):
-        def forward(self, x, edge_index):
-            x = self.act(self.convs[0](x, edge_index))
-            return self.convs[1](x, edge_index)
-
-    model = to_hetero(Simple(), (NODE_TYPES, EDGE_TYPES), aggr)
-    model(*inputs())
+    model = build(aggr, Simple)
     file = io.BytesIO()
     torch.save(model, file)
     file.seek(0)
@@ -135,41 +149,27 @@ def test_a_model_that_was_saved(aggr):
 
 
 def test_inside_a_larger_model_that_calls_it_twice():
-    class Outer(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.gnn = build('mean')
-            self.lin = torch.nn.Linear(4, 4)
+    def between(net, x_dict):
+        return {key: net.lin(x) for key, x in x_dict.items()}
 
-        def forward(self, x_dict, edge_index_dict):
-            x_dict = self.gnn(x_dict, edge_index_dict)
-            x_dict = {key: self.lin(x) for key, x in x_dict.items()}
-            return self.gnn(x_dict, edge_index_dict)
-
-    model = Outer()
+    model = Outer(
+        lambda net, x, e: net.gnn(between(net, net.gnn(x, e)), e),
+        gnn=build('mean'),
+        lin=torch.nn.Linear(4, 4),
+    )
     recorder = LayerRecorder(model)
     assert recorder.names == ['gnn.convs.0', 'gnn.convs.1', 'gnn.conv3']
     model(*inputs())
-    assert recorder.names == [
-        'gnn.convs.0#0',
-        'gnn.convs.1#0',
-        'gnn.conv3#0',
-        'gnn.conv3#1',
-        'gnn.convs.0#1',
-        'gnn.convs.1#1',
-        'gnn.conv3#2',
-        'gnn.conv3#3',
-    ]
+    names = ['convs.0#0', 'convs.1#0', 'conv3#0', 'conv3#1']
+    names += ['convs.0#1', 'convs.1#1', 'conv3#2', 'conv3#3']
+    assert recorder.names == [f'gnn.{name}' for name in names]
+    features = recorder.features()
     x_dict, edge_index_dict = inputs()
     first = interpreted(model.gnn, x_dict, edge_index_dict)
-    x_dict = model.gnn(x_dict, edge_index_dict)
-    x_dict = {key: model.lin(x) for key, x in x_dict.items()}
+    x_dict = between(model, model.gnn(x_dict, edge_index_dict))
     second = interpreted(model.gnn, x_dict, edge_index_dict)
-    model(*inputs())
-    want = [(values, name) for values in (first, second) for name in CALLS]
-    for feature, (values, name) in zip(recorder.features(), want, strict=True):
-        for key in NODE_TYPES:
-            assert torch.equal(feature[key], values[f'{name}__{key}'])
+    both = [(values, name) for values in (first, second) for name in CALLS]
+    assert_same(features, both)
 
 
 def test_types_whose_names_hold_underscores():
@@ -179,44 +179,33 @@ def test_types_whose_names_hold_underscores():
     recorder = LayerRecorder(model)
     x_dict = {'p': torch.randn(3, 4), 'a__b': torch.randn(2, 4)}
     edge_index = torch.tensor([[0, 1], [1, 0]])
-    model(x_dict, dict.fromkeys(edge_types, edge_index))
-    want = interpreted(model, x_dict, dict.fromkeys(edge_types, edge_index))
+    args = x_dict, dict.fromkeys(edge_types, edge_index)
+    model(*args)
     features = recorder.features()
-    for key in node_types:
-        assert torch.equal(features[0][key], want[f'convs_0__{key}'])
-        assert torch.equal(features[1][key], want[f'convs_1__{key}'])
+    assert [list(feature) for feature in features] == [['a__b', 'p']] * 2
+    want = interpreted(model, *args)
+    assert_same(features, [(want, 'convs_0'), (want, 'convs_1')])
 
 
 def test_names_in_a_split_model():
     model = build()
     recorder = LayerRecorder(model, ['convs.*', 'act', 'conv3.p__r__a'])
     model(*inputs())
-    assert recorder.names == [
-        'convs.0',
-        'act',
-        'convs.1',
-        'conv3.p__r__a#0',
-        'conv3.p__r__a#1',
-    ]
+    names = ['convs.0', 'act', 'convs.1', 'conv3.p__r__a#0', 'conv3.p__r__a#1']
+    assert recorder.names == names
     want = interpreted(model, *inputs())
-    first, act, _, relation, _ = recorder.features()
-    for key in NODE_TYPES:
-        assert torch.equal(first[key], want[f'convs_0__{key}'])
-        assert torch.equal(act[key], want[f'act__{key}'])
-    names = {node.target: node.name for node in reversed(model.graph.nodes)}
-    assert torch.equal(relation, want[names['conv3.p__r__a']])
+    first, act, second, relation, _ = recorder.features()
+    calls = [(want, name) for name in ('convs_0', 'act', 'convs_1')]
+    assert_same([first, act, second], calls)
+    nodes = {node.target: node.name for node in reversed(model.graph.nodes)}
+    assert torch.equal(relation, want[nodes['conv3.p__r__a']])
 
 
 def test_a_relation_that_is_changed_in_place_is_noticed():
-    class InPlace(Net):
-        def forward(self, x, edge_index):
-            x = self.convs[0](x, edge_index)
-            return self.convs[1](x.relu_(), edge_index)
-
-    model = to_hetero(InPlace(), (NODE_TYPES, EDGE_TYPES))
+    model = build('sum', InPlace)
     recorder = LayerRecorder(model, 'convs.*')
     model(*inputs())
-    # Only one relation leads to 'c', so that nothing is added up.
+    # Only one relation leads to 'c', so nothing is added up.
     with pytest.raises(RuntimeError, match=r"'convs.0' was changed in-place"):
         recorder.features()
     recorder = LayerRecorder(model, 'convs.*', clone=True)
@@ -226,38 +215,29 @@ def test_a_relation_that_is_changed_in_place_is_noticed():
     assert f'  convs.0: {types}\n' in str(recorder)
 
 
-def test_relations_must_return_tensors():
-    model = build()
-    recorder = LayerRecorder(model, output='key')
-    model(*inputs())
-    with pytest.raises(ValueError, match=r"'convs.0' returned 'Tensor'"):
-        recorder.features()
-    # Nor can dictionaries be added up.
-    recorder = LayerRecorder(model, output=lambda out: {'x': out})
-    model(*inputs())
-    with pytest.raises(ValueError, match=r"'convs.0' returned 'dict'"):
+@pytest.mark.parametrize(
+    ('output', 'kind'), [('key', 'Tensor'), (lambda out: {'x': out}, 'dict')]
+)
+def test_relations_must_return_tensors(output, kind):
+    recorder = LayerRecorder(build(), output=output)
+    recorder.model(*inputs())
+    with pytest.raises(ValueError, match=rf"'convs.0' returned '{kind}'"):
         recorder.features()
 
 
 def test_a_recorded_model_that_is_split_up_later():
     model = Net()
     recorder = LayerRecorder(model)
-    hetero = to_hetero(model, (NODE_TYPES, EDGE_TYPES))
-    hetero(*inputs())
+    to_hetero(model, METADATA)(*inputs())
     with pytest.raises(RuntimeError, match='was not recorded'):
         recorder.features()
 
 
 def test_bases_give_all_nodes_at_once():
-    class Simple(Net):
-        def forward(self, x, edge_index):
-            x = self.act(self.convs[0](x, edge_index))
-            return self.convs[1](x, edge_index)
-
     net = Simple()
     net.convs = torch.nn.ModuleList([SAGEConv(4, 4), SAGEConv(4, 4)])
     model = to_hetero_with_bases(
-        net, (NODE_TYPES, EDGE_TYPES), num_bases=2, in_channels={'x': 4}
+        net, METADATA, num_bases=2, in_channels={'x': 4}
     )
     recorder = LayerRecorder(model, model.convs)
     assert LayerRecorder(model).names[:2] == recorder.names
