@@ -46,11 +46,11 @@ class Net(pl.LightningModule):
 
     def forward(self, data):
         x = self.gnn(data.x, data.edge_index)
-        roots = data.get('root_index'), data.get('root_count')
-        return self.lin(global_root_pool(x, data.batch, *roots))
+        return self.lin(global_root_pool(x, data))
 
     def training_step(self, data, index):
-        loss = F.cross_entropy(self(data), data.y, reduction='none')
+        target = data.get('target', data.y)  # Of graphs without one, `y`.
+        loss = F.cross_entropy(self(data), target, reduction='none')
         return (loss * data.get('weight', 1.0)).mean()
 
     def validation_step(self, data, index):

@@ -46,8 +46,7 @@ class Net(torch.nn.Module):
 
     def forward(self, data):
         x = self.gnn(data.x, data.edge_index)
-        roots = data.get('root_index'), data.get('root_count')
-        return self.lin(global_root_pool(x, data.batch, *roots))
+        return self.lin(global_root_pool(x, data))
 
 
 @torch.no_grad()
@@ -65,7 +64,8 @@ def train(model, train_set, parameters=None, total=None):
     for step, data in zip(range(1, args.steps + 1), batches, strict=False):
         model.train()
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(data), data.y, reduction='none')
+        target = data.get('target', data.y)  # Of graphs without one, `y`.
+        loss = F.cross_entropy(model(data), target, reduction='none')
         loss = (loss * data.get('weight', 1.0)).mean()
         loss = loss if total is None else total(loss)
         loss.backward()

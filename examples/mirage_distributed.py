@@ -23,8 +23,8 @@ parser.add_argument('--dataset', default='toy', choices=['toy', 'NCI1'])
 parser.add_argument('--root', default='data/TUDataset')
 parser.add_argument('--hidden_channels', type=int, default=64)
 parser.add_argument('--num_layers', type=int, default=2)
-parser.add_argument('--min_support', type=float, default=0.05)
-parser.add_argument('--patterns', default='maximal')
+parser.add_argument('--budget', type=float, default=0.1)
+parser.add_argument('--selection', default='auto')
 parser.add_argument('--lr', type=float, default=0.005)
 parser.add_argument('--epochs', type=int, default=40)
 parser.add_argument('--runs', type=int, default=3)
@@ -51,9 +51,9 @@ class Net(torch.nn.Module):
         self.gnn = GIN(*channels, args.num_layers)
         self.lin = torch.nn.Linear(channels[1], dataset.num_classes)
 
-    def forward(self, x, edge_index, batch, root_index=None, root_count=None):
-        x = self.gnn(x, edge_index)
-        return self.lin(global_root_pool(x, batch, root_index, root_count))
+    def forward(self, data):
+        x = self.gnn(data.x, data.edge_index)
+        return self.lin(global_root_pool(x, data))
 
 
 def train(train_set):
@@ -68,9 +68,7 @@ def train(train_set):
         sampler.set_epoch(epoch)
         for data in loader:
             optimizer.zero_grad()
-            roots = data.root_index, data.root_count
-            out = model(data.x, data.edge_index, data.batch, *roots)
-            loss = F.cross_entropy(out, data.y, reduction='none')
+            loss = F.cross_entropy(model(data), data.target, reduction='none')
             (loss * data.weight).mean().backward()
             optimizer.step()
     return model.module if is_distributed else model
@@ -81,8 +79,7 @@ def test(model, test_set):
     model.eval()
     correct = 0
     for data in DataLoader(test_set, batch_size=256):
-        out = model(data.x, data.edge_index, data.batch)
-        correct += int((out.argmax(dim=-1) == data.y).sum())
+        correct += int((model(data).argmax(dim=-1) == data.y).sum())
     return correct / len(test_set)
 
 
@@ -96,8 +93,8 @@ for run in range(args.runs):
     distilled = MirageDataset(
         train_split[rank::world_size],
         num_layers=args.num_layers,
-        min_support=args.min_support,
-        patterns=args.patterns,
+        budget=args.budget,
+        selection=args.selection,
         exclude_keys=['edge_attr'],  # This network does not read it.
         distributed=is_distributed,
     )

@@ -13,7 +13,8 @@ from torch_geometric.logging import init_wandb, log
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.profile import timeit
 
-from pyg_distill.datasets import CoresetDataset, MirageDataset, ToyMolecules
+from pyg_distill.data import compressed_size
+from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.nn import global_root_pool, num_hops
 
 GNNS = {'gcn': GCN, 'gin': GIN, 'gat': GAT, 'sage': GraphSAGE}
@@ -52,9 +53,7 @@ class Net(torch.nn.Module):
 
     def forward(self, data):
         x = self.gnn(data.x, data.edge_index)
-        roots = data.get('root_index'), data.get('root_count')
-        size, reduce = data.num_graphs, args.readout
-        return self.lin(global_root_pool(x, data.batch, *roots, size, reduce))
+        return self.lin(global_root_pool(x, data, reduce=args.readout))
 
 
 @torch.no_grad()
@@ -76,7 +75,8 @@ def train(train_set, val_loader, test_loader):
     for step, data in zip(range(1, args.steps + 1), batches, strict=False):
         model.train()
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(data), data.y, reduction='none')
+        target = data.get('target', data.y)  # Of graphs without one, `y`.
+        loss = F.cross_entropy(model(data), target, reduction='none')
         (loss * data.get('weight', 1.0)).mean().backward()
         optimizer.step()
         if step % 50 == 0 or step == args.steps:
@@ -94,23 +94,26 @@ for run in range(args.runs):
     loaders = [DataLoader(dataset[i], batch_size=256) for i in held_out]
     full = dataset[perm[2 * num :]]
     options = {'exclude_keys': ['edge_attr']}  # These networks do not read it.
-    whole = CoresetDataset(full, 'full', **options).report
+    full_bytes = compressed_size(full, **options)
     if low := args.min_support:  # One a class, or one for all.
-        options['min_support'] = dict(enumerate(low)) if low[1:] else low[0]
+        low = dict(enumerate(low)) if low[1:] else low[0]
+        options |= {'selection': 'frequent'}
+        options |= {'selection_kwargs': {'min_support': low}}
     else:
         options |= {'selection': args.selection, 'budget': args.budget}
     distilled = MirageDataset(full, num_hops(Net().gnn), **options)
-    print(f'Run {run}: {(report := distilled.report)}\n')
-    sets = {'full': (full, whole), 'distilled': (distilled, report)}
-    for name, (train_set, size) in sets.items():
+    report = distilled.report
+    print(f'Run {run}: {report}\n')
+    sizes = [full_bytes, 0.0], [report.compressed_bytes, report.seconds]
+    sets = zip(rows, (full, distilled), sizes, strict=True)
+    for name, train_set, size in sets:
         seed_everything(run)
         with timeit(log=False) as t:
             auc, acc = train(train_set, *loaders)
-        seconds = 0.0 if name == 'full' else size.seconds
-        rows[name].append([acc, auc, size.packed_bytes, seconds, t.duration])
+        rows[name].append([acc, auc, *size, t.duration])
         log(Run=run, Set=name, Acc=acc, AUC=float(auc))
 
-print('           Test acc       Test AUC  Packed bytes    Distil     Train')
+print('           Test acc       Test AUC  Bytes (zlib)    Distil     Train')
 for name, values in rows.items():
     std, mean = torch.std_mean(torch.tensor(values), dim=0, correction=0)
     acc, auc, num_bytes, seconds, duration = mean.tolist()
