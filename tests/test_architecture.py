@@ -16,13 +16,27 @@ PACKAGE = Path(pyg_distill.__file__).parent
 # What each part may import beside itself.
 ARROWS = {
     'trees': set(),
-    'transforms': {'trees'},
-    'datasets': {'trees', 'transforms'},
-    'loader': {'trees', 'transforms', 'datasets'},
+    'data': {'trees'},
+    'selection': {'trees', 'data'},
+    'transforms': {'trees', 'data'},
+    'datasets': {'trees', 'data', 'selection'},
+    'loader': {'trees', 'data'},
     'nn': set(),
-    'evaluation': {'trees', 'transforms', 'datasets', 'nn'},
+    'evaluation': {'trees', 'data', 'transforms', 'datasets', 'nn'},
     'contrib': {'datasets', 'nn'},
-    'visualization': {'trees', 'transforms', 'datasets', 'nn', 'evaluation'},
+    'visualization': {
+        'trees',
+        'data',
+        'selection',
+        'datasets',
+        'nn',
+        'evaluation',
+    },
+}
+# One new idea is one file here, with one public class.
+ONE_CLASS_A_FILE = {
+    'selection': 'Selector',
+    'nn/losses': 'DistillationLoss',
 }
 EXTENSIONS = {'torch_scatter', 'torch_sparse'}
 OPTIONAL = EXTENSIONS | {'matplotlib'}
@@ -73,6 +87,30 @@ def imported(name: str, node: ast.stmt) -> list[str]:
         inner = f'{base}.{alias.name}'
         out.append(inner if inner in MODULES else base)
     return out
+
+
+@pytest.mark.parametrize('folder', sorted(ONE_CLASS_A_FILE))
+def test_each_selector_and_each_loss_has_its_own_file(folder: str) -> None:
+    name = ONE_CLASS_A_FILE[folder]
+    module = importlib.import_module(f'pyg_distill.{folder}'.replace('/', '.'))
+    base = getattr(module, name)
+    kinds = [
+        value
+        for value in map(module.__dict__.get, module.__all__)
+        if inspect.isclass(value) and issubclass(value, base)
+    ]
+    assert len(kinds) > 5
+    files = [inspect.getfile(kind) for kind in kinds]
+    assert len(files) == len(set(files))
+    assert all(Path(file).parent == PACKAGE / folder for file in files)
+
+
+def test_the_package_stays_small() -> None:
+    lines = sum(
+        len(path.read_text().splitlines()) for path in MODULES.values()
+    )
+    assert len(MODULES) <= 100
+    assert lines <= 16_000
 
 
 def test_all_parts_are_known() -> None:
