@@ -46,7 +46,9 @@ def test_neighbor_loader():
             losses.append(loss.detach())
             n_id = batch.n_id[:size]
             want = KDLoss()(whole.outputs[n_id], out[:size])
-            torch.testing.assert_close(distiller.loss_dict()['kd'], want.detach())
+            torch.testing.assert_close(
+                distiller.loss_dict()['kd'], want.detach()
+            )
     torch.testing.assert_close(losses[:3], losses[3:])
 
 
