@@ -521,7 +521,7 @@ def _default_name(loss: Any) -> str:
     function = _function(loss)
     named = inspect.isclass(function) or inspect.isroutine(function)
     name = (function if named else type(function)).__name__
-    name = name.lower().removesuffix('loss')
+    name = name.lower().removesuffix('loss').rstrip('_')
     return name if name.isidentifier() else 'loss'
 
 

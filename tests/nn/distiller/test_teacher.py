@@ -188,6 +188,7 @@ def test_parameter_groups():
     assert [g['weight_decay'] for g in adam.param_groups] == [0.7, 0]
 
 
+@pytest.mark.slow
 def test_export(tmp_path):
     distiller = distil()
     step(distiller)
