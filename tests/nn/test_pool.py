@@ -1,17 +1,14 @@
 import pytest
 import torch
 from torch_geometric.data import Batch, Data, HeteroData
-from torch_geometric.loader import DataLoader
 from torch_geometric.nn import (
     global_add_pool,
     global_max_pool,
     global_mean_pool,
 )
 
-from pyg_distill.loader import TreeSetLoader
 from pyg_distill.nn import global_root_pool
-from pyg_distill.transforms import ToComputationTrees
-from tests.graphs import random_graph
+from tests.nn.mini_batches import FORMS, GRAPHS, long_form, whole
 from tests.oracles import pool
 
 BATCH = torch.tensor([0, 0, 0, 1, 1, 1, 1])
@@ -160,57 +157,6 @@ def test_both_batches():
     assert torch.equal(out, want)
 
 
-def graphs():
-    return [random_graph(num_nodes=n + 4, seed=n) for n in range(4)]
-
-
-def whole(data):
-    """Puts a graph into tree-set form: each node is a root, counted once."""
-    data.root_index = torch.arange(data.num_nodes)
-    data.root_count = torch.ones(data.num_nodes, dtype=torch.long)
-    return data
-
-
-def without_x(data):
-    data.num_nodes = data.num_nodes
-    del data.x
-    return data
-
-
-FORMS = {
-    'Data': lambda: graphs()[0],
-    'Data, trees': lambda: ToComputationTrees(2)(graphs()[0]),
-    'Data, no x': lambda: without_x(ToComputationTrees(2)(graphs()[0])),
-    'Batch': lambda: Batch.from_data_list(graphs()),
-    'Batch, trees': lambda: Batch.from_data_list(
-        [ToComputationTrees(2)(data) for data in graphs()]
-    ),
-    'Batch, whole': lambda: Batch.from_data_list(
-        [whole(data) for data in graphs()]
-    ),
-    'Batch, followed': lambda: next(
-        iter(
-            DataLoader(
-                [ToComputationTrees(2)(data) for data in graphs()],
-                batch_size=4,
-                follow_batch=['root_index'],
-            )
-        )
-    ),
-    'TreeSetBatch': lambda: next(
-        iter(TreeSetLoader(graphs(), 4, num_layers=2))
-    ),
-}
-
-
-def long_form(data):
-    names = ('root_index', 'root_count', 'root_index_batch')
-    return {
-        **{name: data.get(name) for name in names},
-        'size': getattr(data, 'num_graphs', 1),
-    }
-
-
 @each_reduce
 @pytest.mark.parametrize('form', FORMS)
 def test_both_forms(form, reduce):
@@ -234,7 +180,7 @@ def test_whole_graph_in_tree_set_form(reduce):
 def test_no_nodes_of_the_last_graph():
     empty = Data(x=torch.empty(0, 2), edge_index=NONE.view(1, 0).repeat(2, 1))
     for form in (lambda data: data, whole):
-        data = Batch.from_data_list([*map(form, [*graphs(), empty])])
+        data = Batch.from_data_list([*map(form, [*GRAPHS, empty])])
         assert global_root_pool(data.x, data).size(0) == 5
 
 

@@ -4,13 +4,11 @@ import pickle
 import pytest
 import torch
 from torch.nn import Linear
-from torch_geometric.data import Batch, HeteroData
+from torch_geometric.data import HeteroData
 from torch_geometric.nn import MLP, aggr
 
-from pyg_distill.loader import TreeSetLoader
 from pyg_distill.nn import RootAggregation
-from pyg_distill.transforms import ToComputationTrees
-from tests.graphs import random_graph
+from tests.nn.mini_batches import FORMS, long_form
 
 # Of 7 embeddings, 4 are roots, which stand for 11 nodes of 2 graphs.
 BATCH = torch.tensor([0, 0, 0, 1, 1, 1, 1])
@@ -118,31 +116,6 @@ def test_batch_of_roots_that_repeat(inner, x):
         assert_close(out[:2], want)
 
 
-def graphs():
-    return [random_graph(num_nodes=n + 4, seed=n) for n in range(4)]
-
-
-def trees():
-    return [ToComputationTrees(2)(data) for data in graphs()]
-
-
-FORMS = {
-    'Data': lambda: graphs()[0],
-    'Data, trees': lambda: trees()[0],
-    'Batch': lambda: Batch.from_data_list(graphs()),
-    'Batch, trees': lambda: Batch.from_data_list(trees()),
-    'TreeSetBatch': lambda: next(
-        iter(TreeSetLoader(graphs(), 4, num_layers=2))
-    ),
-}
-
-
-def tensors(data):
-    names = ('root_index', 'root_count', 'root_index_batch')
-    kwargs = {name: data.get(name) for name in names}
-    return {**kwargs, 'dim_size': getattr(data, 'num_graphs', 1)}
-
-
 @pytest.mark.parametrize('name', ['sum', 'mean', 'max', 'median', 'std'])
 @pytest.mark.parametrize('form', FORMS)
 def test_mini_batches(form, name):
@@ -151,7 +124,7 @@ def test_mini_batches(form, name):
     readout = RootAggregation(name)
     out = readout(x, data)
     assert out.size(0) == getattr(data, 'num_graphs', 1)
-    want = readout(x, data.get('batch'), **tensors(data))
+    want = readout(x, data.get('batch'), **long_form(data, 'dim_size'))
     assert torch.equal(out, want)
     assert torch.equal(readout(x, index=data), want)
     with pytest.raises(ValueError, match=f'{data.num_nodes} nodes'):
@@ -168,7 +141,9 @@ def test_compiles_without_breaks(form):
     call = torch.compile(readout, fullgraph=True, backend='aot_eager')
     want = readout(x, data)
     assert_close(call(x, data), want)
-    assert_close(call(x, data.get('batch'), **tensors(data)), want)
+    assert_close(
+        call(x, data.get('batch'), **long_form(data, 'dim_size')), want
+    )
 
 
 @pytest.mark.parametrize('name', ['sum', 'mean', 'median', 'std'])

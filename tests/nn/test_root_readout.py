@@ -1,11 +1,11 @@
 import copy
 import pickle
 import warnings
+from functools import partial
 
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
-from torch_geometric.loader import DataLoader
 from torch_geometric.nn import (
     GCN,
     GIN,
@@ -19,10 +19,9 @@ from torch_geometric.nn import (
 )
 from torch_geometric.nn.aggr import MeanAggregation, MedianAggregation
 
-from pyg_distill.loader import TreeSetLoader
 from pyg_distill.nn import RootReadout, global_root_pool
-from pyg_distill.transforms import ToComputationTrees
-from tests.graphs import random_graph
+from tests.nn.mini_batches import FORMS, GRAPHS, batch
+from tests.nn.mini_batches import tree as trees
 
 READOUTS = {
     'sum': global_add_pool,
@@ -31,7 +30,6 @@ READOUTS = {
     'set2set': Set2Set(8, 2),
     'sort': SortAggregation(k=20),
 }
-GRAPHS = [random_graph(seed=seed) for seed in range(4)]
 
 
 class Net(torch.nn.Module):
@@ -79,30 +77,29 @@ def graph():
     return Batch.from_data_list(GRAPHS)
 
 
-def make(form):
-    """A mini-batch of trees that are two deep."""
-    if form == 'merged':
-        return next(iter(TreeSetLoader(GRAPHS, 4, num_layers=2)))
-    transform = ToComputationTrees(2, compact=form != 'trees')
-    follow = ['root_index'] if form == 'followed' else []
-    trees = [transform(data) for data in GRAPHS]
-    return next(iter(DataLoader(trees, 4, follow_batch=follow)))
+TREES = {
+    'trees': lambda: batch(partial(trees, compact=False)),
+    'compact': lambda: batch(trees),
+    'followed': FORMS['Batch, followed'],
+    'merged': FORMS['TreeSetBatch'],
+}
 
 
-@pytest.fixture(params=['trees', 'compact trees', 'followed', 'merged'])
+@pytest.fixture(params=TREES)
 def tree(request):
-    return make(request.param)
+    """A mini-batch of trees that are two deep."""
+    return TREES[request.param]()
 
 
 @pytest.fixture(params=['trees', 'followed'])
 def batched(request):
     """Those whose nodes belong to one graph each."""
-    return make(request.param)
+    return TREES[request.param]()
 
 
 @pytest.fixture
 def merged():
-    return make('merged')
+    return TREES['merged']()
 
 
 def call(model, data, **kwargs):
@@ -149,7 +146,7 @@ def test_root_readout(name, graph, tree):
     data_model = RootReadout(data_net, encoder='gnn')
     assert str(model) == "RootReadout(Net, encoder='gnn')"
     want = plain(net, graph)
-    batch = tree.get('batch')
+    before = tree.get('batch')
     # On ordinary graphs it is the model itself.
     for out in (call(model, graph), model(graph), data_model(graph)):
         assert torch.equal(out, want)
@@ -161,9 +158,9 @@ def test_root_readout(name, graph, tree):
     ):
         assert_exact(out, want)
     assert num_hooks(model) == num_hooks(data_model) == 0
-    assert tree.get('batch') is batch
+    assert tree.get('batch') is before
     # The model itself, without the readout, is not exact.
-    if batch is not None:
+    if before is not None:
         out = plain(net, tree)
         assert float((out - want).detach().abs().max()) > 1e-3
 
@@ -172,24 +169,27 @@ def test_forms_of_a_call(graph, batched):
     net = build()
     model = RootReadout(net, encoder='gnn')
     want = plain(net, graph)
-    x, edge_index, batch = batched.x, batched.edge_index, batched.batch
+    x, edge_index, of_node = plain_args(batched)
     index, count = batched.root_index, batched.root_count
     roots = {'root_index': index, 'root_count': count}
     for out in (
-        model(x, edge_index, batch=batch, **roots),
-        model(edge_index=edge_index, batch=batch, x=x, **roots),
+        model(x, edge_index, batch=of_node, **roots),
+        model(edge_index=edge_index, batch=of_node, x=x, **roots),
         # A root for each node instead of counts.
-        model(x, edge_index, batch, root_index=index.repeat_interleave(count)),
+        model(
+            x, edge_index, of_node, root_index=index.repeat_interleave(count)
+        ),
     ):
         assert_exact(out, want)
-    out = model(x, edge_index, batch, root_index=index)
-    model.model.readout = global_add_pool
-    counted = model(x, edge_index, batch, **roots)
+    # Counts matter to a sum.
+    net.readout = global_add_pool
+    out = model(x, edge_index, of_node, root_index=index)
+    counted = model(x, edge_index, of_node, **roots)
     assert float((out - counted).detach().abs().max()) > 1e-3
 
 
 def test_one_graph():
-    tree = ToComputationTrees(2)(GRAPHS[0])
+    tree = trees(GRAPHS[0])
     net, data_net = (build(cls, global_add_pool) for cls in (Net, DataNet))
     data_net.load_state_dict(net.state_dict())
     want = net(GRAPHS[0].x, GRAPHS[0].edge_index)

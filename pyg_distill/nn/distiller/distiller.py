@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
-from pyg_distill.nn.distiller.hetero import BatchSize, items, seed_rows
+from pyg_distill.nn.distiller.hetero import BatchSize, seed_rows
 from pyg_distill.nn.distiller.teacher import (
     ModelOutput,
     Teacher,
@@ -460,7 +460,9 @@ def touch_parameters(module: torch.nn.Module) -> list[Tensor]:
 
 def _shared_types(teacher: Any, student: Any) -> dict[str, Any]:
     """The logits of teacher and student for each type that both have."""
-    teachers, students = dict(items(teacher)), dict(items(student))
+    teachers, students = (
+        x if isinstance(x, Mapping) else {'': x} for x in (teacher, student)
+    )
     shared = {k: (teachers[k], x) for k, x in students.items() if k in teachers}
     if not shared:
         raise ValueError(
@@ -519,7 +521,7 @@ def _default_name(loss: Any) -> str:
     function = _function(loss)
     named = inspect.isclass(function) or inspect.isroutine(function)
     name = (function if named else type(function)).__name__
-    name = name.lower().removesuffix('loss')
+    name = name.lower().removesuffix('loss').rstrip('_')
     return name if name.isidentifier() else 'loss'
 
 

@@ -1,12 +1,13 @@
 """Runs a teacher on mini-batches that hold all that it reads."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch.fx import GraphModule
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._pytree import tree_map
 from torch_geometric.data import HeteroData
 from torch_geometric.loader import CachedLoader, NodeLoader, PrefetchLoader
@@ -35,12 +36,15 @@ def run_teacher(
     teacher: Teacher,
     loader: Iterable[Any],
     inputs: Callable[[Any], Any] | None,
+    dtype: torch.dtype | None,
     sampled: int | None,
 ) -> Iterator[tuple[Any, list[Any], Any, Any]]:
     """Yields outputs, layers, nodes and feature sums of all seed nodes."""
     for batch in loader:
         args, kwargs = as_arguments((inputs or batch_inputs)(batch))
-        with _count_calls(teacher.model) as calls:
+        calls: Counter[torch.nn.Module] = Counter()
+        count = partial(_count, calls)
+        with register_module_forward_pre_hook(count):
             teacher_out = teacher(*args, **kwargs)
         read = 0 if sampled is None else hops_read(teacher.model, calls)
         if sampled is not None and sampled < read:
@@ -57,8 +61,13 @@ def run_teacher(
             sums = row_sums(seed_rows(x, size), size)
         # Copied, because slices would keep all other rows in memory.
         outputs, layers = tree_map(torch.clone, seed_rows(teacher_out, size))
-        yield outputs, layers, n_id, sums
+        yield outputs, cast(layers, dtype), n_id, sums
         sampled = None
+
+
+def cast(layers: list[Any], dtype: torch.dtype | None) -> list[Any]:
+    """Layers in another type, or as they are."""
+    return tree_map(lambda x: x.to(dtype or x.dtype), layers)
 
 
 def batch_inputs(batch: Any) -> tuple[Any, ...]:
@@ -138,7 +147,8 @@ def hops_read(
     """The hops that a teacher reads, with repeated calls if they are known."""
     hops = layer_hops(teacher)
     out = num_hops(teacher)
-    out += sum((n - 1) * hops[layer] for layer, n in (calls or {}).items())
+    if calls is not None:
+        out += sum((calls[x] - 1) * n for x, n in hops.items() if x in calls)
     # The relations of one layer read the same hop.
     relations = {
         group
@@ -154,23 +164,8 @@ def hops_read(
     return out
 
 
-@contextlib.contextmanager
-def _count_calls(
-    model: torch.nn.Module,
-) -> Iterator[Counter[torch.nn.Module]]:
-    """A context that counts the calls of message passing layers."""
-    calls: Counter[torch.nn.Module] = Counter()
-
-    def count(module: torch.nn.Module, args: Any) -> None:
-        calls[module] += 1
-
-    layers = layer_hops(model)
-    handles = [layer.register_forward_pre_hook(count) for layer in layers]
-    try:
-        yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
+def _count(calls: Counter[torch.nn.Module], module: Any, args: Any) -> None:
+    calls[module] += 1
 
 
 def _reads_other_nodes(module: torch.nn.Module) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -18,10 +18,8 @@ from pyg_distill.nn.recorder import LayerRecorder
 from pyg_distill.nn.recorder.hooks import pick
 from pyg_distill.nn.recorder.layers import shorten
 
-# The modes of teachers before `set_eval`.
-_MODES: WeakKeyDictionary[torch.nn.Module, dict[str, bool]] = (
-    WeakKeyDictionary()
-)
+# All modules that `set_eval` took out of training mode.
+_PAUSED: WeakSet[torch.nn.Module] = WeakSet()
 # The models that are trained, since students may teach each other.
 _STUDENTS: WeakSet[torch.nn.Module] = WeakSet()
 
@@ -56,7 +54,10 @@ class Teacher:
     def __call__(self, *args: Any, **kwargs: Any) -> ModelOutput:
         """Runs the model in evaluation mode, without gradients."""
         # Models may write to dictionaries and `Data` objects.
-        args, kwargs = tree_map(_copy_data, (args, kwargs))
+        args, kwargs = tree_map(
+            lambda x: copy.copy(x) if isinstance(x, BaseData) else x,
+            (args, kwargs),
+        )
         with _evaluating(self.model):
             out = output_tensors(self.name, self.model(*args, **kwargs))
         if self.recorder is None:
@@ -152,17 +153,17 @@ def set_eval(teacher: torch.nn.Module) -> None:
 
     Compiled code is far slower if the mode changes in every call.
     """
-    if teacher not in _STUDENTS and _is_training(teacher):
-        _MODES[teacher] = {k: m.training for k, m in teacher.named_modules()}
+    if teacher not in _STUDENTS:
+        _PAUSED.update(m for m in teacher.modules() if m.training)
         teacher.eval()
 
 
 def restore_modes(student: torch.nn.Module) -> None:
     """Undoes :meth:`set_eval` for a model that becomes a student."""
     _STUDENTS.add(student)
-    modes = _MODES.pop(student, {})
-    for name, module in student.named_modules():
-        module.training = modes.get(name, module.training)
+    for module in student.modules():
+        module.training |= module in _PAUSED
+        _PAUSED.discard(module)
 
 
 def release(student: torch.nn.Module) -> None:
@@ -172,21 +173,11 @@ def release(student: torch.nn.Module) -> None:
 
 @contextlib.contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    if not _is_training(model):
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    training = [module for module in model.modules() if module.training]
+    if training:
+        model.eval()
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
-
-
-def _is_training(model: torch.nn.Module) -> bool:
-    return any(module.training for module in model.modules())
-
-
-def _copy_data(value: Any) -> Any:
-    return copy.copy(value) if isinstance(value, BaseData) else value
+        for module in training:
+            module.training = True

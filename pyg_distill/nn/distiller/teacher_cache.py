@@ -26,10 +26,7 @@ from pyg_distill.nn.distiller.inputs import (
     feature_matrices,
     row_sums,
 )
-from pyg_distill.nn.distiller.loaders import (
-    check_loader,
-    run_teacher,
-)
+from pyg_distill.nn.distiller.loaders import cast, check_loader, run_teacher
 from pyg_distill.nn.distiller.teacher import ModelOutput, Teacher, as_arguments
 from pyg_distill.nn.losses import DistillationLoss, TeacherTarget
 from pyg_distill.nn.recorder.layers import shorten
@@ -135,7 +132,7 @@ class TeacherCache:
             outputs, stored = runner(*args, **kwargs)
         finally:
             runner.remove()
-        out = cls(outputs, _cast(stored, dtype))
+        out = cls(outputs, cast(stored, dtype))
         out.fingerprint = fingerprint
         out.row_sums = row_sums(feature_matrices(args, kwargs), out.num_nodes)
         return out
@@ -179,12 +176,7 @@ class TeacherCache:
         runner = Teacher(teacher, layers, clone=clone)
         bar = tqdm(loader, 'Running the teacher', disable=not log, delay=1)
         try:
-            parts = [
-                (outputs, _cast(stored, dtype), n_id, sums)
-                for outputs, stored, n_id, sums in run_teacher(
-                    runner, bar, inputs, sampled
-                )
-            ]
+            parts = list(run_teacher(runner, bar, inputs, dtype, sampled))
         finally:
             runner.remove()
         if not parts:
@@ -452,10 +444,6 @@ class CachedTeacher:
 
 def _selects_rows(loss: DistillationLoss) -> bool:
     return loss.can_prepare and loss.target_level == 'node'
-
-
-def _cast(layers: list[Any], dtype: torch.dtype | None) -> list[Any]:
-    return tree_map(lambda x: x.to(dtype or x.dtype), layers)
 
 
 def _mebibytes(number: int) -> str:

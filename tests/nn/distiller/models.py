@@ -4,10 +4,16 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from torch_geometric.data import HeteroData
-from torch_geometric.nn import GCN, HeteroConv, SAGEConv
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.loader import NeighborLoader
+from torch_geometric.nn import GCN, GraphSAGE, HeteroConv, SAGEConv
+from torch_geometric.utils import k_hop_subgraph
 
-from pyg_distill.nn import ABKDLoss, KDLoss, LayerRecorder
+from pyg_distill.nn import (
+    DistillationLoss,
+    Distiller,
+    LayerRecorder,
+)
 
 NUM_NODES = 14
 TYPES = ['paper', 'author']
@@ -45,30 +51,58 @@ def big(seed=2, **kwargs):
     return model
 
 
-def new_losses(seed=3, student=(8, 5), teacher=(16, 16, 5)):
-    torch.manual_seed(seed)
-    return {
-        'abkd': ABKDLoss(list(teacher), list(student), 'uniform'),
-        'kd': KDLoss(4.0),
-    }
+def distil(**kwargs):
+    """A distiller of `small` and `big`, always with the same parameters."""
+    student = small()
+    torch.manual_seed(7)
+    return Distiller.from_example(student, big(), graph(), **kwargs).train()
 
 
-WEIGHTS = {'abkd': 0.5, 'kd': 3.0}
+def step(distiller, args=None, optimizer=None, **kwargs):
+    """One training step, and its loss."""
+    distiller.zero_grad()
+    args = graph() if args is None else args
+    loss = distiller.loss(task(distiller(*args)), **kwargs)
+    loss.backward()
+    if optimizer is not None:
+        optimizer.step()
+    return loss.detach()
 
 
-def by_hand(student, teacher, losses, weights, *args):
-    """The loss of one step, as it is without a distiller."""
-    teacher.eval()
-    with (
-        LayerRecorder(teacher, detach=True) as taught,
-        LayerRecorder(student) as learned,
-    ):
-        with torch.no_grad():
-            logits = teacher(*args)
-        out = student(*args)
-        layers = losses['abkd'](taught.features(), learned.features())
-    kd = losses['kd'](logits, out)
-    return task(out) + weights['abkd'] * layers + weights['kd'] * kd
+def grads(module):
+    return [p.grad.clone() for p in module.parameters()]
+
+
+def recorded(model, args, layers='auto'):
+    """The layers of a model in evaluation mode, without gradients."""
+    training = model.training
+    with LayerRecorder(model, layers, detach=True) as recorder, torch.no_grad():
+        model.eval()(*args)
+    model.train(training)
+    return recorder.features()
+
+
+class LastLayer(DistillationLoss):
+    """What a user may write: compares the last layers."""
+
+    def forward(self, teacher, student):
+        return (teacher[-1] - student[-1]).square().mean()
+
+
+class PreparedLastLayer(LastLayer):
+    """Keeps one layer of a cached teacher alone."""
+
+    can_prepare = True
+
+    def prepare(self, teacher):
+        return [teacher[-1].clone()]
+
+
+class Logits(DistillationLoss):
+    needs = 'logits'
+
+    def forward(self, teacher, student):
+        return (teacher - student).abs().mean()
 
 
 def calls(module):
@@ -119,3 +153,54 @@ class Hetero(torch.nn.Module):
         for conv in self.convs:
             x_dict = conv(x_dict, edge_index_dict)
         return x_dict if self.only is None else x_dict[self.only]
+
+
+def sage(channels, num_layers=2):
+    torch.manual_seed(channels)
+    return GraphSAGE(4, channels, num_layers, 5)
+
+
+BATCHES = [[3, 7, 1], [0, 2, 4, 5], [13, 6, 8, 9, 10, 11, 12]]
+
+
+def batch_of(seeds, num_hops=2):
+    """A mini-batch of whole neighborhoods, seed nodes first."""
+    x, edge_index = graph()
+    seeds = torch.tensor(seeds)
+    subset, edge_index, mapping, _ = k_hop_subgraph(
+        seeds, num_hops, edge_index, num_nodes=x.size(0)
+    )
+    others = torch.ones(subset.numel(), dtype=torch.bool)
+    others[mapping] = False
+    order = torch.cat([mapping, torch.arange(subset.numel())[others]])
+    position = torch.full((x.size(0),), -1)
+    n_id = subset[order]
+    position[n_id] = torch.arange(n_id.numel())
+    return Data(
+        x=x[n_id],
+        edge_index=position[edge_index],
+        n_id=n_id,
+        batch_size=seeds.numel(),
+    )
+
+
+def batches(num_hops=2):
+    return [batch_of(seeds, num_hops) for seeds in BATCHES]
+
+
+def make_loader(num_neighbors, data=None, **kwargs):
+    if data is None:
+        x, edge_index = graph()
+        data = Data(x=x, edge_index=edge_index)
+    kwargs.setdefault('batch_size', 5)
+    return NeighborLoader(data, num_neighbors, **kwargs)
+
+
+def batch_step(cache, batch, **kwargs):
+    """The loss of a mini-batch, and its distiller."""
+    torch.manual_seed(0)
+    distiller = Distiller.from_example(sage(8), cache, graph()).train()
+    distiller(batch.x, batch.edge_index)
+    size = kwargs.pop('batch_size', batch.batch_size)
+    loss = distiller.loss(n_id=batch.n_id, batch_size=size, **kwargs)
+    return loss, distiller

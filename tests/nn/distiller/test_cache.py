@@ -1,16 +1,19 @@
-"""A teacher that is asked once, in full-batch training."""
+"""A teacher that runs once, in full-batch training."""
 
 import copy
+import gc
 import os
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 from torch_geometric.datasets import Planetoid
-from torch_geometric.nn import GCN, SAGEConv
+from torch_geometric.nn import GCN, MLP, GCNConv, SAGEConv
 
 from pyg_distill.nn import (
     ABKDLoss,
@@ -19,23 +22,25 @@ from pyg_distill.nn import (
     StrideLoss,
     TeacherCache,
 )
+from pyg_distill.nn.distiller import inputs
+from pyg_distill.nn.distiller.inputs import Fingerprint
 from tests.conftest import with_torch_sparse
 from tests.nn.distiller.models import (
     NUM_NODES,
     RELATIONS,
     Hetero,
+    LastLayer,
+    PreparedLastLayer,
     big,
     calls,
+    distil,
+    grads,
     graph,
     hetero_graph,
     small,
-    task,
+    step,
 )
 
-MESSAGE = (
-    r'the teacher was cached for other inputs .* pass n_id=data\.n_id .* or '
-    r'the teacher itself where inputs are augmented'
-)
 LOSSES = {
     'abkd': ABKDLoss,
     'learned': lambda t, s: ABKDLoss(t, s, 'learned'),
@@ -46,157 +51,97 @@ LOSSES = {
 }
 
 
-def train(cache, losses=None, num_steps=3, args=None):
-    args = graph() if args is None else args
-    teacher = big()
-    asked = calls(teacher)
-    student = small()
-    torch.manual_seed(7)
-    distiller = Distiller.from_example(
-        student, teacher, args, losses, cache=cache
-    ).train()
-    optimizer = torch.optim.Adam(distiller.parameter_groups(lr=0.01))
-    history = []
-    for _ in range(num_steps):
-        optimizer.zero_grad()
-        loss = distiller.loss(task(distiller(*args)))
-        loss.backward()
-        grads = [p.grad.clone() for p in distiller.parameters()]
-        history.append((loss.detach(), grads))
-        optimizer.step()
-    return history, len(asked)
-
-
 @pytest.mark.parametrize('name', LOSSES)
 def test_same_as_uncached(name):
-    cached, once = train(True, LOSSES[name])
-    plain, often = train(False, LOSSES[name])
-    assert (once, often) == (1, 4)
-    for (loss, grads), (want, want_grads) in zip(cached, plain, strict=True):
-        torch.testing.assert_close(loss, want, rtol=1e-4, atol=1e-5)
-        for grad, want_grad in zip(grads, want_grads, strict=True):
-            torch.testing.assert_close(grad, want_grad, rtol=1e-3, atol=1e-4)
+    results = []
+    for cache in (True, False):
+        teacher = big()
+        asked = calls(teacher)
+        torch.manual_seed(7)
+        distiller = Distiller.from_example(
+            small(), teacher, graph(), LOSSES[name], cache=cache
+        ).train()
+        optimizer = torch.optim.Adam(distiller.parameter_groups(lr=0.01))
+        for _ in range(3):
+            loss = step(distiller, optimizer=optimizer)
+            results.append([loss, *grads(distiller)])
+        assert len(asked) == (1 if cache else 4)
+    torch.testing.assert_close(results[:3], results[3:], rtol=1e-3, atol=1e-4)
 
 
-def build(args=None, **kwargs):
-    args = graph() if args is None else args
-    distiller = Distiller.from_example(
-        small(), big(), args, cache=True, **kwargs
-    )
-    return distiller.train()
-
-
-def refused(distiller, *args, **kwargs):
-    distiller(*args)
-    with pytest.raises(ValueError, match=MESSAGE) as info:
-        distiller.loss(**kwargs)
-    assert '\n' not in str(info.value)
-
-
-def test_changed_inputs():
-    x, edge_index = graph()
-    distiller = build((x, edge_index))
-    distiller(x, edge_index)
+def accepted(distiller, *args, **kwargs):
+    distiller(*args, **kwargs)
     distiller.loss()
-    order = torch.randperm(NUM_NODES)
-    swapped = edge_index.flip(0)
+
+
+def refused(distiller, *args, batch_size=None, **kwargs):
+    distiller(*args, **kwargs)
+    match = r'cached for other inputs .*n_id=data\.n_id .*augmented'
+    with pytest.raises(ValueError, match=match):
+        distiller.loss(batch_size=batch_size)
+
+
+def test_other_inputs():
+    x, edge_index = graph()
+    distiller = distil(cache=True)
+    order, weight = torch.randperm(NUM_NODES), torch.ones(edge_index.size(1))
     for other in [
         (x + 1e-6, edge_index),
         (F.dropout(x, 0.1), edge_index),
         (x[order], edge_index),
         (x[:, [1, 0, 2, 3]], edge_index),
-        (x.double(), edge_index),
-        (x.half(), edge_index),
         (x, edge_index[:, 1:]),
-        (x, swapped),
-        (x, edge_index, torch.ones(edge_index.size(1))),
+        (x, edge_index.flip(0)),
+        (x, edge_index, weight),
     ]:
-        if other[0].dtype == torch.float:
-            refused(distiller, *other)
-        else:
-            # Not the student's type either, so look at the inputs alone.
-            seen = distiller._teacher(*other)
-            assert seen.as_cached is False
-    distiller(x, edge_index)
-    distiller.loss()
+        refused(distiller, *other)
+    for other in (x.clone(), x, x.t().contiguous().t()):
+        accepted(distiller, other, edge_index=edge_index.clone())
 
 
-def test_changed_in_place():
+def test_inputs_that_are_changed_in_place():
     x, edge_index = graph()
-    distiller = build((x, edge_index))
+    distiller = distil(cache=True)
     for _ in range(2):
-        distiller(x, edge_index)
-        distiller.loss()
+        accepted(distiller, x, edge_index)
     x.mul_(2)
-    refused(distiller, x, edge_index)
-    refused(distiller, x, edge_index)
+    for _ in range(2):
+        refused(distiller, x, edge_index)
     x.div_(2)
-    distiller(x, edge_index)
-    distiller.loss()
+    accepted(distiller, x, edge_index)
     edge_index[0, 0] = (edge_index[0, 0] + 1) % NUM_NODES
     refused(distiller, x, edge_index)
 
 
-def test_changed_in_inference_mode():
+def test_inputs_of_inference_mode():
     # Such tensors do not count their changes.
     x, edge_index = graph()
     with torch.inference_mode():
         frozen = x.clone()
         cache = TeacherCache.from_inputs(big(), (frozen, edge_index))
-        assert cache.fingerprint.matches((frozen, edge_index), {})
-        assert cache.fingerprint.matches((frozen, edge_index), {})
+        for _ in range(2):
+            assert cache.fingerprint.matches((frozen, edge_index), {})
         frozen.mul_(2)
         assert not cache.fingerprint.matches((frozen, edge_index), {})
 
 
-def test_equal_inputs():
-    x, edge_index = graph()
-    distiller = build((x, edge_index))
-    for other in [(x.clone(), edge_index.clone()), (x, edge_index)] * 2:
-        distiller(*other)
-        distiller.loss()
-    distiller(x, edge_index=edge_index)
-    distiller.loss()
-    # Another layout in memory, with the same content.
-    distiller(x.t().contiguous().t(), edge_index)
-    distiller.loss()
-    # Where the task leaves values out, not-a-numbers may remain.
-    x[0, 0] = float('nan')
-    cache = TeacherCache.from_inputs(big(), (x, edge_index))
-    assert cache.fingerprint.matches((x.clone(), edge_index), {})
-
-
 def test_content_is_read_once(monkeypatch):
-    from pyg_distill.nn.distiller import inputs
-
-    x, edge_index = graph()
-    distiller = build((x, edge_index))
-    count = []
-    read = inputs._content
+    count, read = [], inputs._content
+    distiller, args = distil(cache=True), graph()
     monkeypatch.setattr(
         inputs, '_content', lambda x: count.append(1) or read(x)
     )
     for _ in range(4):
-        distiller(x, edge_index)
-        distiller.loss()
+        accepted(distiller, *args)
     assert len(count) == 2
 
 
 @pytest.mark.parametrize(
     'dtype',
-    [
-        torch.half,
-        torch.bfloat16,
-        torch.double,
-        torch.bool,
-        torch.uint8,
-        torch.long,
-        torch.cfloat,
-    ],
-)
+    [torch.half, torch.bfloat16, torch.double, torch.bool, torch.uint8,
+     torch.long, torch.cfloat],
+)  # fmt: skip
 def test_types_of_inputs(dtype):
-    from pyg_distill.nn.distiller.inputs import Fingerprint
-
     x = torch.randn(5, 3).mul(9).to(dtype)
     for value in (x, x.t(), x[:0], x[0, 0]):
         mark = Fingerprint((value,), {})
@@ -207,6 +152,16 @@ def test_types_of_inputs(dtype):
     # The same bits, but another meaning.
     zero, other = torch.zeros(3), torch.zeros(3).int()
     assert not Fingerprint((zero,), {}).matches((other,), {})
+    nan = torch.tensor([float('nan')])
+    assert Fingerprint((nan,), {}).matches((nan.clone(),), {})
+
+
+def test_arrays_are_read_whole():
+    values = np.zeros(5000)
+    found = Fingerprint((values,), {})
+    assert found.matches((values.copy(),), {})
+    values[2500] = 1.0
+    assert not found.matches((values,), {})
 
 
 class Net(torch.nn.Module):
@@ -214,7 +169,6 @@ class Net(torch.nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        torch.manual_seed(channels)
         self.conv1 = SAGEConv(4, channels)
         self.conv2 = SAGEConv(channels, 5)
 
@@ -223,145 +177,140 @@ class Net(torch.nn.Module):
 
 
 def adjacency(form):
-    _, edge_index = graph()
-    edge_index = torch.unique(edge_index, dim=1)
-    if form == 'EdgeIndex':
-        order = edge_index[1].argsort(stable=True)
-        edge_index = edge_index[:, order].contiguous()
-
-        def edges(edge_index):
-            return EdgeIndex(
-                edge_index.contiguous(),
-                sparse_size=(NUM_NODES, NUM_NODES),
-                sort_order='col',
-            )
-
-        return edges(edge_index), lambda _: edges(edge_index[:, 1:])
-    value = torch.ones(edge_index.size(1))
+    """An adjacency matrix, and a function that changes it."""
+    edge_index = torch.unique(graph()[1], dim=1)
     size = (NUM_NODES, NUM_NODES)
+    if form == 'EdgeIndex':
+        edge_index = edge_index[:, edge_index[1].argsort(stable=True)]
+
+        def edges(start):
+            index = edge_index[:, start:].contiguous()
+            return EdgeIndex(index, sparse_size=size, sort_order='col')
+
+        return edges(0), lambda _: edges(1)
+    value = torch.ones(edge_index.size(1))
     if form == 'SparseTensor':
         from torch_sparse import SparseTensor
 
         adj = SparseTensor.from_edge_index(edge_index.flip(0), value, size)
         return adj, lambda a: a.set_value(a.storage.value() * 2)
     adj = torch.sparse_coo_tensor(edge_index.flip(0), value, size)
-    if form == 'csr':
-        adj = adj.to_sparse_csr()
-    return adj, lambda a: a * 2
+    return adj.to_sparse_csr() if form == 'csr' else adj, lambda a: a * 2
 
 
 @pytest.mark.parametrize(
     'form',
-    [
-        'coo',
-        'csr',
-        'EdgeIndex',
-        pytest.param('SparseTensor', marks=with_torch_sparse),
-    ],
-)
+    ['coo', 'csr', 'EdgeIndex',
+     pytest.param('SparseTensor', marks=with_torch_sparse)],
+)  # fmt: skip
 def test_sparse_inputs(form):
     x, _ = graph()
     adj, change = adjacency(form)
     student, teacher = Net(8), Net(16)
-    distiller = Distiller.from_example(
-        student, teacher, (x, adj), cache=True
-    ).train()
+    distiller = Distiller.from_example(student, teacher, (x, adj), cache=True)
     for _ in range(2):
-        out = distiller(x, adj)
+        out = distiller.train()(x, adj)
         distiller.loss().backward()
     with torch.no_grad():
         want = KDLoss()(teacher(x, adj), out)
     torch.testing.assert_close(distiller.loss_dict()['kd'], want)
-    distiller(x, copy.copy(adj))
-    distiller.loss()
+    accepted(distiller, x, copy.copy(adj))
     refused(distiller, x, change(adj))
 
 
-def test_data_objects():
-    class OfData(torch.nn.Module):
-        def __init__(self, model):
-            super().__init__()
-            self.model = model
+class Inputs:
+    def __init__(self, x, edge_index):
+        self.x = x
+        self.edge_index = edge_index
 
-        def forward(self, data):
-            return self.model(data.x, data.edge_index)
+
+@pytest.mark.parametrize('kind', [Data, Inputs])
+def test_inputs_in_an_object(kind):
+    class OfData(GCNConv):
+        def forward(self, data, scale=1.0):
+            x = data.x * scale
+            return super().forward(x, data.edge_index)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = OfData(4, 5)
+
+        def forward(self, *args, **kwargs):
+            return self.conv(*args, **kwargs)
 
     x, edge_index = graph()
-    data = Data(x=x, edge_index=edge_index)
-    distiller = Distiller.from_example(
-        OfData(small()), OfData(big()), data, cache=True
-    ).train()
-    distiller(data)
-    distiller.loss()
-    distiller(data.clone())
-    distiller.loss()
-    other = data.clone()
-    other.x = x * 2
-    refused(distiller, other)
+    make = Distiller.from_example
+    data = kind(x, edge_index)
+    distiller = make(Model(), Model(), (data,), cache=True).train()
+    accepted(distiller, data)
+    accepted(distiller, kind(x.clone(), edge_index))
+    refused(distiller, kind(2 * x, edge_index))
+    # Numbers are part of the inputs, and the order of keywords is not.
+    kwargs = {'data': data, 'scale': 1.0}
+    distiller = make(Model(), Model(), kwargs, cache=True).train()
+    accepted(distiller, scale=1.0, data=data)
+    refused(distiller, data=data, scale=50.0)
 
 
 @pytest.mark.parametrize('only', [None, 'paper'])
-def test_dictionaries(only):
+def test_node_types_and_first_rows(only):
     data = hetero_graph()
     args = (data.x_dict, data.edge_index_dict)
     found = []
     for cache in (True, False):
-        student = Hetero(8, 2, only, seed=1)
-        teacher = Hetero(16, 3, only, seed=2)
+        student, teacher = Hetero(8, 2, only), Hetero(16, 3, only)
         torch.manual_seed(0)
         distiller = Distiller.from_example(student, teacher, args, cache=cache)
-        distiller.train()(*args)
-        found.append(distiller.loss())
+        for size in (None, {'paper': 4}):
+            distiller.train()(*args)
+            distiller.loss(batch_size=size)
+            found.append(distiller.loss_dict())
         if cache:
-            stored = distiller._teacher.cache
             rows = 8 if only else 14
+            stored = distiller._teacher.cache
             assert str(stored).startswith(f'TeacherCache({rows} nodes, ')
             relations = data.edge_index_dict
             relations[RELATIONS[0]] = relations[RELATIONS[0]][:, 1:]
             refused(distiller, data.x_dict, relations)
-    torch.testing.assert_close(*found)
+    assert found[0]['kd'] != found[1]['kd']
+    torch.testing.assert_close(found[0], found[2])
+    # Layers are centred over all that is cached.
+    torch.testing.assert_close(found[1]['kd'], found[3]['kd'])
 
 
 def test_first_rows():
     # A single mini-batch, which comes again in every step.
-    x, edge_index = graph()
-    distiller = build((x, edge_index))
-    out = distiller(x, edge_index)
+    distiller = distil(cache=True)
+    out = distiller(*graph())
     distiller.loss(batch_size=6)
-    teacher = big().eval()
     with torch.no_grad():
-        want = KDLoss()(teacher(x, edge_index)[:6], out[:6])
+        want = KDLoss()(big().eval()(*graph())[:6], out[:6])
     torch.testing.assert_close(distiller.loss_dict()['kd'], want)
-    data = hetero_graph()
-    args = (data.x_dict, data.edge_index_dict)
-    for only in (None, 'paper'):
-        student, teacher = Hetero(8, 2, only), Hetero(16, 3, only)
-        distiller = Distiller.from_example(student, teacher, args, cache=True)
-        out = distiller.train()(*args)
-        distiller.loss(batch_size={'paper': 4})
-        out = out if only else out['paper']
-        with torch.no_grad():
-            taught = teacher(*args)
-        taught = taught if only else taught['paper']
-        torch.testing.assert_close(
-            distiller.loss_dict()['kd'], KDLoss()(taught[:4], out[:4]).detach()
-        )
 
 
 def test_cache_of_ones_own():
     # Nothing is known of its inputs.
-    args = graph()
     with torch.no_grad():
-        out = big().eval()(*args)
-    distiller = Distiller(small(), TeacherCache(out, []), [KDLoss()]).train()
-    logits = distiller(*graph(seed=5))
-    torch.testing.assert_close(
-        distiller.loss().detach(), KDLoss()(out, logits.detach())
-    )
-    refused(distiller, *args, batch_size=3)
+        out = big().eval()(*graph())
+    distiller = Distiller(small(), TeacherCache(out, []), KDLoss()).train()
+    logits = distiller(*graph(seed=5)).detach()
+    want = KDLoss()(out, logits)
+    torch.testing.assert_close(distiller.loss().detach(), want)
+    refused(distiller, *graph(), batch_size=3)
 
 
-def test_compressed_layers():
+def test_a_student_that_sees_no_edges():
+    cache = TeacherCache.from_inputs(big(), graph())
+    student, x = MLP([4, 8, 5], norm=None), graph()[0]
+    distiller = Distiller.from_example(
+        student, cache, x, student_layers='lins.*'
+    ).train()
+    step(distiller, (x,), n_id=torch.arange(len(x)))
+    assert all(p.grad is not None for p in student.parameters())
+
+
+def test_what_is_stored():
     cache = TeacherCache.from_inputs(big(), graph(), dtype=torch.half)
     full = TeacherCache.from_inputs(big(), graph())
     assert [x.dtype for x in cache.layers] == [torch.half] * 3
@@ -372,30 +321,95 @@ def test_compressed_layers():
     losses = []
     for source in (cache, full):
         torch.manual_seed(0)
-        student = small()
-        distiller = Distiller.from_example(student, source, graph()).train()
-        distiller(*graph())
-        losses.append(distiller.loss())
+        distiller = Distiller.from_example(small(), source, graph())
+        losses.append(step(distiller))
     torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-3)
-
-
-def test_outputs_alone():
-    cache = TeacherCache.from_inputs(big(), graph(), layers=None)
-    assert cache.layers == cache.channels == []
-    distiller = Distiller.from_example(small(), cache, graph(), KDLoss)
-    distiller.train()(*graph())
-    distiller.loss().backward()
+    alone = TeacherCache.from_inputs(big(), graph(), layers=None)
+    assert alone.layers == alone.channels == []
+    step(Distiller.from_example(small(), alone, graph(), KDLoss))
     with pytest.raises(ValueError, match="'teacher_channels' must list"):
-        Distiller.from_example(small(), cache, graph())
+        Distiller.from_example(small(), alone, graph())
 
 
-@pytest.mark.skipif(
-    'PYG_DISTILL_DATA' not in os.environ, reason='needs PYG_DISTILL_DATA'
+# A cached teacher holds what losses need, and no layer twice.
+
+
+def large(*losses, num_layers=6, nodes=None):
+    """A cache of 2,000 nodes, and its distiller."""
+    cache = TeacherCache(
+        torch.randn(2000, 5),
+        [torch.randn(2000, 256) for _ in range(num_layers)],
+        nodes,
+    )
+    channels = [256] * num_layers, [5, 3]
+    made = [x(*channels) for x in losses]
+    return Distiller(small(norm=None), cache, made), cache
+
+
+@pytest.mark.parametrize(
+    ('losses', 'kept'),
+    [
+        ([ABKDLoss], False),
+        ([LOSSES['learned']], False),
+        ([lambda *_: KDLoss()], False),
+        ([lambda *_: PreparedLastLayer()], False),
+        ([lambda *x: ABKDLoss(*x, granularity='group')], True),
+        ([lambda *x: ABKDLoss(*x, granularity='graph')], True),
+        ([lambda *_: LastLayer()], True),
+        ([ABKDLoss, lambda *_: LastLayer()], True),
+    ],
 )
+def test_layers_that_no_loss_reads(losses, kept):
+    distiller, cache = large(*losses)
+    layers = [weakref.ref(x) for x in cache.layers]
+    # The cache of the user stays whole.
+    assert len(cache.layers) == 6
+    assert len(cache.take(torch.tensor([3])).layers) == 6
+    del cache
+    gc.collect()
+    assert [layer() is not None for layer in layers] == [kept] * 6
+    assert distiller.training
+
+
+@pytest.mark.parametrize('attention', ['diagonal', 'uniform', 'last'])
+def test_does_not_grow_with_the_teacher(attention):
+    def loss(*channels):
+        return ABKDLoss(*channels, attention)
+
+    # One matrix for each of two layers, and a number and outputs for rows.
+    count = 1 if attention == 'last' else 2
+    for n in (2, 4, 16):
+        size = large(loss, num_layers=n)[0]._teacher.num_bytes
+        assert size == 4 * 2000 * (count * 256 + 1 + 5)
+
+
+def test_moves_alone():
+    distiller, cache = large(ABKDLoss, nodes=torch.arange(2000).flip(0))
+    distiller.to('meta')
+    assert distiller._teacher.cache.outputs.device.type == 'meta'
+    # The cache of the user stays where it is, and so do its rows.
+    taken = cache.take(torch.tensor([3])).outputs
+    assert torch.equal(taken, cache.outputs[1996:1997])
+
+
+@pytest.mark.parametrize(
+    'kwargs', [{}, {'n_id': torch.arange(14)}, {'batch_size': 5}]
+)
+def test_the_same_loss_beside_others(kwargs):
+    found = []
+    for losses in ([ABKDLoss], [ABKDLoss, LastLayer()]):
+        distiller = distil(losses=losses, cache=True)
+        distiller(*graph())
+        distiller.loss(**kwargs)
+        found.append(distiller.loss_dict()['abkd'])
+    assert torch.equal(*found)
+
+
+@pytest.mark.slow
 def test_on_cora():
-    root = Path(os.environ['PYG_DISTILL_DATA'], 'Planetoid')
+    root = Path(os.environ.get('PYG_DISTILL_DATA', ''), 'Planetoid')
     if not (root / 'Cora' / 'raw').is_dir():
-        pytest.skip('needs the raw files of Cora')
+        pytest.skip('needs the raw files of Cora in PYG_DISTILL_DATA')
     data = Planetoid(str(root), 'Cora')[0]
     args = (data.x, data.edge_index)
     histories = []
@@ -403,16 +417,15 @@ def test_on_cora():
         torch.manual_seed(0)
         teacher, student = GCN(1433, 32, 3, 7), GCN(1433, 8, 2, 7)
         distiller = Distiller.from_example(student, teacher, args, cache=cache)
-        distiller.train()
         optimizer = torch.optim.Adam(distiller.parameter_groups(lr=0.01))
-        history = []
         for _ in range(3):
             optimizer.zero_grad()
-            out = distiller(*args)[data.train_mask]
+            out = distiller.train()(*args)[data.train_mask]
             own = F.cross_entropy(out, data.y[data.train_mask])
             distiller.loss(own).backward()
             optimizer.step()
-            history.append(distiller.loss_dict()['total'])
-        histories.append(torch.stack(history))
-    torch.testing.assert_close(*histories, rtol=1e-4, atol=1e-4)
-    assert histories[0][-1] < histories[0][0]
+            histories.append(distiller.loss_dict()['total'])
+    torch.testing.assert_close(
+        histories[:3], histories[3:], rtol=1e-4, atol=1e-4
+    )
+    assert histories[2] < histories[0]

@@ -1,47 +1,75 @@
-"""The teacher is out of reach of whatever trains or stores the student."""
+"""Teachers out of reach, copies, checkpoints, processes and compiled steps."""
 
+import contextlib
 import copy
+import gc
+import subprocess
+import sys
+from functools import partial
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+from torch_geometric.data import Data
+from torch_geometric.nn import GCN
 
-from pyg_distill.nn import Distiller
-from tests.nn.distiller.models import big, graph, small, task
+from pyg_distill.nn import Distiller, KDLoss, TeacherCache
+from tests.nn.distiller.models import (
+    Hetero,
+    Logits,
+    big,
+    calls,
+    distil,
+    grads,
+    graph,
+    hetero_graph,
+    labels,
+    num_hooks,
+    small,
+    step,
+    task,
+)
+
+CODE = """
+import sys
+sys.modules['pyg_distill'] = None
+import torch
+for name in sys.argv[1:]:
+    model, args, out = torch.load(name, weights_only=False)
+    assert torch.equal(model.eval()(*args), out)
+    model.train()(*args).sum().backward()
+"""
 
 
-def build(teacher=None, **kwargs):
-    args = graph()
-    teacher = big() if teacher is None else teacher
-    return Distiller.from_example(small(), teacher, args, **kwargs), teacher
+def sgd(distiller):
+    return torch.optim.SGD(distiller.parameter_groups(lr=0.1))
 
 
-def step(distiller, args):
-    loss = distiller.loss(task(distiller(*args)))
-    loss.backward()
-    return loss.detach()
-
-
-def test_is_no_submodule():
-    distiller, teacher = build()
+def test_the_teacher_is_no_submodule():
+    distiller = distil()
+    teacher = distiller._teacher.model
     assert teacher not in list(distiller.modules())
-    own = {id(p) for p in teacher.parameters()}
-    assert not own & {id(p) for p in distiller.parameters()}
-    names = {name.split('.')[0] for name, _ in distiller.named_modules()}
-    assert names == {'', 'student', 'losses'}
-    tops = {key.split('.')[0] for key in distiller.state_dict()}
-    assert tops == {'student', 'losses'}
-    shared = {b.data_ptr() for b in teacher.buffers()}
-    assert not shared & {b.data_ptr() for b in distiller.buffers()}
+    own = {id(x) for x in [*teacher.parameters(), *teacher.buffers()]}
+    assert not own & {id(x) for x in distiller.parameters()}
+    assert not own & {id(x) for x in distiller.buffers()}
+    for names in (
+        [name for name, _ in distiller.named_children()],
+        {key.split('.')[0]: 0 for key in distiller.state_dict()},
+    ):
+        assert list(names) == ['student', 'losses']
 
 
 @pytest.mark.parametrize('by', ['distiller', 'teacher', 'submodule'])
-def test_always_evaluates(by):
-    distiller, teacher = build()
-    args = graph()
+def test_the_teacher_always_evaluates_and_never_learns(by):
+    distiller = distil()
+    teacher = distiller._teacher.model
     state = copy.deepcopy(teacher.state_dict())
-    distiller.train()
     assert not any(module.training for module in teacher.modules())
-    want = step(distiller, args)
+    want = step(distiller)
     if by == 'teacher':
         teacher.train()
     elif by == 'submodule':
@@ -51,81 +79,394 @@ def test_always_evaluates(by):
     modes = [module.training for module in teacher.modules()]
     for _ in range(2):
         # With dropout or batch statistics, these would differ.
-        torch.testing.assert_close(step(distiller, args), want)
+        torch.testing.assert_close(step(distiller), want)
         # It may itself be trained elsewhere.
         assert [module.training for module in teacher.modules()] == modes
+    torch.optim.SGD(distiller.parameters(), lr=1.0).step()
     for key, value in teacher.state_dict().items():
         assert torch.equal(value, state[key]), key
-
-
-def test_gets_no_gradient():
-    distiller, teacher = build()
     assert all(p.requires_grad for p in teacher.parameters())
-    distiller.train()
-    step(distiller, graph())
     assert all(p.grad is None for p in teacher.parameters())
-    assert all(p.requires_grad for p in teacher.parameters())
-    optimizer = torch.optim.SGD(distiller.parameters(), lr=1.0)
-    before = copy.deepcopy(teacher.state_dict())
-    optimizer.step()
-    for key, value in teacher.state_dict().items():
-        assert torch.equal(value, before[key])
 
 
 @pytest.mark.parametrize('cache', [False, True])
 def test_moves_along(cache):
-    distiller, teacher = build(cache=cache)
+    distiller = distil(cache=cache)
     x, edge_index = graph()
     assert distiller.double() is distiller
-    if not cache:
-        assert all(p.dtype == torch.double for p in teacher.parameters())
-        distiller.train()
-        assert step(distiller, (x.double(), edge_index)).dtype == torch.double
-        distiller.to(torch.float)
-        assert all(p.dtype == torch.float for p in teacher.parameters())
-    else:
+    if cache:
         stored = distiller._teacher.cache
-        assert stored.outputs.dtype == torch.double
-        assert all(y.dtype == torch.double for y in stored.layers)
         target = distiller._teacher.prepared['abkd']
-        assert target.layers[0].dtype == target.spread.dtype == torch.double
-        distiller.to('meta')
-        assert stored.outputs.device.type == 'meta'
-        assert stored.row_sums.device.type == 'meta'
-        assert target.layers[0].device.type == 'meta'
-
-
-def test_moves_to_a_device():
-    distiller, teacher = build()
+        sums = stored.row_sums.clone()
+        tensors = [stored.outputs, *target.layers, target.spread]
+    else:
+        teacher = distiller._teacher.model
+        tensors = list(teacher.parameters())
+        args = x.double(), edge_index
+        assert step(distiller, args).dtype == torch.double
+    assert all(x.dtype == torch.double for x in tensors)
+    distiller.half()
+    if cache:
+        assert torch.equal(stored.row_sums, sums)
     distiller.to('meta')
-    tensors = [*teacher.parameters(), *teacher.buffers()]
+    if cache:
+        tensors = [stored.outputs, *target.layers, stored.row_sums]
+    else:
+        tensors = [*teacher.parameters(), *teacher.buffers()]
     assert all(x.device.type == 'meta' for x in tensors)
 
 
-def test_sums_of_features_stay_exact():
-    distiller, _ = build(cache=True)
-    sums = distiller._teacher.cache.row_sums.clone()
-    distiller.half()
-    assert torch.equal(distiller._teacher.cache.row_sums, sums)
+def test_students_that_teach_each_other():
+    a, b = (GCN(4, 8, 2, 5, dropout=0.5) for _ in range(2))
+    first = Distiller.from_example(a, b, graph())
+    second = Distiller.from_example(b, a, graph())
+    # Both are in training mode, as new modules are.
+    for distiller in (first, second) * 2:
+        out = distiller(*graph())
+        # Dropout is on.
+        assert not torch.equal(out, distiller.student.eval()(*graph()))
+        distiller.student.train()
+        distiller.loss(task(out)).backward()
+        assert a.training
+        assert b.training
 
 
-def test_is_shared_by_copies():
-    distiller, teacher = build()
+def test_a_student_becomes_a_teacher():
+    student = distil().export()
+    assert student.training
+    Distiller.from_example(small(), student, graph())
+    assert not any(module.training for module in student.modules())
+    # And learns again, as before.
+    Distiller.from_example(student, big(), graph())
+    assert all(module.training for module in student.modules())
+
+
+@pytest.mark.parametrize('fails', [False, True])
+@pytest.mark.parametrize('source', ['inputs', 'loader'])
+def test_a_cache_leaves_its_teacher_as_it_is(source, fails):
+    x, edge_index = graph()
+    model = GCN(4, 8, 2, 5, dropout=0.5, norm='batch_norm').train()
+    model.convs[0].eval()
+    modes = [module.training for module in model.modules()]
+    mean = model.norms[0].module.running_mean.clone()
+    inputs = (x[:, :2], edge_index) if fails else graph()
+    call = partial(TeacherCache.from_inputs, model, inputs)
+    if source == 'loader':
+        batch = Data(x, edge_index, n_id=torch.arange(len(x)), batch_size=5)
+        call = partial(
+            TeacherCache.from_loader, model, [batch], lambda _: inputs
+        )
+    raises = pytest.raises(RuntimeError)
+    # Held by the exception, hooks would not be removed by themselves.
+    with raises if fails else contextlib.nullcontext() as info:
+        call()
+    assert num_hooks(model) == 0
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(model.norms[0].module.running_mean, mean)
+    del info
+
+
+# Optimizers, checkpoints and copies.
+
+
+def test_parameter_groups():
+    distiller = distil()
+    student, losses = distiller.parameter_groups()
+    assert student == {'params': list(distiller.student.parameters())}
+    assert losses['params'] == list(distiller.losses.parameters())
+    for args, want in [
+        ((), [(None, None), (None, 0)]),
+        ((0.1,), [(0.1, None), (0.1, 0)]),
+        ((0.1, 0.2, 0.3), [(0.1, 0.2), (0.3, 0)]),
+        ((None, None, 0.3), [(None, None), (0.3, 0)]),
+    ]:
+        groups = distiller.parameter_groups(*args)
+        got = [(g.get('lr'), g.get('weight_decay')) for g in groups]
+        assert got == want
+    adam = torch.optim.Adam(groups, lr=0.5, weight_decay=0.7)
+    assert [g['lr'] for g in adam.param_groups] == [0.5, 0.3]
+    assert [g['weight_decay'] for g in adam.param_groups] == [0.7, 0]
+
+
+@pytest.mark.slow
+def test_export(tmp_path):
+    distiller = distil()
+    step(distiller)
+    files = []
+    for name, each in [('a', distiller), ('b', copy.deepcopy(distiller))]:
+        student = each.export()
+        assert student is each.student
+        out = student.eval()(*graph()).detach()
+        files.append(str(tmp_path / name))
+        torch.save((student, graph(), out), files[-1])
+        # What is left calls the student, and says that it is no more.
+        assert torch.equal(each.eval()(*graph()), out)
+        each.train()(*graph())
+        with pytest.raises(RuntimeError, match=r'after export\(\); make a new'):
+            each.loss()
+        assert 'teacher=none' in str(each)
+    assert num_hooks(distiller.student) == 0
+    command = [sys.executable, '-c', CODE, *files]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_export_of_one_copy():
+    distiller = distil()
+    want = step(copy.deepcopy(distiller))
+    copy.deepcopy(distiller).export()
+    teacher = distiller._teacher.model
+    torch.testing.assert_close(step(distiller), want)
     other = copy.deepcopy(distiller)
-    assert other._teacher.model is teacher
-    assert other.student is not distiller.student
-    cached, _ = build(cache=True)
-    other = copy.deepcopy(cached)
-    assert other._teacher.cache is cached._teacher.cache
+    distiller.export()
+    step(other)
+    assert num_hooks(teacher) > 0
+    other.export()
+    gc.collect()
+    assert num_hooks(teacher) == 0
 
 
-def test_failure_to_build_leaves_all_as_it_was():
-    student, teacher = small(), big()
-    for names in (
-        {'student_layers': 'unknown'},
-        {'teacher_layers': 'unknown'},
-    ):
-        with pytest.raises(ValueError, match="got 'unknown'"):
-            Distiller.from_example(student, teacher, graph(), **names)
-        assert all(module.training for module in student.modules())
-        assert all(module.training for module in teacher.modules())
+def test_state_dict():
+    distiller = distil()
+    step(distiller, optimizer=sgd(distiller))
+    state = copy.deepcopy(distiller.state_dict())
+    want = distiller.eval()(*graph())
+    other = distil()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1.0)
+    other.load_state_dict(state)
+    assert torch.equal(other.eval()(*graph()), want)
+    assert torch.equal(step(other.train()), step(distiller.train()))
+    plain, name = small(seed=9), 'student.'
+    plain.load_state_dict(
+        {k[len(name) :]: x for k, x in state.items() if k.startswith(name)}
+    )
+    assert torch.equal(plain.eval()(*graph()), want)
+
+
+@pytest.mark.parametrize('cache', [False, True])
+@pytest.mark.parametrize('make', [copy.deepcopy, AveragedModel])
+def test_copies_train_by_themselves(make, cache):
+    distiller = distil(cache=cache)
+    # In the middle of a step, which is not copied.
+    distiller(*graph())
+    other = make(distiller)
+    twin = other.module if make is AveragedModel else other
+    with pytest.raises(RuntimeError, match='nothing to compare'):
+        twin.loss()
+    distiller.loss()
+    name = 'cache' if cache else 'model'
+    # One teacher serves both.
+    teachers = [getattr(x._teacher, name) for x in (twin, distiller)]
+    assert teachers[0] is teachers[1]
+    before = copy.deepcopy(distiller.state_dict())
+    first = step(twin, optimizer=sgd(twin))
+    step(twin, optimizer=sgd(twin))
+    for key, value in distiller.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    state = copy.deepcopy(twin.state_dict())
+    torch.testing.assert_close(step(distiller), first)
+    for key, value in twin.state_dict().items():
+        assert torch.equal(value, state[key]), key
+    # Each records its own student.
+    distiller(*graph())
+    twin(*(graph() if cache else graph(seed=5)))
+    distiller.zero_grad()
+    distiller.loss().backward()
+    assert all(p.grad is not None for p in distiller.parameters())
+
+
+def test_averages():
+    distiller = distil()
+    average = AveragedModel(distiller)
+    average.update_parameters(distiller)
+    start = distiller.student.convs[0].lin.weight.detach().clone()
+    step(distiller, optimizer=sgd(distiller))
+    average.update_parameters(distiller)
+    now = distiller.student.convs[0].lin.weight.detach()
+    got = average.module.student.convs[0].lin.weight
+    torch.testing.assert_close(got.detach(), (start + now) / 2)
+    asked = calls(distiller._teacher.model)
+    average.eval()(*graph())
+    assert not asked
+
+
+@pytest.mark.parametrize('cache', [False, True])
+def test_saved_as_a_whole(cache, tmp_path):
+    distiller = distil(cache=cache)
+    distiller(*graph())
+    torch.save(distiller, tmp_path / 'distiller.pt')
+    distiller.loss()
+    other = torch.load(tmp_path / 'distiller.pt', weights_only=False)
+    assert str(other) == str(distiller)
+    with pytest.raises(RuntimeError, match='nothing to compare'):
+        other.loss()
+    assert torch.equal(step(other), step(distiller))
+    if cache:
+        other(*graph(seed=5))
+        with pytest.raises(ValueError, match='cached for other inputs'):
+            other.loss()
+
+
+def test_print():
+    class Deep(Logits):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.nn.Linear(2, 3)
+
+    deep = GCN(4, 8, 12, 5)
+    losses = [KDLoss(), Deep(), lambda t, s: Logits()]
+    student = small(norm=None)
+    args = student, deep, graph(), losses, [0.5, 1, 0]
+    distiller = Distiller.from_example(*args)
+    assert str(distiller) == (
+        'Distiller(\n'
+        '  teacher=GCN with 805 parameters,\n'
+        '  student=GCN with 85 parameters, 9.5 times fewer,\n'
+        '  0.5 * kd=KDLoss(temperature=2),\n'
+        '  1 * deep=Deep,\n'
+        '  0 * loss=Logits(),\n'
+        ')'
+    )
+    text = str(Distiller.from_example(student, deep, graph()))
+    assert 'layers convs.0, convs.1, 9.5' in text
+    assert 'convs.5, ..., convs.11,\n' in text
+    outputs, layers = torch.zeros(2**17, 2), [torch.zeros(2**17, 4)] * 2
+    cache = TeacherCache(outputs, layers)
+    want = 'TeacherCache(131,072 nodes, layers=[4, 4], 5.00 MiB)'
+    assert str(cache) == want
+    cached = str(Distiller(student, cache, KDLoss()))
+    assert 'teacher=TeacherCache of 131,072 nodes in 1.00 MiB, ' in cached
+    cache = TeacherCache({'a': outputs}, [{'a': layers[0]}])
+    assert "layers=[{'a': 4}]" in str(cache)
+
+
+# Several processes, and compiled code.
+
+
+def work(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2
+    )
+    distiller = distil()
+    # Wrapping broadcasts all parameters of the first process.
+    with torch.no_grad():
+        for parameter in distiller.parameters():
+            parameter.add_(float(rank))
+    teacher = distiller._teacher.model
+    marker = teacher.convs[0].bias
+    want = copy.deepcopy(teacher.state_dict())
+    model = DistributedDataParallel(distiller)
+    optimizer, history = sgd(distiller), []
+    for number in range(3):
+        optimizer.zero_grad()
+        args = graph(seed=10 * number + rank)
+        model.module.loss(task(model(*args))).backward()
+        history.append(grads(distiller))
+        optimizer.step()
+    for key, value in want.items():
+        assert torch.equal(teacher.state_dict()[key], value)
+    assert marker.grad is None
+    torch.save((distiller.state_dict(), history), f'{folder}/{rank}.pt')
+    # The teacher is not broadcast.
+    with torch.no_grad():
+        marker.fill_(float(rank))
+    DistributedDataParallel(distiller)(*graph())
+    assert float(marker[0]) == rank
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes(tmp_path):
+    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / f'{i}.pt') for i in range(2))
+    torch.testing.assert_close(first[1], second[1], rtol=0, atol=0)
+    for key, parameter in distil().named_parameters():
+        assert torch.equal(first[0][key], second[0][key]), key
+        assert not torch.equal(first[0][key], parameter)
+    # Gradients are means over both processes.
+    distiller = distil()
+    for rank in range(2):
+        (distiller.loss(task(distiller(*graph(seed=rank)))) / 2).backward()
+    torch.testing.assert_close(
+        grads(distiller), first[1][0], rtol=1e-3, atol=1e-5
+    )
+
+
+def test_parameters_that_a_step_does_not_need(process_group):
+    # The last layer of authors has no part in a loss on papers.
+    data = hetero_graph()
+    args = (data.x_dict, data.edge_index_dict)
+    distiller = Distiller.from_example(Hetero(8, 2), Hetero(16, 3), args)
+    model = DistributedDataParallel(distiller)
+    for _ in range(2):
+        out = model(*args)['paper'][:4]
+        distiller.loss(task(out), batch_size={'paper': 4}).backward()
+    assert any(grad.abs().max() == 0 for grad in grads(distiller))
+
+
+def test_parameters_of_any_kind(process_group):
+    class Embedded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.emb = torch.nn.Embedding(14, 4, sparse=True)
+            self.mask = torch.nn.Parameter(torch.tensor([0.0, -torch.inf]))
+            nan = torch.full((3,), torch.nan)
+            self.fixed = torch.nn.Parameter(nan, requires_grad=False)
+            self.gnn = small()
+
+        def forward(self, x, edge_index):
+            return self.gnn(x + self.emb(torch.arange(len(x))), edge_index)
+
+    model = Embedded()
+    assert step(Distiller.from_example(model, big(), graph())).isfinite()
+    assert model.emb.weight.grad.layout == torch.sparse_coo
+    assert not model.mask.grad.any()
+    assert model.fixed.grad is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('form', ['step', 'forward', 'cache', 'rows'])
+def test_compile(form):
+    torch.compiler.reset()
+    options = {'fullgraph': True, 'backend': 'aot_eager'}
+    x, edge_index = graph()
+    args, kwargs = (x, edge_index), {}
+    if form == 'rows':
+        args = x.flip(0), 13 - edge_index
+        kwargs = {'n_id': torch.arange(13, -1, -1), 'batch_size': 4}
+    results = []
+    for compiled in (True, False):
+        distiller = distil(cache=form in ('cache', 'rows'))
+        call = distiller
+        if compiled and form == 'forward':
+            call = torch.compile(distiller, **options)
+
+        def run(y, *args, call=call, distiller=distiller):
+            out = call(*args)
+            return distiller.loss(F.cross_entropy(out, y), **kwargs)
+
+        if compiled and form != 'forward':
+            run = torch.compile(run, **options)
+        optimizer = sgd(distiller)
+        for _ in range(2):
+            optimizer.zero_grad()
+            loss = run(labels(), *args)
+            loss.backward()
+            results.append((loss.detach(), grads(distiller)))
+            optimizer.step()
+    torch.testing.assert_close(results[:2], results[2:], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize('cache', [False, True])
+def test_autocast(cache):
+    distiller = distil(cache=cache)
+    with torch.autocast('cpu', torch.bfloat16):
+        out = distiller(*graph())
+        loss = distiller.loss(F.cross_entropy(out.float(), labels()))
+    loss.backward()
+    assert all(grad.isfinite().all() for grad in grads(distiller))
+    want = step(distil(cache=cache))
+    torch.testing.assert_close(loss.detach(), want, rtol=0.05, atol=0.05)
