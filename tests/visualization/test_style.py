@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from pyg_distill.datasets import CoresetDataset, ToyMolecules
+from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.visualization import (
     plot_accuracy,
     plot_attention,
@@ -16,7 +16,7 @@ from pyg_distill.visualization import (
 )
 from pyg_distill.visualization.style import COLORMAP, PALETTE, text_on
 from tests.graphs import random_graph
-from tests.visualization.results import result
+from tests.visualization.drawn import result
 
 mpl = pytest.importorskip('matplotlib')
 plt = pytest.importorskip('matplotlib.pyplot')
@@ -24,7 +24,8 @@ plt = pytest.importorskip('matplotlib.pyplot')
 
 def all_plots():
     graph = random_graph()
-    report = CoresetDataset(ToyMolecules(9), 'full').report
+    toy = ToyMolecules(30)
+    report = MirageDataset(toy, 2, budget=0.3, log=False).report
     names = ['teacher', 'student']
     return {
         'frequency': lambda ax=None: plot_tree_frequency([graph], ax=ax),
