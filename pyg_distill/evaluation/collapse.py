@@ -2,18 +2,16 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 from tqdm import tqdm
 
 from pyg_distill.evaluation.training import check_count, check_rate
-
-_COLLAPSED, _NO_GRADIENT = 0.05, 0.01
-_LABEL, _COLUMN = 28, 11
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,19 @@ class LossState:
     parameter_gradient: float
     entropy: Mapping[str, float]
     mass: Mapping[str, tuple[float, ...]]
+
+    def rows(self) -> dict[str, float]:
+        """All values by their label."""
+        out = {'loss': self.loss}
+        for j, value in enumerate(self.student_gradient):
+            out[f'gradient, student layer {j}'] = value
+        out['gradient, own parameters'] = self.parameter_gradient
+        for t, value in self.entropy.items():
+            out[f'attention, entropy, {t}'.removesuffix(', ')] = value
+        for t, mass in self.mass.items():
+            for j, value in enumerate(mass):
+                out[f'attention, layer {j}, {t}'.removesuffix(', ')] = value
+        return out
 
 
 @dataclass(frozen=True)
@@ -86,39 +97,18 @@ class CollapseReport:
         Less than 5 % of the loss remains, or less than 1 % of the gradient:
         different teacher layers can leave a loss that nothing lowers.
         """
-        return (
-            self.remaining < _COLLAPSED
-            or self.remaining_gradient < _NO_GRADIENT
-        )
+        return self.remaining < 0.05 or self.remaining_gradient < 0.01
 
     def __str__(self) -> str:
-        before, after = self.before, self.after
-        rows = [('loss', before.loss, after.loss)]
-        gradients = zip(
-            before.student_gradient, after.student_gradient, strict=True
-        )
-        for j, pair in enumerate(gradients):
-            rows.append((f'gradient, student layer {j}', *pair))
-        if self.collapsible:
-            pair = before.parameter_gradient, after.parameter_gradient
-            rows.append(('gradient, own parameters', *pair))
-        for t, entropy in before.entropy.items():
-            label = ', '.join(filter(None, ('attention, entropy', t)))
-            rows.append((label, entropy, after.entropy[t]))
-        for t, mass in before.mass.items():
-            for j, pair in enumerate(zip(mass, after.mass[t], strict=True)):
-                label = ', '.join(filter(None, (f'attention, layer {j}', t)))
-                rows.append((label, *pair))
         lines = [
             f'{self.name}: {self.num_parameters} parameters of its own, '
             f'{self.steps} steps with the student frozen',
-            f'{"":{_LABEL}}{"before":>{_COLUMN}}{"after":>{_COLUMN}}',
+            f'{"":28}{"before":>11}{"after":>11}',
         ]
-        for label, *pair in rows:
-            if len(label) > _LABEL:
-                label = f'{label[: _LABEL - 3]}...'
-            numbers = ''.join(f'{x:>{_COLUMN}.4g}' for x in pair)
-            lines.append(f'{label:<{_LABEL}}{numbers}')
+        after = self.after.rows()
+        for label, x in self.before.rows().items():
+            short = label if len(label) <= 28 else f'{label[:25]}...'
+            lines.append(f'{short:28}{x:>11.4g}{after[label]:>11.4g}')
         return '\n'.join([*lines, self._verdict()])
 
     def _verdict(self) -> str:
@@ -202,7 +192,7 @@ def collapse_report(
         )
     check_count(steps=steps)
     check_rate('lr', lr)
-    if not any(x.is_floating_point() for x in _tensors(student)):
+    if not _floats(student):
         raise ValueError(
             f"'student' must hold the features of its layers (got "
             f'{_kind(student)} without any); pass LayerRecorder.features()'
@@ -211,14 +201,16 @@ def collapse_report(
     # Inference mode has no gradients, and its tensors cannot be trained on.
     with torch.inference_mode(False), torch.enable_grad():
         loss = copy.deepcopy(loss)
-        teacher, context = _map(
-            (teacher, context), lambda x: x.clone() if x.is_inference() else x
+        teacher, context = tree_map_only(
+            Tensor,
+            lambda x: x.clone() if x.is_inference() else x,
+            (teacher, context),
         )
-        student = _map(student, lambda x: x.detach().clone())
+        student = tree_map_only(Tensor, lambda x: x.detach().clone(), student)
         parameters = [p for p in loss.parameters() if p.requires_grad]
         devices = {
             x.device
-            for x in [*parameters, *_tensors(student)]
+            for x in [*parameters, *_floats(student)]
             if x.device.type == 'cuda'
         }
         # Losses that draw samples draw the same before and after.
@@ -253,8 +245,10 @@ def _measure(
     context: Mapping[str, Any],
 ) -> LossState:
     """The value of a loss, its gradients and its attention."""
-    student = _map(
-        student, lambda x: x.detach().requires_grad_(x.is_floating_point())
+    student = tree_map_only(
+        Tensor,
+        lambda x: x.detach().requires_grad_(x.is_floating_point()),
+        student,
     )
     value = loss(teacher, student, **context)
     name = type(loss).__name__
@@ -274,15 +268,9 @@ def _measure(
             f'gradient); do not detach it'
         )
     layers = student if isinstance(student, list | tuple) else [student]
-    groups = [
-        [x for x in _tensors(layer) if x.requires_grad] for layer in layers
-    ]
-    groups.append(list(parameters))
-    grads = iter(
-        torch.autograd.grad(
-            value, [x for group in groups for x in group], allow_unused=True
-        )
-    )
+    groups = [*map(_floats, layers), list(parameters)]
+    inputs = [x for group in groups for x in group]
+    grads = iter(torch.autograd.grad(value, inputs, allow_unused=True))
     norms = [_norm([next(grads) for _ in group]) for group in groups]
     entropy, mass = _attention(loss, layers)
     return LossState(
@@ -319,23 +307,9 @@ def _attention(
     return entropy, mass
 
 
-def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """The same structure with another tensor in place of each."""
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, Mapping):
-        return {key: _map(x, function) for key, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [_map(x, function) for x in value]
-    return value
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for x in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(x)
+def _floats(value: Any) -> list[Tensor]:
+    leaves = tree_leaves(value)
+    return [x for x in leaves if torch.is_tensor(x) and x.is_floating_point()]
 
 
 def _norm(grads: Sequence[Tensor | None]) -> float:

@@ -54,21 +54,11 @@ class Comparison:
         return statistics.fmean(cell.difference for cell in self.cells)
 
     def better(self, level: float = 0.05) -> list[ComparedCell]:
-        """The cells in which the first is significantly better.
-
-        Args:
-            level (float, optional): The level of significance, corrected for
-                the number of cells. (default: :obj:`0.05`)
-        """
+        """The cells in which the first is better, at a corrected level."""
         return [c for c in self.cells if c.p_holm < level and c.difference > 0]
 
     def worse(self, level: float = 0.05) -> list[ComparedCell]:
-        """The cells in which the first is significantly worse.
-
-        Args:
-            level (float, optional): The level of significance, corrected for
-                the number of cells. (default: :obj:`0.05`)
-        """
+        """The cells in which the first is worse, at a corrected level."""
         return [c for c in self.cells if c.p_holm < level and c.difference < 0]
 
     def __str__(self) -> str:
@@ -97,14 +87,7 @@ class Comparison:
 
 
 def paired_p_value(difference: Sequence[float]) -> float:
-    """The p-value of the two-sided paired t-test.
-
-    Args:
-        difference (list): One difference a run, two or more.
-
-    Raises:
-        ImportError: If SciPy is not installed.
-    """
+    """The p-value of the two-sided paired t-test, from two runs or more."""
     stats = require('scipy.stats', 'compare')
     mean, std = mean_and_std(difference)
     if std == 0:  # The statistic would divide by it.
@@ -123,9 +106,6 @@ def holm(p: Sequence[float]) -> list[float]:
 
     In ascending order, the :math:`i`-th of :math:`m` becomes :math:`\max_{j
     \leq i} \min(1, (m - j + 1) p_j)`.
-
-    Args:
-        p (list): The p-values.
     """
     out, last = [0.0] * len(p), 0.0
     order = sorted(range(len(p)), key=lambda i: p[i])
@@ -136,15 +116,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def require(module: str, caller: str) -> Any:
-    """Imports an optional dependency.
-
-    Args:
-        module (str): The name of the module.
-        caller (str): The function that needs it.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+    """Imports an optional dependency, or says how to install it."""
     try:
         return import_module(module)
     except ImportError:

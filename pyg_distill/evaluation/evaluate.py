@@ -5,7 +5,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import lru_cache
 from itertools import product
 from time import perf_counter
 from typing import Any, TypeAlias, get_args
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 from torch_geometric import seed_everything
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.dataset import Dataset
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from tqdm import tqdm
@@ -25,11 +25,9 @@ from pyg_distill.evaluation.training import (
     Encoder,
     GraphClassifier,
     LabelledGraphs,
-    MiniBatches,
     Readout,
-    TrainingOptions,
-    accuracy,
     check_count,
+    check_rate,
     predict,
     roc_auc,
     train,
@@ -156,35 +154,51 @@ def evaluate(
             validation graphs are of one class, or training diverges.
     """
     require('sklearn.metrics', 'evaluate')
-    options = TrainingOptions(steps, batch_size, lr, weight_decay, eval_every)
-    check_count(num_layers=num_layers, hidden_channels=hidden_channels)
+    training: dict[str, Any] = {
+        'steps': steps,
+        'lr': lr,
+        'weight_decay': weight_decay,
+        'eval_every': eval_every,
+    }
+    sizes = {
+        'batch_size': batch_size,
+        'num_layers': num_layers,
+        'hidden_channels': hidden_channels,
+    }
+    check_count(steps=steps, eval_every=eval_every, **sizes)
+    check_rate('lr', lr)
+    check_rate('weight_decay', weight_decay, zero=True)
     run_ids, builders = _read_runs(runs), _read_models(models)
     pools = _read_readouts(readouts)
-
-    def read(dataset: Any, owner: str) -> LabelledGraphs:
-        return LabelledGraphs(
-            dataset, owner, encode, exclude_keys, batch_size, device
-        )
-
-    def read_held_out(dataset: Any, owner: str) -> LabelledGraphs:
-        graphs = read(dataset, owner)
-        _check_classes(graphs, owner)
-        return graphs
-
-    named = (
-        train_sets if isinstance(train_sets, Mapping) else {'train': train_sets}
-    )
-    if not named:
+    if not isinstance(train_sets, Mapping):
+        train_sets = {'train': train_sets}
+    if not train_sets:
         raise ValueError(
             "'train_sets' must hold at least one data set (got none); pass "
             "{'full': dataset[train_idx]}"
         )
+
+    def read(dataset: Any, owner: str) -> LabelledGraphs:
+        return LabelledGraphs(
+            dataset, owner, batch_size, encode, exclude_keys, device
+        )
+
+    def read_held_out(dataset: Any, owner: str) -> LabelledGraphs:
+        graphs = read(dataset, owner)
+        if graphs.label.unique().numel() == 1:
+            raise ValueError(
+                f"'{owner}' must hold graphs of two classes or more (got "
+                f'class {int(graphs.label[0])} alone) for a ROC-AUC; use a '
+                f'stratified split, or more graphs'
+            )
+        return graphs
+
     sets = {
-        str(key): _Runs(value, str(key), run_ids, read)
-        for key, value in named.items()
+        str(key): _read_per_run(value, str(key), run_ids, read)
+        for key, value in train_sets.items()
     }
-    val_sets = _Runs(val, 'val', run_ids, read_held_out)
-    test_sets = _Runs(test, 'test', run_ids, read_held_out)
+    read_val = _read_per_run(val, 'val', run_ids, read_held_out)
+    read_test = _read_per_run(test, 'test', run_ids, read_held_out)
 
     known = () if resume is None else resume.records
     done = {(r.dataset, r.train_set, r.model, r.readout, r.run) for r in known}
@@ -201,20 +215,12 @@ def evaluate(
         progress.update(len(builders) * len(pools) - len(todo))
         if not todo:
             continue
-        dataset, train_graphs = sets[key](run)
-        reported = _read_report(dataset, train_graphs.size['num_graphs'])
-        set_records.append(
-            SetRecord(name, key, run, **train_graphs.size, **reported)
-        )
-        # No dictionary: a training set may be called 'test', too.
-        parts = [
-            (key, train_graphs),
-            ('val', val_sets(run)[1]),
-            ('test', test_sets(run)[1]),
-        ]
-        in_channels = _num_features(parts)
-        num_classes = max(2, *(part.num_classes for _, part in parts))
-        batches = MiniBatches(train_graphs, batch_size, run)
+        parts = sets[key](run), read_val(run), read_test(run)
+        train_graphs, val_graphs, test_graphs = parts
+        set_records.append(SetRecord(name, key, run, **train_graphs.size))
+        in_channels = _num_features(parts, (key, 'val', 'test'))
+        num_classes = max(2, *(part.num_classes for part in parts))
+        shared: list[Batch] = []
         for model_name, readout in todo:
             start = perf_counter()
             with _seeded(run):
@@ -226,7 +232,12 @@ def evaluate(
                 ).to(device)
                 if (run, readout) == (run_ids[0], pools[0]):
                     _warn_if_deeper(gnn, model_name, train_graphs, key)
-                best = train(model, batches, parts[1][1].batches, options)
+                best = train(
+                    model,
+                    train_graphs.mini_batches(run, shared),
+                    val_graphs.in_order(),
+                    **training,
+                )
             seconds = perf_counter() - start
             if best is None:
                 raise ValueError(
@@ -234,7 +245,7 @@ def evaluate(
                     f'finite outputs at any validated step of run {run}); '
                     f'lower lr (it is {lr}), or scale the features'
                 )
-            label, out = predict(model, parts[2][1].batches)
+            label, out = predict(model, test_graphs.in_order())
             records.append(
                 Record(
                     dataset=name,
@@ -242,78 +253,48 @@ def evaluate(
                     model=model_name,
                     readout=readout,
                     run=run,
-                    accuracy=accuracy(label, out),
+                    accuracy=float((out.argmax(1) == label).double().mean()),
                     auc=roc_auc(label, out),
-                    val_auc=best.auc,
-                    val_loss=best.loss,
-                    step=best.step,
                     seconds=seconds,
+                    **best._asdict(),
                 )
             )
             progress.update()
     progress.close()
-    trained = {
-        **asdict(options),
-        'num_layers': num_layers,
-        'hidden_channels': hidden_channels,
-        'exclude_keys': list(exclude_keys),
-    }
-    result = Evaluation(records, set_records, {name: trained})
+    used = {**training, **sizes, 'exclude_keys': list(exclude_keys)}
+    result = Evaluation(records, set_records, {name: used})
     return result if resume is None else Evaluation.merge([resume, result])
 
 
-class _Runs:
-    """A data set for each run: always the same, of a list, or of a function."""
-
-    def __init__(
-        self,
-        given: Any,
-        name: str,
-        runs: Sequence[int],
-        read: Callable[[Any, str], LabelledGraphs],
-    ) -> None:
-        self._name = name
-        self._read = read
-        self._last: tuple[int, Any, LabelledGraphs] | None = None
-        is_list = isinstance(given, list | tuple) and len(given) > 0
-        self._is_function = False
-        if is_list and all(map(_is_dataset, given)):
-            if len(given) != len(runs):
-                raise ValueError(
-                    f"'{name}' must hold one data set a run (got {len(given)} "
-                    f'for {len(runs)} runs); pass one data set for all, or a '
-                    f'function of the run'
-                )
-            self._of_run = dict(zip(runs, given, strict=True)).__getitem__
-        elif _is_dataset(given):
-            self._of_run = dict.fromkeys(runs, given).__getitem__
-        elif callable(given) and not isinstance(given, Data):
-            self._of_run = given
-            self._is_function = True
-        else:
-            got = type(given[0] if is_list else given).__name__
-            what = f"a list of '{got}'" if is_list else f"'{got}'"
-            raise TypeError(
-                f"'{name}' must be a data set, a list of them or a function "
-                f'of the run (got {what}); pass a slice of a data set, or '
-                f'[data]'
+def _read_per_run(
+    given: Any,
+    name: str,
+    runs: Sequence[int],
+    read: Callable[[Any, str], LabelledGraphs],
+) -> Callable[[int], LabelledGraphs]:
+    """A function of the run that reads its data set, and keeps the last."""
+    if _is_dataset(given):
+        graphs = read(given, name)
+        return lambda run: graphs
+    is_list = isinstance(given, list | tuple) and len(given) > 0
+    if is_list and all(map(_is_dataset, given)):
+        if len(given) != len(runs):
+            raise ValueError(
+                f"'{name}' must hold one data set a run (got {len(given)} "
+                f'for {len(runs)} runs); pass one data set for all, or a '
+                f'function of the run'
             )
-
-    def __call__(self, run: int) -> tuple[Any, LabelledGraphs]:
-        """The data set of a run, as given and as training reads it."""
-        if self._last is None or self._last[0] != run:
-            dataset = self._of_run(run)
-            # A function may return the same list with other graphs.
-            if (
-                self._last is None
-                or self._is_function
-                or self._last[1] is not dataset
-            ):
-                graphs = self._read(dataset, self._name)
-            else:
-                graphs = self._last[2]
-            self._last = run, dataset, graphs
-        return self._last[1:]
+        of_run = dict(zip(runs, given, strict=True)).__getitem__
+    elif callable(given) and not isinstance(given, Data):
+        of_run = given
+    else:
+        got = type(given[0] if is_list else given).__name__
+        what = f"a list of '{got}'" if is_list else f"'{got}'"
+        raise TypeError(
+            f"'{name}' must be a data set, a list of them or a function of "
+            f'the run (got {what}); pass a slice of a data set, or [data]'
+        )
+    return lru_cache(1)(lambda run: read(of_run(run), name))
 
 
 def _is_dataset(value: Any) -> bool:
@@ -372,23 +353,11 @@ def _read_models(models: Any) -> dict[str, ModelBuilder]:
     return dict(named)
 
 
-def _check_classes(graphs: LabelledGraphs, name: str) -> None:
-    label = graphs.label.unique()
-    if label.numel() == 1:
-        raise ValueError(
-            f"'{name}' must hold graphs of two classes or more (got class "
-            f'{int(label)} alone), as there is no ROC-AUC of one; use a '
-            f'stratified split, or more graphs'
-        )
-
-
-def _num_features(parts: Sequence[tuple[str, LabelledGraphs]]) -> int:
-    width = [part.num_features for _, part in parts]
+def _num_features(parts: Sequence[LabelledGraphs], names: Sequence[str]) -> int:
+    width = [part.num_features for part in parts]
     if len({*width}) > 1:
-        got = ', '.join(
-            f'{size} in {name!r}'
-            for size, (name, _) in zip(width, parts, strict=True)
-        )
+        pairs = zip(width, names, strict=True)
+        got = ', '.join(f'{size} in {name!r}' for size, name in pairs)
         raise ValueError(
             f"'x' must be of one width in all data sets (got {got}); make "
             f'them of the same features'
@@ -420,17 +389,3 @@ def _seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-
-
-def _read_report(dataset: Any, num_graphs: int) -> dict[str, Any]:
-    """Sizes and times that a distilled data set reports of itself."""
-    report = getattr(dataset, 'report', None)
-    distilled = getattr(report, 'distilled', None)
-    indices = getattr(dataset, '_indices', None)
-    # Slices and copies of some graphs still carry the report of all of them.
-    if getattr(distilled, 'num_graphs', None) != num_graphs or (
-        indices is not None and sorted(indices) != [*range(num_graphs)]
-    ):
-        return {}
-    keys = ('packed_bytes', 'file_size', 'seconds')
-    return {key: getattr(report, key, None) for key in keys}

@@ -121,7 +121,10 @@ def check_exact(
         )
     graph_batch = Batch.from_data_list(graphs)
     bar = tqdm(graphs, 'Building trees', disable=not log, delay=1)
-    tree_batch = Batch.from_data_list([to_trees(data) for data in bar])
+    tree_batch = Batch.from_data_list(
+        [to_trees(data) for data in bar],
+        exclude_keys=['num_layers'],  # Models warn of a depth that is tested.
+    )
     device = next((p.device for p in model.parameters()), None)
     if device is not None:
         graph_batch, tree_batch = graph_batch.to(device), tree_batch.to(device)
@@ -195,20 +198,11 @@ def _root_of_node(
 
 
 def call_by_name(model: torch.nn.Module, data: Data) -> Any:
-    """Calls a model with the attributes that its arguments are named after.
-
-    Args:
-        model (torch.nn.Module): The model.
-        data (torch_geometric.data.Data): A graph or mini-batch; an argument
-            named :obj:`data` gets all of it.
-
-    Raises:
-        ValueError: If an argument is not there.
-    """
-    inner = model.model if isinstance(model, RootReadout) else model
-    parameters = inspect.signature(inner.forward).parameters.values()
+    """Calls a model with the attributes that its arguments are named after."""
+    if isinstance(model, RootReadout):
+        return model(data)
     kwargs = {}
-    for parameter in parameters:
+    for parameter in inspect.signature(model.forward).parameters.values():
         if parameter.name == 'data':
             kwargs['data'] = data
         elif parameter.name in data:
@@ -218,11 +212,8 @@ def call_by_name(model: torch.nn.Module, data: Data) -> Any:
             parameter.KEYWORD_ONLY,
         ):
             raise ValueError(
-                f"'{type(inner).__name__}' has an argument "
-                f'{parameter.name!r} that the graphs do not have (got '
-                f'{data}); say how to call it with forward=...'
+                f"'{type(model).__name__}' has an argument {parameter.name!r} "
+                f'that the graphs do not have (got {data}); say how to call '
+                f'it with forward=...'
             )
-    if isinstance(model, RootReadout) and 'data' not in kwargs:
-        for name in ('root_index', 'root_count'):
-            kwargs[name] = data.get(name)
     return model(**kwargs)

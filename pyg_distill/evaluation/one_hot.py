@@ -48,17 +48,7 @@ class OneHot:
         return sum(values.numel() for values in self.values)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Encodes features.
-
-        Args:
-            x (torch.Tensor): Category codes of shape :obj:`[N, F]`.
-
-        Returns:
-            torch.Tensor: Zeros and ones of shape :obj:`[N, num_features]`.
-
-        Raises:
-            ValueError: If :obj:`x` has another number of columns.
-        """
+        """Encodes codes of shape :obj:`[N, F]` as :obj:`[N, num_features]`."""
         columns = _columns(x)
         if len(columns) != len(self.values):
             raise ValueError(

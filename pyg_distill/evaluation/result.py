@@ -1,9 +1,10 @@
 """The result of training several models on several training sets."""
 
-import csv
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from itertools import product
 from os import PathLike
 from pathlib import Path
 from statistics import fmean
@@ -22,15 +23,15 @@ Metric: TypeAlias = Literal['auc', 'accuracy']
 Cell: TypeAlias = tuple[str, str, str]
 
 _TITLES = {'auc': 'ROC-AUC', 'accuracy': 'Accuracy'}
-_SIZES = {
-    'num_graphs': ('graphs', ',.0f'),
-    'num_nodes': ('nodes', ',.0f'),
-    'num_edges': ('edges', ',.0f'),
-    'num_bytes': ('bytes', ',.0f'),
-    'packed_bytes': ('bytes packed', ',.0f'),
-    'file_size': ('bytes on disk', ',.0f'),
-    'seconds': ('s to distil', '.2f'),
-}
+_SIZES = (
+    ('graphs', 'num_graphs', ',.0f'),
+    ('nodes', 'num_nodes', ',.0f'),
+    ('edges', 'num_edges', ',.0f'),
+    ('bytes', 'num_bytes', ',.0f'),
+    ('bytes packed', 'packed_bytes', ',.0f'),
+    ('bytes on disk', 'file_size', ',.0f'),
+    ('s to distil', 'seconds', '.2f'),
+)
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,6 @@ class Evaluation:
         records (list): The results of each training.
         set_records (list): The size of each training set in each run.
         options (dict): The training options, by the name of the task.
-
-    Attributes:
-        records (tuple): The results of each training.
-        set_records (tuple): The size of each training set in each run.
-        options (dict): The training options, by the name of the task.
     """
 
     def __init__(
@@ -132,30 +128,28 @@ class Evaluation:
         """All combinations of task, model and readout."""
         return list(dict.fromkeys(r.cell for r in self.records))
 
-    def values(
-        self, train_set: str, cell: Cell, metric: Metric = 'auc'
-    ) -> dict[int, float]:
-        """The result of each run, by the number of the run.
-
-        Args:
-            train_set (str): The name of the training set.
-            cell (tuple): The task, the model and the readout.
-            metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
-                (default: :obj:`"auc"`)
-        """
-        return self._by_cell(metric)[cell].get(train_set, {})
-
-    def means(self, metric: Metric = 'auc') -> dict[Cell, dict[str, float]]:
-        """The mean over the runs, for each cell and training set.
+    def by_cell(
+        self, metric: Metric = 'auc'
+    ) -> dict[Cell, dict[str, dict[int, float]]]:
+        """The result of each run, by cell, training set and run.
 
         Args:
             metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
                 (default: :obj:`"auc"`)
+
+        Raises:
+            ValueError: If the metric is another one.
         """
-        return {
-            cell: {name: fmean(runs.values()) for name, runs in sets.items()}
-            for cell, sets in self._by_cell(metric).items()
-        }
+        if metric not in _TITLES:
+            raise ValueError(
+                f"'metric' must be one of {', '.join(_TITLES)} (got "
+                f"{metric!r}); pass metric='auc'"
+            )
+        out: dict[Cell, dict[str, dict[int, float]]] = {}
+        for r in self.records:
+            runs = out.setdefault(r.cell, {}).setdefault(r.train_set, {})
+            runs[r.run] = getattr(r, metric)
+        return out
 
     def ranks(
         self, metric: Metric = 'auc', train_sets: Sequence[str] | None = None
@@ -177,19 +171,16 @@ class Evaluation:
         stats = require('scipy.stats', 'ranks')
         names = self.train_sets if train_sets is None else list(train_sets)
         ranks = []
-        for cell, means in self.means(metric).items():
-            if missing := [name for name in names if name not in means]:
+        for cell, sets in self.by_cell(metric).items():
+            if missing := [name for name in names if name not in sets]:
                 raise ValueError(
                     f"'train_sets' must be tested in every cell (got no "
                     f'{" ".join(cell).strip()} of {missing}); rank only '
                     f'complete ones, with train_sets=[...]'
                 )
-            ranks.append(stats.rankdata([-means[name] for name in names]))
-        columns = zip(*ranks, strict=True)
-        return {
-            name: float(fmean(column))
-            for name, column in zip(names, columns, strict=True)
-        }
+            means = [fmean(sets[name].values()) for name in names]
+            ranks.append(stats.rankdata([-mean for mean in means]))
+        return {n: float(fmean(r)) for n, *r in zip(names, *ranks, strict=True)}
 
     def compare(
         self, first: str, second: str, metric: Metric = 'auc'
@@ -216,7 +207,7 @@ class Evaluation:
                     f'pass one of {", ".join(map(repr, self.train_sets))}'
                 )
         differences: dict[Cell, list[float]] = {}
-        for cell, sets in self._by_cell(metric).items():
+        for cell, sets in self.by_cell(metric).items():
             one, other = sets.get(first, {}), sets.get(second, {})
             shared = [one[run] - other[run] for run in one if run in other]
             if len(shared) > 1:
@@ -246,54 +237,39 @@ class Evaluation:
             metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
                 (default: :obj:`"auc"`)
         """
-        names = self.train_sets
-        by_cell = self._by_cell(metric)
+        names, by_cell = self.train_sets, self.by_cell(metric)
         rows = [(_TITLES[metric], [f'{name}  ' for name in names])]
         for cell, sets in by_cell.items():
             stats = {k: mean_and_std([*v.values()]) for k, v in sets.items()}
-            best = max(mean for mean, _ in stats.values())
+            best = max(stats.values())[0] if len(names) > 1 else math.inf
+            numbers = {
+                name: f'{mean:.3f} ± {std:.3f} {"*" if mean == best else " "}'
+                for name, (mean, std) in stats.items()
+            }
+            title = ' '.join(filter(None, cell))
+            rows.append((title, [numbers.get(name, '-  ') for name in names]))
+        complete = all(len(sets) == len(names) for sets in by_cell.values())
+        if complete and len(names) > 1:
+            ranks = self.ranks(metric).values()
+            rows.append(('mean rank', [f'{rank:.2f}  ' for rank in ranks]))
+        columns: list[tuple[Sequence[Any], str, str, str]] = [
+            *((self.set_records, *size) for size in _SIZES),
+            (self.records, 's to train', 'seconds', '.2f'),
+        ]
+        tasks = dict.fromkeys(r.dataset for r in self.records)
+        for task, (records, title, key, style) in product(tasks, columns):
             texts = []
             for name in names:
-                mean, std = stats.get(name, (None, None))
-                mark = '*' if mean == best and len(names) > 1 else ' '
-                number = (
-                    f'{mean:.3f} ± {std:.3f} {mark}'
-                    if mean is not None
-                    else '-  '
-                )
-                texts.append(number)
-            rows.append((' '.join(filter(None, cell)), texts))
-        if len(names) > 1 and all(
-            len(s) == len(names) for s in by_cell.values()
-        ):
-            ranks = self.ranks(metric)
-            rows.append(
-                ('mean rank', [f'{ranks[name]:.2f}  ' for name in names])
-            )
-        for task in dict.fromkeys(s.dataset for s in self.set_records):
-            sizes = [s for s in self.set_records if s.dataset == task]
-            for key, (title, style) in _SIZES.items():
-                texts = [
-                    _format_mean(
-                        [getattr(s, key) for s in sizes if s.train_set == name],
-                        style,
-                    )
-                    for name in names
+                values = [
+                    getattr(r, key)
+                    for r in records
+                    if (r.dataset, r.train_set) == (task, name)
                 ]
-                if any(text != '-  ' for text in texts):
-                    rows.append((f'{task} {title}'.strip(), texts))
-            texts = [
-                _format_mean(
-                    [
-                        r.seconds
-                        for r in self.records
-                        if (r.dataset, r.train_set) == (task, name)
-                    ],
-                    '.2f',
-                )
-                for name in names
-            ]
-            rows.append((f'{task} s to train'.strip(), texts))
+                # A mean over some of the runs would not fit the other lines.
+                unknown = not values or None in values
+                texts.append('-  ' if unknown else f'{fmean(values):{style}}  ')
+            if {*texts} != {'-  '}:
+                rows.append((f'{task} {title}'.strip(), texts))
         return _align(rows)
 
     def __str__(self) -> str:
@@ -378,46 +354,6 @@ class Evaluation:
             for s in e.set_records
         }
         return cls([*records.values()], [*sets.values()], options)
-
-    def to_csv(self, path: str | PathLike) -> None:
-        """Writes one line a training, with the size of its training set.
-
-        Args:
-            path (str): The file.
-        """
-        sizes = {(s.dataset, s.train_set, s.run): s for s in self.set_records}
-        names = [f.name for f in (*fields(SetRecord), *fields(Record))]
-        names = [*dict.fromkeys([*names, 'distil_seconds'])]
-        with open(path, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            for r in self.records:
-                size = asdict(sizes[r.dataset, r.train_set, r.run])
-                size['distil_seconds'] = size.pop('seconds')
-                writer.writerow(size | asdict(r))
-
-    def _by_cell(
-        self, metric: Metric
-    ) -> dict[Cell, dict[str, dict[int, float]]]:
-        """Results by cell, training set and run."""
-        if metric not in _TITLES:
-            raise ValueError(
-                f"'metric' must be one of {', '.join(_TITLES)} (got "
-                f"{metric!r}); pass metric='auc'"
-            )
-        out: dict[Cell, dict[str, dict[int, float]]] = {}
-        for r in self.records:
-            runs = out.setdefault(r.cell, {}).setdefault(r.train_set, {})
-            runs[r.run] = getattr(r, metric)
-        return out
-
-
-def _format_mean(values: Sequence[float | None], style: str) -> str:
-    known = [value for value in values if value is not None]
-    # A mean over some of the runs would not fit the other lines.
-    if not known or len(known) < len(values):
-        return '-  '
-    return f'{format(fmean(known), style)}  '
 
 
 def _align(rows: Sequence[tuple[str, Sequence[str]]]) -> str:

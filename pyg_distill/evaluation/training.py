@@ -4,10 +4,8 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice, repeat
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -24,54 +22,9 @@ Encoder: TypeAlias = Callable[[Tensor], Tensor]
 Readout: TypeAlias = Literal['sum', 'mean', 'max']
 
 _EDGE_KEYS = ('edge_attr', 'edge_weight')
-_ROOT_KEYS = ('root_index', 'root_count')
-_KEYS = ('x', *_EDGE_KEYS, *_ROOT_KEYS, 'weight', 'target')
-# Collated mini-batches that all models of a training set share.
+_KEYS = ('x', *_EDGE_KEYS, 'root_index', 'root_count', 'weight', 'target')
+# The size of the mini-batches that all models of a training set share.
 _MAX_SHARED_BYTES = 2**29
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train.
-
-    Attributes:
-        steps: The number of steps of the optimiser.
-        batch_size: The largest number of graphs of a mini-batch.
-        lr: The learning rate of :class:`~torch.optim.Adam`.
-        weight_decay: Its weight decay.
-        eval_every: The number of steps between two validations; the last step
-            is always validated.
-    """
-
-    steps: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    eval_every: int
-
-    def __post_init__(self) -> None:
-        check_count(
-            steps=self.steps,
-            batch_size=self.batch_size,
-            eval_every=self.eval_every,
-        )
-        check_rate('lr', self.lr)
-        check_rate('weight_decay', self.weight_decay, zero=True)
-
-
-@dataclass(frozen=True)
-class BestStep:
-    """The step of training that the validation graphs chose.
-
-    Attributes:
-        step: The number of the step.
-        auc: The ROC-AUC on the validation graphs.
-        loss: Their mean cross entropy.
-    """
-
-    step: int
-    auc: float
-    loss: float
 
 
 def check_count(**values: Any) -> None:
@@ -96,33 +49,18 @@ def check_rate(name: str, value: Any, zero: bool = False) -> None:
 
 
 class LabelledGraphs:
-    """The graphs of a data set, reduced to the attributes of a training.
-
-    Args:
-        source (Dataset or list): Graphs, ordinary ones or in tree-set form.
-        name (str): The argument named in error messages.
-        encode (callable, optional): Makes floats of node features.
-        exclude_keys (list): Attributes that are not read.
-        batch_size (int): The largest number of graphs of a training step.
-        device (torch.device): The device of mini-batches.
-
-    Raises:
-        TypeError: If :obj:`source` is no collection of homogeneous graphs.
-        ValueError: If it is empty, or its graphs or labels do not fit.
-    """
+    """The graphs of a data set, with only the attributes of a training."""
 
     def __init__(
         self,
         source: Any,
         name: str,
+        batch_size: int,
         encode: Encoder | None,
         exclude_keys: Sequence[str],
-        batch_size: int,
         device: torch.device | str,
     ) -> None:
-        if isinstance(source, Data) or not (
-            hasattr(source, '__len__') and hasattr(source, '__getitem__')
-        ):
+        if isinstance(source, Data) or not hasattr(source, '__getitem__'):
             raise TypeError(
                 f"'{name}' must be a data set or a list of graphs (got "
                 f"'{type(source).__name__}'); pass a slice of a data set, or "
@@ -135,35 +73,26 @@ class LabelledGraphs:
             )
         items = [source[i] for i in range(len(source))]
         self.graphs = [_read_graph(data, name, exclude_keys) for data in items]
-        self.size = {
+        self.label = torch.cat([data.y for data in self.graphs])
+        self.size: dict[str, Any] = {
             'num_graphs': len(items),
             'num_nodes': sum(data.num_nodes or 0 for data in items),
             'num_edges': sum(data.num_edges for data in items),
-            'num_bytes': sum(num_bytes(data, exclude_keys) for data in items),
+            'num_bytes': sum(_num_bytes(data, exclude_keys) for data in items),
+            **_read_report(source, len(items)),
         }
-        self._encode = encode
-        self._device = device
-        self._batch_size = batch_size
-        names = {*self.graphs[0].keys()}
-        for i, data in enumerate(self.graphs):
-            if odd := sorted(names ^ {*data.keys()}):
-                raise ValueError(
-                    f"'{name}' must hold graphs with the same attributes "
-                    f'(graph {i} differs from graph 0 in {", ".join(odd)}); '
-                    f'fill them in, or leave them out with exclude_keys={odd}'
-                )
-        if 'x' in names:
-            self._check_features(name)
-        self.label = _read_labels(self.graphs, name)
+        # The layers on whole graphs are not limited by a depth of trees.
         depths = [
             int(data.num_layers.min())
             for data in items
-            if 'root_index' in data
-            and 'num_layers' in data
-            # The layers of whole graphs are not limited by any depth.
+            if {'root_index', 'num_layers'} <= {*data.keys()}
             and data.root_index.numel() < (data.num_nodes or 0)
         ]
         self.depth: int | None = min(depths, default=None)
+        self._batch_size, self._device = batch_size, device
+        self._encode = encode
+        self._in_order: list[Batch] = []
+        self._check(name)
 
     @property
     def num_classes(self) -> int:
@@ -178,14 +107,41 @@ class LabelledGraphs:
         x = self.graphs[0].get('x')
         return self._features(x, 1 if x is None else x.size(0)).size(1)
 
-    @cached_property
-    def batches(self) -> list[Batch]:
+    def in_order(self) -> list[Batch]:
         """All graphs in order, in few mini-batches that are made once."""
-        size = self._batch_size
-        indices = torch.arange(len(self.graphs)).split(4 * size)
-        return [*self.collate(index.tolist() for index in indices)]
+        if not self._in_order:
+            index = torch.arange(len(self.graphs)).split(4 * self._batch_size)
+            self._in_order = [*self._collate(i.tolist() for i in index)]
+        return self._in_order
 
-    def collate(self, indices: Iterable[list[int]]) -> Iterator[Batch]:
+    def mini_batches(self, seed: int, shared: list[Batch]) -> Iterator[Batch]:
+        """Shuffled mini-batches without end, the same ones for each model.
+
+        The sizes in an epoch differ by one at most, because a small last
+        mini-batch would have the weight of a large one. Mini-batches in
+        `shared` come first, and new ones are added, up to a limit in bytes.
+        """
+        num_graphs = len(self.graphs)
+        number = math.ceil(num_graphs / self._batch_size)
+        if number == 1:
+            shared[:] = shared or self._collate([[*range(num_graphs)]])
+            yield from repeat(shared[0])
+
+        def indices() -> Iterator[list[int]]:
+            generator = torch.Generator().manual_seed(seed)
+            while True:
+                order = torch.randperm(num_graphs, generator=generator)
+                yield from (i.tolist() for i in order.tensor_split(number))
+
+        yield from shared
+        size = sum(map(_num_bytes, shared))
+        for batch in self._collate(islice(indices(), len(shared), None)):
+            if size < _MAX_SHARED_BYTES:
+                shared.append(batch)
+                size += _num_bytes(batch)
+            yield batch
+
+    def _collate(self, indices: Iterable[list[int]]) -> Iterator[Batch]:
         """Makes mini-batches of graphs, with features as floats."""
         loader = DataLoader(
             self.graphs,
@@ -197,21 +153,25 @@ class LabelledGraphs:
             batch = batch.to(self._device)
             batch.x = self._features(batch.get('x'), batch.num_nodes)
             if 'edge_attr' in batch:
-                value = batch.edge_attr
-                # Without edges, a width of -1 is ambiguous.
-                width = math.prod(value.size()[1:])
-                value = value.reshape(value.size(0), width)
-                batch.edge_attr = value.to(batch.x.dtype)
+                batch.edge_attr = _as_matrix(batch.edge_attr, batch.num_edges)
             yield batch
 
     def _features(self, x: Tensor | None, num_nodes: int) -> Tensor:
-        dtype = torch.get_default_dtype()
         if x is None:
-            return torch.ones(num_nodes, 1, dtype=dtype, device=self._device)
-        x = x if self._encode is None else self._encode(x)
-        return x.reshape(num_nodes, math.prod(x.size()[1:])).to(dtype)
+            return torch.ones(num_nodes, 1, device=self._device)
+        return _as_matrix(self._encode(x) if self._encode else x, num_nodes)
 
-    def _check_features(self, name: str) -> None:
+    def _check(self, name: str) -> None:
+        keys = {*self.graphs[0].keys()}
+        for i, data in enumerate(self.graphs):
+            if odd := sorted(keys ^ {*data.keys()}):
+                raise ValueError(
+                    f"'{name}' must hold graphs with the same attributes "
+                    f'(graph {i} differs from graph 0 in {", ".join(odd)}); '
+                    f'fill them in, or leave them out with exclude_keys={odd}'
+                )
+        if 'x' not in keys:
+            return
         x = torch.cat([data.x for data in self.graphs])
         if not x.is_floating_point() and self._encode is None:
             raise ValueError(
@@ -222,69 +182,12 @@ class LabelledGraphs:
         if not bool(x.isfinite().all()):
             raise ValueError(
                 f"'{name}' must hold finite features 'x' (got infinite ones "
-                f"or NaN); fill them in, or leave 'x' out with "
-                f"exclude_keys=['x']"
+                f"or NaN); fill them in, or pass exclude_keys=['x']"
             )
 
 
-class MiniBatches:
-    """Mini-batches without end, the same ones for every model.
-
-    The graphs of an epoch are shuffled and cut into as few batches as
-    possible. Their sizes differ by one at most, because a small last batch
-    would have the weight of a large one. If all graphs fit, there is one
-    batch. The first mini-batches are kept, up to a limit in bytes.
-
-    Args:
-        graphs (LabelledGraphs): The training set.
-        batch_size (int): The largest number of graphs of a batch.
-        seed (int): The seed of the shuffling.
-    """
-
-    def __init__(
-        self, graphs: LabelledGraphs, batch_size: int, seed: int
-    ) -> None:
-        self.graphs = graphs
-        self.num_batches = math.ceil(len(graphs.graphs) / batch_size)
-        self.seed = seed
-        self._shared: list[Batch] = []
-        self._num_bytes = 0
-
-    def __iter__(self) -> Iterator[Batch]:
-        shared = self._shared
-        if self.num_batches == 1:
-            every = [*range(len(self.graphs.graphs))]
-            shared.extend([] if shared else self.graphs.collate([every]))
-            yield from repeat(shared[0])
-        yield from shared
-        rest = islice(self.indices(), len(shared), None)
-        for batch in self.graphs.collate(rest):
-            if self._num_bytes < _MAX_SHARED_BYTES:
-                shared.append(batch)
-                self._num_bytes += num_bytes(batch)
-            yield batch
-
-    def indices(self) -> Iterator[list[int]]:
-        """The numbers of the graphs of each mini-batch."""
-        generator = torch.Generator().manual_seed(self.seed)
-        while True:
-            order = torch.randperm(len(self.graphs.graphs), generator=generator)
-            for index in order.tensor_split(self.num_batches):
-                yield index.tolist()
-
-
 class GraphClassifier(torch.nn.Module):
-    """A GNN, a readout and a linear head.
-
-    Args:
-        gnn (torch.nn.Module): Computes node embeddings of width
-            :obj:`hidden_channels` from :obj:`x`, :obj:`edge_index` and, if
-            its :obj:`forward` names them, :obj:`edge_attr` and
-            :obj:`edge_weight`.
-        hidden_channels (int): The width of node embeddings.
-        num_classes (int): The number of classes.
-        readout (str): :obj:`"sum"`, :obj:`"mean"` or :obj:`"max"`.
-    """
+    """A GNN for node embeddings, a readout and a linear head."""
 
     def __init__(
         self,
@@ -319,52 +222,55 @@ class GraphClassifier(torch.nn.Module):
         if got != expected:
             raise ValueError(
                 f"'{type(self.gnn).__name__}' must return node embeddings of "
-                f'shape {expected} (got {got}); readout and head are added to '
-                f'it'
+                f'shape {expected} (got {got}); leave out its readout and head'
             )
-        return self.head(global_root_pool(x, data, self.readout))
+        return self.head(global_root_pool(x, data, reduce=self.readout))
+
+
+class BestStep(NamedTuple):
+    """The step that the validation graphs chose, and their scores."""
+
+    step: int
+    val_auc: float
+    val_loss: float
 
 
 def train(
     model: torch.nn.Module,
     batches: Iterable[Batch],
     val: Sequence[Batch],
-    options: TrainingOptions,
+    steps: int,
+    lr: float,
+    weight_decay: float,
+    eval_every: int,
 ) -> BestStep | None:
-    """Trains a model, and restores its best validated step at the end.
+    """Trains a model, and restores its best validated step.
 
-    Args:
-        model (torch.nn.Module): Computes logits of a mini-batch.
-        batches (iterable): Mini-batches without end.
-        val (list): The validation graphs.
-        options (TrainingOptions): How to train.
-
-    Returns:
-        BestStep: The step of the largest validation ROC-AUC and, among equal
-        ones, of the smallest loss; :obj:`None` if outputs were never finite.
+    That is the step of the largest ROC-AUC and, among equal ones, of the
+    smallest loss; there is none if outputs were never finite.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     # One kernel for all tensors instead of ten for each.
     fused = all(p.device.type in ('cpu', 'cuda') for p in parameters)
     optimizer = torch.optim.Adam(
-        parameters, options.lr, weight_decay=options.weight_decay, fused=fused
+        parameters, lr, weight_decay=weight_decay, fused=fused
     )
     best: BestStep | None = None
     state = {}
-    for step, data in enumerate(islice(batches, options.steps), start=1):
+    for step, data in enumerate(islice(batches, steps), start=1):
         model.train()
         optimizer.zero_grad()
         weighted_loss(model(data), data).backward()
         optimizer.step()
-        if step % options.eval_every and step < options.steps:
+        if step % eval_every and step < steps:
             continue
         label, out = predict(model, val)
         if not bool(out.isfinite().all()):
             continue
-        loss = float(F.cross_entropy(out, label))
-        now = BestStep(step, roc_auc(label, out), loss)
-        if best is None or (now.auc, -now.loss) > (best.auc, -best.loss):
-            best, state = now, copy.deepcopy(model.state_dict())
+        auc, loss = roc_auc(label, out), float(F.cross_entropy(out, label))
+        if best is None or (auc, -loss) > (best.val_auc, -best.val_loss):
+            best = BestStep(step, auc, loss)
+            state = copy.deepcopy(model.state_dict())
     if best is not None:
         model.load_state_dict(state)
     return best
@@ -374,48 +280,27 @@ def train(
 def predict(
     model: torch.nn.Module, batches: Sequence[Batch]
 ) -> tuple[Tensor, Tensor]:
-    """Applies a model to all batches, in evaluation mode.
-
-    Returns:
-        tuple: The labels of shape :obj:`[G]` and the logits :obj:`[G, C]`.
-    """
+    """The labels :obj:`[G]` of all batches, and a model's logits `[G, C]`."""
     model.eval()
     out = torch.cat([model(data) for data in batches])
     return torch.cat([data.y for data in batches]), out
 
 
 def weighted_loss(out: Tensor, data: Data) -> Tensor:
-    """The cross entropy with targets or labels, weighted if there are weights.
-
-    Args:
-        out (torch.Tensor): Logits of shape :obj:`[B, C]`.
-        data (torch_geometric.data.Data): A mini-batch with labels :obj:`y`
-            of shape :obj:`[B]`, and :obj:`target` :obj:`[B, C]` and
-            :obj:`weight` :obj:`[B]`, if any.
-    """
-    target = data.get('target')
-    if target is None:
-        target = data.y
-    else:
+    """The cross entropy with targets or labels, weighted by graph."""
+    target = data.y
+    if 'target' in data:
         # Other data sets may have more classes.
-        target = F.pad(target, (0, out.size(1) - target.size(1))).to(out.dtype)
-    if data.get('weight') is None:
+        missing = out.size(1) - data.target.size(1)
+        target = F.pad(data.target, (0, missing)).to(out.dtype)
+    if 'weight' not in data:
         return F.cross_entropy(out, target)
     loss = F.cross_entropy(out, target, reduction='none')
     return (loss * data.weight).mean()
 
 
 def roc_auc(label: Tensor, out: Tensor) -> float:
-    """The area under the ROC curve.
-
-    Args:
-        label (torch.Tensor): Classes of shape :obj:`[G]`, two or more.
-        out (torch.Tensor): Logits of shape :obj:`[G, C]`.
-
-    Returns:
-        float: The area of class 1 if there are two classes. Otherwise, the
-        mean over the classes that occur, each against the rest.
-    """
+    """The ROC-AUC of class 1, or of each class against the rest, averaged."""
     score = require('sklearn.metrics', 'evaluate').roc_auc_score
     # Ties among probabilities that round to 1 are no ties among logits.
     label, out = label.cpu(), out.double().cpu()
@@ -427,20 +312,6 @@ def roc_auc(label: Tensor, out: Tensor) -> float:
     return sum(areas) / len(areas)
 
 
-def accuracy(label: Tensor, out: Tensor) -> float:
-    """The share of graphs whose class has the largest logit."""
-    return float((out.argmax(dim=-1) == label).double().mean())
-
-
-def num_bytes(data: Data, exclude_keys: Sequence[str] = ()) -> int:
-    """The bytes of all tensors of a graph or mini-batch."""
-    return sum(
-        value.numel() * value.element_size()
-        for key, value in data.to_dict().items()
-        if isinstance(value, Tensor) and key not in exclude_keys
-    )
-
-
 def _read_graph(data: Any, name: str, exclude_keys: Sequence[str]) -> Data:
     """A graph with the attributes that training reads, checked."""
     if not isinstance(data, Data) or isinstance(data, Batch):
@@ -449,68 +320,78 @@ def _read_graph(data: Any, name: str, exclude_keys: Sequence[str]) -> Data:
             f"'{type(data).__name__}'); call to_homogeneous() or "
             f'to_data_list()'
         )
-    out = Data(edge_index=data.get('edge_index'), y=data.get('y'))
-    for key in _KEYS:
-        if key in data and key not in exclude_keys:
-            out[key] = data[key]
+    out = Data(edge_index=data.get('edge_index'))
     if out.edge_index is None and 'adj_t' in data:
-        adj_t, value = to_edge_index(data.adj_t)
-        out.edge_index = adj_t.flip(0)
-        key = 'edge_weight' if value.dim() == 1 else 'edge_attr'
-        if key not in exclude_keys:
-            out[key] = value
-    if out.edge_index is None:
+        index, value = to_edge_index(data.adj_t)
+        out.edge_index = index.flip(0)
+        out['edge_weight' if value.dim() == 1 else 'edge_attr'] = value
+    if out.edge_index is None or data.get('y') is None:
+        missing = 'edge_index' if out.edge_index is None else 'y'
         raise ValueError(
-            f"'{name}' must hold graphs with 'edge_index' (got {data}); for "
-            f'a graph without edges set edge_index=torch.empty(2, 0).long()'
+            f"'{name}' must hold graphs with '{missing}' (got {data}); set "
+            f'data.{missing}'
         )
-    if out.y is None:
-        raise ValueError(
-            f"'{name}' must hold graphs with class labels 'y' (got "
-            f'{data}); set data.y'
-        )
+    for key in _KEYS:
+        if key in data or key in exclude_keys:
+            out[key] = None if key in exclude_keys else data[key]
     if 'x' not in out:
         out.num_nodes = data.num_nodes
-    if 'weight' in out:
-        out.weight = out.weight.reshape(-1)
     if 'root_index' in out and 'root_count' not in out:
         raise ValueError(
             f"'{name}' must hold 'root_count' with 'root_index' (got the "
             f"latter alone); make tree sets with 'ToComputationTrees'"
         )
-    num_edges = out.edge_index.size(1)
-    num_roots = out.root_index.numel() if 'root_index' in out else 0
-    for key, expected, what in (
-        ('edge_attr', num_edges, 'edge'),
-        ('edge_weight', num_edges, 'edge'),
-        ('weight', 1, 'graph'),
-        ('target', 1, 'graph'),
-        ('root_count', num_roots, 'root'),
-    ):
-        if key in out and out[key].size(0) != expected:
+    rows = dict.fromkeys(_EDGE_KEYS, out.edge_index.size(1))
+    rows |= {'weight': 1, 'target': 1}
+    if 'root_index' in out:
+        rows['root_count'] = out.root_index.numel()
+    for key, expected in rows.items():
+        if key in out and torch.atleast_1d(out[key]).size(0) != expected:
             raise ValueError(
-                f"'{name}' must hold '{key}' with one row a {what} (got "
-                f'{out[key].size(0)} rows for {expected}); fill it in, or '
-                f"leave it out with exclude_keys=['{key}']"
+                f"'{name}' must hold '{key}' with {expected} rows (got "
+                f'{out[key].size(0)}), one for each edge, graph or root; fill '
+                f"it in, or leave it out with exclude_keys=['{key}']"
             )
+    y = torch.as_tensor(data.y).reshape(-1)
+    if y.numel() != 1:
+        raise ValueError(
+            f"'{name}' must hold one class label 'y' a graph (got {y.numel()} "
+            f'values: a multi-label or node-level task?); use one task at a '
+            f'time'
+        )
+    out.y = y.long()
+    if float(y) != float(out.y) or int(out.y) < 0:
+        raise ValueError(
+            f"'{name}' must hold class labels 0, 1, 2, ... in 'y' (got "
+            f'{float(y):g}: a regression task or a missing label?); bin the '
+            f'targets, or drop unlabelled graphs'
+        )
     return out
 
 
-def _read_labels(graphs: Sequence[Data], name: str) -> Tensor:
-    """The class of each graph, which also becomes its `y`."""
-    for i, data in enumerate(graphs):
-        y = torch.as_tensor(data.y).reshape(-1)
-        if y.numel() != 1:
-            raise ValueError(
-                f"'{name}' must hold one class label 'y' a graph (got "
-                f'{y.numel()} values for graph {i}: a multi-label or '
-                f'node-level task?); use one task at a time'
-            )
-        data.y = y.long()
-        if float(y) != float(data.y) or int(data.y) < 0:
-            raise ValueError(
-                f"'{name}' must hold class labels 0, 1, 2, ... in 'y' (got "
-                f'{float(y):g}: a regression task or a missing label?); bin '
-                f'the targets, or drop unlabelled graphs'
-            )
-    return torch.cat([data.y for data in graphs])
+def _read_report(dataset: Any, num_graphs: int) -> dict[str, Any]:
+    """Sizes and times that a distilled data set reports of itself."""
+    report = getattr(dataset, 'report', None)
+    distilled = getattr(report, 'distilled', None)
+    indices = getattr(dataset, '_indices', None)
+    # Slices and copies of some graphs still carry the report of all of them.
+    if getattr(distilled, 'num_graphs', None) != num_graphs or (
+        indices is not None and sorted(indices) != [*range(num_graphs)]
+    ):
+        return {}
+    keys = ('packed_bytes', 'file_size', 'seconds')
+    return {key: getattr(report, key, None) for key in keys}
+
+
+def _as_matrix(value: Tensor, num_rows: int) -> Tensor:
+    """Floats of shape `[num_rows, F]`, also without rows."""
+    width = math.prod(value.size()[1:])
+    return value.reshape(num_rows, width).to(torch.get_default_dtype())
+
+
+def _num_bytes(data: Data, exclude_keys: Sequence[str] = ()) -> int:
+    return sum(
+        value.numel() * value.element_size()
+        for key, value in data.to_dict().items()
+        if isinstance(value, Tensor) and key not in exclude_keys
+    )
