@@ -208,6 +208,7 @@ def _draw_edges(
     box = {'facecolor': background(ax), 'edgecolor': 'none'}
     box['boxstyle'] = 'round,pad=0.1'
     multiple = 0
+    degree = np.bincount(np.ravel(list(edges)).astype(int))
     from_left = sorted(edges, key=lambda edge: position[list(edge), 0].sum())
     for source, target in from_left:
         start, end, number = (
@@ -225,8 +226,11 @@ def _draw_edges(
         }
         ax.annotate('', end, start, arrowprops=style, zorder=2, gid='edge')
         if number > 1:
-            # Numbers of neighbouring edges are at different heights.
-            x, y = start + (0.28, 0.44)[multiple % 2] * (end - start)
+            # There is more room at the end where fewer edges meet, and
+            # neighbouring numbers are at different heights.
+            share = (0.28, 0.44)[multiple % 2]
+            share = share if degree[source] < degree[target] else 1 - share
+            x, y = start + share * (end - start)
             multiple += 1
             size, text = max(6.0, 0.26 * scale), f'{TIMES}{number}'
             style = {'ha': 'center', 'va': 'center', 'zorder': 5, 'bbox': box}
