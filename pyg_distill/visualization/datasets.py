@@ -14,7 +14,7 @@ from pyg_distill.evaluation import Evaluation
 from pyg_distill.visualization.style import (
     MARKERS,
     MUTED,
-    color,
+    PALETTE,
     foreground,
     line_style,
     log_scale,
@@ -35,7 +35,6 @@ def plot_compression(
     reports: DistillationReport
     | Sequence[DistillationReport]
     | Mapping[str, DistillationReport],
-    names: Sequence[str] | None = None,
     *,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
@@ -53,9 +52,8 @@ def plot_compression(
 
     Args:
         reports (DistillationReport or list or dict): :obj:`dataset.report` of
-            one or more data sets, or a dictionary of them by name.
-        names (list, optional): The names of the data sets in the legend.
-            (default: :obj:`None`)
+            one or more data sets, or a dictionary with their names for the
+            legend.
         ax (matplotlib.axes.Axes, optional): The axes to draw into; a new
             figure if not given. (default: :obj:`None`)
 
@@ -66,9 +64,9 @@ def plot_compression(
     Raises:
         ImportError: If matplotlib is not installed.
         TypeError: If an element is no report.
-        ValueError: If there is no report, or names do not fit.
+        ValueError: If there is no report.
     """
-    named = _named(reports, names)
+    named = _named(reports)
     rows = [_sizes(report, named) for report in named.values()]
     # A source without edges has no share of them.
     titles = [t for t in rows[0] if all(row[t][0] > 0 for row in rows)]
@@ -82,7 +80,13 @@ def plot_compression(
         largest = max(largest, *shares)
         y = np.arange(len(titles)) + (i - (len(rows) - 1) / 2) * height
         ax.barh(y, 1.0, 0.85 * height, color=foreground(), alpha=0.1)
-        ax.barh(y, shares, 0.85 * height, color=color(i), label=name)
+        ax.barh(
+            y,
+            shares,
+            0.85 * height,
+            color=PALETTE[i % len(PALETTE)],
+            label=name,
+        )
         for y_i, share, title in zip(y, shares, titles, strict=True):
             before, after = row[title]
             percent = f'{share:.2%}' if share < 0.1 else f'{share:.0%}'
@@ -244,12 +248,13 @@ def _sizes(
     return sizes | {'compressed bytes': (source, report.compressed_bytes)}
 
 
-def _named(reports: Any, names: Any) -> dict[str, DistillationReport]:
+def _named(reports: Any) -> dict[str, DistillationReport]:
+    """Returns reports by their names in the legend."""
     if isinstance(reports, DistillationReport):
-        reports, names = [reports], names or ['']
-    elif isinstance(reports, Mapping):
-        reports, names = list(reports.values()), names or list(reports)
-    items = reports if isinstance(reports, Sequence) else [reports]
+        reports = {'': reports}
+    elif isinstance(reports, Sequence):
+        reports = {f'data set {i + 1}': r for i, r in enumerate(reports)}
+    items = reports.values() if isinstance(reports, Mapping) else [reports]
     for report in items:
         if not isinstance(report, DistillationReport):
             raise TypeError(
@@ -260,14 +265,7 @@ def _named(reports: Any, names: Any) -> dict[str, DistillationReport]:
         raise ValueError(
             "'reports' must hold at least one (got none); pass dataset.report"
         )
-    if names is None:
-        names = [f'data set {i + 1}' for i in range(len(items))]
-    if isinstance(names, str) or len(set(names)) != len(items):
-        raise ValueError(
-            f"'names' must hold a different name for each of {len(items)} "
-            f'reports (got {names!r:.60}); pass a list'
-        )
-    return dict(zip(names, items, strict=True))
+    return dict(reports)
 
 
 def _point(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pyg_distill.visualization.style import (
     MUTED,
+    PALETTE,
     TIMES,
     background,
-    color,
     figure_of,
     foreground,
     new_axes,
@@ -249,7 +249,7 @@ def _draw_nodes(
     style: dict[str, Any]
     centred: dict[str, Any] = {'ha': 'center', 'zorder': 4}
     for (x, y), (text, kind) in zip(position, labels, strict=True):
-        fill = color(kind)
+        fill = PALETTE[kind % len(PALETTE)]
         size = RADIUS * scale * min(1.0, 2.4 / max(1, len(text)))
         node = Circle((x, y), RADIUS, facecolor=fill, zorder=3, gid='node')
         ax.add_patch(node)

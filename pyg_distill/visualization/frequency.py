@@ -120,9 +120,8 @@ def plot_coverage(
         fig.savefig('coverage.png')
 
     Args:
-        dataset (Dataset or list or Data): The graphs. All of them are read
-            into memory. Trees are compared by :obj:`x`, :obj:`edge_attr` and
-            :obj:`edge_weight`; labels :obj:`y` are not read.
+        dataset (Dataset or list or Data): The graphs, as in
+            :meth:`plot_tree_frequency`.
         num_layers (int or list, optional): The depths of the trees, with one
             line each. An integer stands for all depths from 1 up to it.
             (default: :obj:`2`)
@@ -139,9 +138,7 @@ def plot_coverage(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If :obj:`dataset` is no collection of homogeneous graphs.
-        ValueError: If there are no nodes, or node or edge attributes by which
-            trees are not compared.
+        TypeError, ValueError: As for :meth:`plot_tree_frequency`.
     """
     counts = _tree_counts(dataset, num_layers, exclude_keys, 'plot_coverage')
     fig, ax = new_axes(ax)

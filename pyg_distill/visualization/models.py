@@ -14,7 +14,7 @@ from pyg_distill.visualization.style import (
     COLORMAP,
     MARKERS,
     MUTED,
-    color,
+    PALETTE,
     foreground,
     log_scale,
     new_axes,
@@ -184,7 +184,11 @@ def plot_latency(
         marker, size, paint = '*', 14.0, foreground()
         if i != teacher:
             # A star is the teacher; pale colours come last.
-            marker, size, paint = MARKERS[student % 7], 7.0, color(student % 6)
+            marker, size, paint = (
+                MARKERS[student % 7],
+                7.0,
+                PALETTE[student % 6],
+            )
             student += 1
         ax.errorbar(
             times[i],

@@ -82,11 +82,6 @@ def log_scale(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def color(index: int) -> str:
-    """Returns the colour of a category."""
-    return PALETTE[index % len(PALETTE)]
-
-
 def line_style(index: int) -> dict[str, Any]:
     """Returns the colour and the dashes of a line."""
     return {'color': PALETTE[index % 6], 'linestyle': LINES[index % 4]}

@@ -137,10 +137,7 @@ def plot_tree_set(
     Args:
         data (torch_geometric.data.Data): The tree set or graph.
         node_labels (torch.Tensor or list, optional): The label of each node
-            of :obj:`data`, of length :math:`N`. It sets the colour and is
-            written into the node. By default, the position of the one in
-            one-hot features :obj:`x`, or :obj:`x` itself if it is one whole
-            number a node; other features have no label.
+            of :obj:`data`, as in :meth:`plot_computation_tree`.
             (default: :obj:`None`)
         names (list or dict, optional): The text for each label.
             (default: :obj:`None`)
