@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -173,9 +174,8 @@ def collapse_report(
             :class:`~torch.optim.Adam`. (default: :obj:`0.01`)
         log (bool, optional): Whether to show progress if it takes long.
             (default: :obj:`True`)
-        **context (optional): What the loss needs beside layers, such as
-            :obj:`batch`, :obj:`size` or :obj:`edge_index`. A
-            :class:`~pyg_distill.nn.DistillationLoss` gets what it declares.
+        **context (optional): Further arguments of the loss by name, such as
+            :obj:`batch`, :obj:`size` or :obj:`edge_index`.
 
     Returns:
         CollapseReport: The state before and after.
@@ -208,21 +208,17 @@ def collapse_report(
         )
         student = tree_map_only(Tensor, lambda x: x.detach().clone(), student)
         parameters = [p for p in loss.parameters() if p.requires_grad]
-        devices = {
-            x.device
-            for x in [*parameters, *_floats(student)]
-            if x.device.type == 'cuda'
-        }
+        tensors = [*parameters, *_floats(student)]
+        devices = {x.device for x in tensors if x.device.type == 'cuda'}
         # Losses that draw samples draw the same before and after.
         with torch.random.fork_rng(devices):
             before = _measure(loss, parameters, teacher, student, context)
-        if parameters:
-            optimizer = torch.optim.Adam(parameters, lr=lr)
-            bar = tqdm(
-                range(steps), 'Training the loss', disable=not log, delay=1
-            )
-            with torch.random.fork_rng(devices):
-                for _ in bar:
+        with torch.random.fork_rng(devices):
+            if parameters:
+                optimizer = torch.optim.Adam(parameters, lr=lr)
+                for _ in tqdm(
+                    range(steps), 'Training', disable=not log, delay=1
+                ):
                     optimizer.zero_grad()
                     loss(teacher, student, **context).backward()
                     optimizer.step()
@@ -251,32 +247,27 @@ def _measure(
         student,
     )
     value = loss(teacher, student, **context)
-    name = type(loss).__name__
-    if not isinstance(value, Tensor) or value.numel() != 1:
+    is_scalar = isinstance(value, Tensor) and value.numel() == 1
+    if not is_scalar or not value.isfinite() or not value.requires_grad:
+        got = value if is_scalar else _kind(value)
         raise ValueError(
-            f"'{name}' must return a scalar (got {_kind(value)}); sum or "
-            f'average it'
-        )
-    if not bool(value.isfinite()):
-        raise ValueError(
-            f"'{name}' must return a finite scalar (got {value.item()}); "
-            f'check the layers, or lower lr'
-        )
-    if not value.requires_grad:
-        raise ValueError(
-            f"'{name}' must depend on the student (got a value without "
-            f'gradient); do not detach it'
+            f"'{type(loss).__name__}' must return a finite scalar with a "
+            f'gradient for the student (got {got}); average it, do not detach '
+            f'it, or lower lr'
         )
     layers = student if isinstance(student, list | tuple) else [student]
     groups = [*map(_floats, layers), list(parameters)]
     inputs = [x for group in groups for x in group]
-    grads = iter(torch.autograd.grad(value, inputs, allow_unused=True))
-    norms = [_norm([next(grads) for _ in group]) for group in groups]
+    grads = torch.autograd.grad(
+        value, inputs, allow_unused=True, materialize_grads=True
+    )
+    norms = iter(float(grad.double().norm()) for grad in grads)
+    norm = [math.hypot(*islice(norms, len(group))) for group in groups]
     entropy, mass = _attention(loss, layers)
     return LossState(
         loss=value.item(),
-        student_gradient=tuple(norms[:-1]),
-        parameter_gradient=norms[-1],
+        student_gradient=tuple(norm[:-1]),
+        parameter_gradient=norm[-1],
         entropy=entropy,
         mass=mass,
     )
@@ -310,11 +301,6 @@ def _attention(
 def _floats(value: Any) -> list[Tensor]:
     leaves = tree_leaves(value)
     return [x for x in leaves if torch.is_tensor(x) and x.is_floating_point()]
-
-
-def _norm(grads: Sequence[Tensor | None]) -> float:
-    squares = [float(g.double().square().sum()) for g in grads if g is not None]
-    return math.sqrt(math.fsum(squares))
 
 
 def _kind(value: Any) -> str:

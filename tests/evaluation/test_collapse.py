@@ -315,10 +315,10 @@ def test_fixed_attention(attention, entropy, mass) -> None:
         *(
             ({'loss': Scaled(function)}, ValueError, f"'Scaled' {message}")
             for function, message in [
-                (lambda x: torch.stack([x, x]), r'must return a scalar.*\[2\]'),
-                (lambda x: x.item(), 'must return a scalar.*float'),
-                (lambda x: x * math.nan, 'must return a finite scalar.*nan'),
-                (lambda x: x.detach(), 'must depend on the student'),
+                (lambda x: torch.stack([x, x]), r'must return.*\[2\]'),
+                (lambda x: x.item(), 'must return.*float'),
+                (lambda x: x * math.nan, 'must return.*nan'),
+                (lambda x: x.detach(), 'must return.*gradient'),
             ]
         ),
     ],
