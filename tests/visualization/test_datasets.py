@@ -122,13 +122,14 @@ def test_lines_look_alike_in_all_tasks():
         )
         for size, sets in ((50, ['b']), (500, ['b', 'a']))
     ]
-    looks = {}
+    looks = set()
     for given, task in ((results, 'x'), (results, 'y'), (results[:1], 'y')):
         _, ax = plot_accuracy(given, dataset=task)
-        for line, *_ in ax.containers:
+        for container in ax.containers:
+            line, name = container[0], container.get_label()
             look = line.get_color(), line.get_marker(), line.get_linestyle()
-            looks.setdefault(tuple(look), []).append(task)
-    assert sorted(looks.values()) == [['x', 'y'], ['x', 'y', 'y']]
+            looks.add((name, look))
+    assert len(looks) == len(dict(looks)) == len({look for _, look in looks})
 
 
 def test_accuracy_lines_and_sizes():
