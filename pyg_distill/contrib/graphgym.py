@@ -1,7 +1,7 @@
 """Distilled data sets for GraphGym, chosen by the configuration alone."""
 
 import os.path as osp
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,11 @@ from pyg_distill.nn import global_root_pool
 _NAME = 'mirage'
 _KEYS = ['x', 'edge_index', 'edge_attr', 'y', 'weight']
 _ROOTS = ['root_index', 'root_count']
-_REDUCE = {'add': 'sum', 'mean': 'mean', 'max': 'max'}
+_REDUCE: dict[str, Literal['sum', 'mean', 'max']] = {
+    'add': 'sum',
+    'mean': 'mean',
+    'max': 'max',
+}
 
 
 def register_graphgym() -> None:

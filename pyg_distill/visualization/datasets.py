@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def plot_compression(
 
 def plot_accuracy(
     evaluation: Evaluation | Sequence[Evaluation],
-    metric: str = 'auc',
+    metric: Literal['auc', 'accuracy'] = 'auc',
     dataset: str | None = None,
     lines: Mapping[str, str] | Callable[[str], str] | None = None,
     full: str = 'full',

@@ -98,15 +98,12 @@ def plot_attention(
         vmax=max(float(weights.max()), 1.0),
         aspect='auto',
     )
+    small: dict[str, Any] = {'fontsize': 'small', 'ha': 'center'}
+    small['va'] = 'center'
     for i, row in enumerate(weights.tolist() if has_numbers else []):
         for j, value in enumerate(row):
             paint = text_on(image.cmap(image.norm(value)))
-            style: dict[str, Any] = {
-                'ha': 'center',
-                'va': 'center',
-                'fontsize': 'small',
-            }
-            ax.text(j, i, f'{value:.2f}', color=paint, **style)
+            ax.text(j, i, f'{value:.2f}', color=paint, **small)
     ax.set_yticks(range(rows), teacher)
     turn = max(map(len, student)) > 8 and columns > 3
     ax.set_xticks(

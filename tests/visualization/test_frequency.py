@@ -3,13 +3,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.visualization import plot_coverage, plot_tree_frequency
-from tests.graphs import graphs, random_graph
+from tests.graphs import random_graph
 from tests.oracles import trees_of
 
 plt = pytest.importorskip('matplotlib.pyplot')
@@ -32,49 +30,28 @@ def legend(ax):
     return ax.get_legend_handles_labels()[1]
 
 
-def check(data_list, depths):
-    _, frequency = plot_tree_frequency(data_list, depths)
-    _, coverage = plot_coverage(data_list, depths, mark=None)
-    for i, depth in enumerate(depths):
-        count = brute_force(data_list, depth)
-        share = np.cumsum(count) / sum(count)
-        assert frequency.lines[i].get_ydata().tolist() == count
-        assert coverage.lines[i].get_ydata() == pytest.approx(share)
-        for ax in (frequency, coverage):
-            rank = ax.lines[i].get_xdata().tolist()
-            assert rank == list(range(1, len(count) + 1))
-            title = f'depth {depth}: {len(count):,} trees'
-            assert legend(ax)[i].startswith(title)
-            assert len(ax.lines) == len(depths)
-            assert ax.get_xscale() == 'log'
-    assert frequency.get_yscale() == 'log'
-    plt.close('all')
-
-
 @pytest.mark.parametrize('edge_dim', [None, 1])
 def test_curves_are_brute_force(edge_dim):
     kwargs = {'edge_dim': edge_dim, 'connected': True}
-    check(
-        [random_graph(seed=seed, **kwargs) for seed in range(6)], [0, 1, 2, 3]
-    )
-
-
-@given(st.lists(graphs(max_nodes=4, max_edges=6), min_size=1, max_size=3))
-@settings(max_examples=10)
-def test_curves_of_any_graph(data_list):
-    same = [data for data in data_list if data.keys() == data_list[0].keys()]
-    if 'x' in data_list[0] or 'edge_attr' in data_list[0]:
-        same = same[:1]  # Features differ in their width.
-    if sum(data.num_nodes for data in same) > 0:
-        check(same, [1, 2])
-        return
-    with pytest.raises(ValueError, match='needs nodes to count trees of'):
-        plot_tree_frequency(same)
-
-
-def test_all_depths_up_to_the_largest():
-    assert counts(MANY, 3) == counts(MANY, [1, 2, 3])
-    assert counts(MANY, 0) == counts(MANY, [0])
+    data_list = [random_graph(seed=seed, **kwargs) for seed in range(6)]
+    _, frequency = plot_tree_frequency(data_list, [3, 0, 1, 2])
+    _, coverage = plot_coverage(data_list, [0, 1, 2, 3], mark=None)
+    for depth in range(4):
+        count = brute_force(data_list, depth)
+        share = np.cumsum(count) / sum(count)
+        assert frequency.lines[depth].get_ydata().tolist() == count
+        assert coverage.lines[depth].get_ydata() == pytest.approx(share)
+        for ax in (frequency, coverage):
+            rank = ax.lines[depth].get_xdata().tolist()
+            assert rank == list(range(1, len(count) + 1))
+            title = f'depth {depth}: {len(count):,} trees'
+            assert legend(ax)[depth].startswith(title)
+            assert len(ax.lines) == 4
+            assert ax.get_xscale() == 'log'
+    assert frequency.get_yscale() == 'log'
+    # One number stands for all depths up to it.
+    assert counts(data_list, 3) == counts(data_list, [1, 2, 3])
+    assert counts(data_list, 0) == counts(data_list, [0])
 
 
 def test_sources_are_read_alike():
@@ -105,18 +82,13 @@ def test_left_out_attributes_and_labels_of_nodes():
         assert out == [brute_force([bare], 2)]
 
 
-def test_slope_is_that_of_least_squares():
-    y = np.log10(brute_force(MANY, 2))
-    x = np.log10(np.arange(1, len(y) + 1))
-    x -= x.mean()
-    slope = f'slope {(x * y).sum() / (x * x).sum():.2f}'.replace('-', '\u2212')
-    (label,) = legend(plot_tree_frequency(MANY, [2])[1])
-    assert label.endswith(slope)
-    assert 'slope' not in legend(plot_tree_frequency(MANY, slope=False)[1])[0]
-
-
-def test_marked_coverage():
+def test_slope_and_marked_coverage():
     count = brute_force(MANY, 2)
+    x, y = np.log10(np.arange(1, len(count) + 1)), np.log10(count)
+    slope = ((x - x.mean()) * y).sum() / np.square(x - x.mean()).sum()
+    (label,) = legend(plot_tree_frequency(MANY, [2])[1])
+    assert label.endswith(f'slope {slope:.2f}'.replace('-', '\u2212'))
+    assert 'slope' not in legend(plot_tree_frequency(MANY, slope=False)[1])[0]
     (text,) = plot_coverage(MANY, [2], mark=3)[1].texts
     assert text.get_text() == f'{sum(count[:3]) / sum(count):.0%}'
     assert not plot_coverage(MANY, [2], mark=10_000)[1].texts
@@ -139,6 +111,11 @@ def test_errors(plot):
     )
     for args, error, match in [
         ([[]], ValueError, 'empty'),
+        (
+            [Data(edge_index=torch.empty(2, 0).long(), num_nodes=0)],
+            ValueError,
+            'nodes',
+        ),
         ([3], TypeError, "'int'"),
         (['NCI1'], TypeError, "'str'"),
         ([MANY, 1.5], TypeError, "'num_layers' must be an integer"),

@@ -36,6 +36,12 @@ def test_computation_tree_is_the_tree_spelt_out(num_layers, seed):
         check_apart(ax)
 
 
+def test_directed_edges_lead_to_the_root():
+    data = in_tree([[1, 2], [], [1]], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    _, ax = plot_computation_tree(data, 0, 3)
+    assert unrolled(ax) == {('0', (('0', (('1', ()),)), ('1', ()))): 1}
+
+
 def test_siblings_stand_side_by_side():
     data = random_graph(8, 4, connected=True)
     _, ax = plot_computation_tree(data, 0, 3, max_nodes=1000)
@@ -47,12 +53,6 @@ def test_siblings_stand_side_by_side():
         for above in set(row):
             x = [c[0] for c in parent if parent[c] == above]
             assert min(x) - 1 < above[0] < max(x) + 1
-
-
-def test_directed_edges_lead_to_the_root():
-    data = in_tree([[1, 2], [], [1]], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    _, ax = plot_computation_tree(data, 0, 3)
-    assert unrolled(ax) == {('0', (('0', (('1', ()),)), ('1', ()))): 1}
 
 
 def test_labels():
