@@ -12,11 +12,6 @@ from pyg_distill.datasets import MirageDataset, ToyMolecules
 
 TOY = ToyMolecules(20)
 
-# Until the cache is one file. Then remove these lines.
-cache = pytest.importorskip('pyg_distill.datasets.cache')
-if not hasattr(cache, 'find_caches'):
-    pytest.skip('needs the new cache', allow_module_level=True)
-
 
 def distil(root: Path, num_layers: int) -> MirageDataset:
     kwargs = {'selection': 'multisets', 'budget': 0.5, 'log': False}

@@ -244,7 +244,7 @@ def _sizes(
     }
     if any(r.source_compressed_bytes is None for r in named.values()):
         return sizes | {'tensor bytes': (before.num_bytes, after.num_bytes)}
-    source = report.source_compressed_bytes
+    source = report.source_compressed_bytes or 0
     return sizes | {'compressed bytes': (source, report.compressed_bytes)}
 
 

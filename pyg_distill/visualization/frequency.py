@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.dataset import Dataset
 
-from pyg_distill.datasets.reading.collection import as_slice, collect
-from pyg_distill.transforms.levels import (
-    IDENTITY,
-    STRUCTURE,
-    check_exclude_keys,
-    level_of,
-    refuse_others,
-)
-from pyg_distill.transforms.reading import read_graph
+from pyg_distill.data import read_table
+from pyg_distill.data.attributes import check_exclude_keys, check_num_layers
+from pyg_distill.data.table import refuse_uncarried
 from pyg_distill.trees import Forest, Graphs, unique_keys
 from pyg_distill.visualization.style import (
     MARKERS,
@@ -178,51 +170,14 @@ def read_graphs(
     source: Any, exclude_keys: Sequence[str] | None, caller: str
 ) -> Graphs:
     """Reads all graphs of a source at once, without their labels."""
-    check_exclude_keys(exclude_keys)
-    left_out = [*(exclude_keys or []), 'y']
     if isinstance(source, Data):
-        return read_graph(source, left_out, caller)[0]
-    source = as_slice(source)
-    if isinstance(source, str) or not isinstance(source, Iterable):
-        raise TypeError(
-            f"'{caller}' expects graphs (got '{type(source).__name__}'); pass "
-            f'a data set, a list of graphs or one graph'
-        )
-    source = source if hasattr(source, '__len__') else list(source)
-    if len(source) == 0:
-        raise ValueError(
-            f"'{caller}' expects graphs (got an empty data set); pass at least "
-            f'one'
-        )
-    collection = collect(source, left_out, caller, log=False)
-    num_nodes = collection.num_nodes()
-    num_edges = collection.num_rows('edge_index')
-    levels = {
-        key: level_of(key, collection.num_rows(key), num_nodes, num_edges)
-        for key in collection.slices
-        if isinstance(collection.data[key], Tensor)
-        and key not in (*left_out, *STRUCTURE)
-    }
-    refuse_others(levels, left_out)
-    identity = {key: collection.rows(key) for key in IDENTITY if key in levels}
-    edge_index = collection.rows('edge_index')
-    sizes = (size.to(edge_index.device) for size in (num_nodes, num_edges))
-    return Graphs.from_local(edge_index, *sizes, **identity)
-
-
-def check_depth(depth: Any) -> int:
-    """Refuses a depth that is no whole number of layers."""
-    if isinstance(depth, bool) or not isinstance(depth, Integral):
-        raise TypeError(
-            f"'num_layers' must be an integer (got {depth!r:.40}); pass the "
-            f'number of message passing layers'
-        )
-    if depth < 0:
-        raise ValueError(
-            f"'num_layers' must be 0 or more (got {depth}); pass the number of "
-            f'message passing layers'
-        )
-    return int(depth)
+        source = [source]
+    elif isinstance(source, Iterable) and not hasattr(source, '__len__'):
+        source = list(source)
+    left_out = [*check_exclude_keys(exclude_keys), 'y']
+    table = read_table(source, exclude_keys=left_out, caller=caller)
+    refuse_uncarried(table.uncarried)
+    return table.graphs
 
 
 def _tree_counts(
@@ -233,9 +188,9 @@ def _tree_counts(
 ) -> dict[int, np.ndarray]:
     """Counts distinct trees of each depth, the most frequent first."""
     if isinstance(num_layers, Sequence) and not isinstance(num_layers, str):
-        depths = sorted({check_depth(depth) for depth in num_layers})
+        depths = sorted({check_num_layers(depth) for depth in num_layers})
     else:
-        depths = list(range(1, check_depth(num_layers) + 1)) or [0]
+        depths = list(range(1, check_num_layers(num_layers) + 1)) or [0]
     if not depths:
         raise ValueError(
             "'num_layers' must hold a depth (got none); pass for example [1, 2]"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch_geometric.data import Batch, Data
 
+from pyg_distill.data.attributes import check_num_layers
 from pyg_distill.visualization.drawing import (
     Edge,
     Labels,
@@ -18,7 +19,7 @@ from pyg_distill.visualization.drawing import (
     label_nodes,
     layered_layout,
 )
-from pyg_distill.visualization.frequency import check_depth, read_graphs
+from pyg_distill.visualization.frequency import read_graphs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +77,7 @@ def plot_computation_tree(
         ValueError: If the tree is too large, there is no such node, or labels
             do not fit the graph.
     """
-    num_layers = check_depth(num_layers)
+    num_layers = check_num_layers(num_layers)
     _check_graph(data, 'plot_computation_tree')
     graphs = read_graphs(data, exclude_keys, 'plot_computation_tree')
     num_nodes = graphs.num_nodes

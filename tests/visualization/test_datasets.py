@@ -3,11 +3,7 @@ import statistics
 
 import pytest
 
-from pyg_distill.datasets import (
-    DistillationReport,
-    MirageDataset,
-    ToyMolecules,
-)
+from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.evaluation import Evaluation
 from pyg_distill.visualization import plot_accuracy, plot_compression
 from tests.visualization.drawn import result
@@ -15,11 +11,6 @@ from tests.visualization.drawn import result
 plt = pytest.importorskip('matplotlib.pyplot')
 
 TOY = ToyMolecules(60)
-# Until the reports have their new names.
-SOURCE_BYTES = (
-    {'source_compressed_bytes', 'source_packed_bytes'}
-    & set(DistillationReport.__dataclass_fields__)
-).pop()
 
 
 def bars(ax):
@@ -55,7 +46,7 @@ def test_compression_is_that_of_the_reports(reports):
 
 def test_compression_without_the_size_of_the_source(reports):
     small, _, unknown = reports
-    unknown = dataclasses.replace(unknown, **{SOURCE_BYTES: None})
+    unknown = dataclasses.replace(unknown, source_compressed_bytes=None)
     _, ax = plot_compression([small, unknown])
     assert ax.get_yticklabels()[3].get_text() == 'tensor bytes'
     for report, shares in zip((small, unknown), bars(ax), strict=True):
