@@ -1,4 +1,4 @@
-"""What `python -m pyg_distill` does."""
+"""The command line of the package, `python -m pyg_distill`."""
 
 import argparse
 import sys
@@ -8,15 +8,15 @@ from pyg_distill import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line, and prints what was asked for.
+    """Reads the command line and runs the command.
 
     Args:
-        arguments (list, optional): What stands behind
-            :obj:`python -m pyg_distill`; by default, that of this process.
+        arguments (list, optional): The arguments after
+            :obj:`python -m pyg_distill`; those of this process if not given.
             (default: :obj:`None`)
 
     Returns:
-        int: The exit code, :obj:`1` if something could not be read.
+        int: The exit code, :obj:`1` if a file could not be read.
     """
     parser = argparse.ArgumentParser(
         'python -m pyg_distill',
@@ -28,48 +28,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest='command', required=True)
     report = commands.add_parser(
         'report',
-        help='print what distilling did to a cached data set',
+        help='print the reports of cached data sets',
         description='Prints the reports of data sets that MirageDataset '
-        'cached under root=..., without loading them.',
+        'cached under root=..., without reading their graphs.',
     )
     report.add_argument(
-        'path', metavar='FILE_OR_FOLDER', help='a cached set, or where some are'
+        'path',
+        metavar='FILE_OR_FOLDER',
+        help='a cached data set, or a folder with some',
     )
     return print_reports(parser.parse_args(arguments).path)
 
 
 def print_reports(path: str) -> int:
-    """Prints the report of a cached set, or of each in a folder.
+    """Prints the report of a cached data set, or of each one in a folder.
 
     Args:
         path (str): The file or folder.
 
     Returns:
-        int: The exit code, :obj:`1` if something could not be read.
+        int: The exit code, :obj:`1` if a file could not be read.
     """
-    # Loading PyG takes seconds, which --version and --help need not wait for.
-    from pyg_distill.datasets.cached_reports import (
-        find_reports,
-        read_report,
-        tensor_path,
-    )
+    # PyG takes seconds to import; --version and --help do not need it.
+    from pyg_distill.datasets.cache import find_caches, read_report
 
-    failed = False
-    texts: list[str] = []
+    # Other file systems raise the first two.
+    errors = ImportError, OSError, ValueError
     try:
-        for found in find_reports(path):
-            try:
-                texts.append(f'{tensor_path(found)}\n{read_report(found)}')
-            except ValueError as error:
-                failed = True
-                print(error, file=sys.stderr)
-    except (ImportError, OSError, ValueError) as error:
-        # The former two from file systems that are not installed or reached.
-        failed = True
+        caches = find_caches(path)
+    except errors as error:
         print(error, file=sys.stderr)
+        return 1
+    texts = []
+    for cache in caches:
+        try:
+            texts.append(f'{cache}\n{read_report(cache)}')
+        except errors as error:
+            print(error, file=sys.stderr)
     if texts:
         print('\n\n'.join(texts))
-    return int(failed)
+    return int(len(texts) < len(caches))
 
 
 if __name__ == '__main__':

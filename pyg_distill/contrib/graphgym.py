@@ -1,7 +1,7 @@
-"""A distilled data set for GraphGym, by its configuration alone."""
+"""Distilled data sets for GraphGym, chosen by the configuration alone."""
 
 import os.path as osp
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +12,21 @@ from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.nn import global_root_pool
 
 _NAME = 'mirage'
-_REDUCE = {'add': 'sum', 'mean': 'mean', 'max': 'max'}
+_KEYS = ['x', 'edge_index', 'edge_attr', 'y', 'weight']
+_ROOTS = ['root_index', 'root_count']
+_REDUCE: dict[str, Literal['sum', 'mean', 'max']] = {
+    'add': 'sum',
+    'mean': 'mean',
+    'max': 'max',
+}
 
 
 def register_graphgym() -> None:
-    r"""Makes distilled data sets known to GraphGym.
+    r"""Registers distilled data sets with GraphGym.
 
-    Call it before the configuration is read. Then a graph classification
-    experiment trains on a distilled data set, and is validated and tested on
-    graphs, if its configuration says
+    Call it before GraphGym reads the configuration. An experiment in graph
+    classification then trains on a distilled data set, and validates and tests
+    on ordinary graphs, with the configuration
 
     .. code-block:: yaml
 
@@ -33,17 +39,20 @@ def register_graphgym() -> None:
           head: mirage
         mirage:
           budget: 0.1
+          selection: frequent  # The default is auto.
+          selection_kwargs:
+            multiplicity: one
 
     The data format :obj:`Mirage` splits the data set by
-    :obj:`cfg.dataset.split`, drawn from :obj:`cfg.seed`, and distils the
-    training graphs, for :obj:`cfg.gnn.layers_mp` layers if
-    :obj:`cfg.mirage.num_layers` is 0. The head :obj:`mirage` pools the roots
-    of trees, and the loss weighs each graph.
+    :obj:`cfg.dataset.split`, drawn from :obj:`cfg.seed`. It distils the
+    training graphs for :obj:`cfg.mirage.num_layers` layers, or for
+    :obj:`cfg.gnn.layers_mp` if that is 0. The head :obj:`mirage` pools the
+    roots of trees, and the loss uses the weight of each graph.
 
     .. note::
-        Set :obj:`cfg.gnn.batchnorm` to :obj:`False` if what is kept are tree
-        sets: its statistics would be those of trees, in which other nodes are
-        frequent than in graphs.
+        Set :obj:`cfg.gnn.batchnorm` to :obj:`False` if the distilled data set
+        holds tree sets. In trees, other nodes are frequent than in graphs, so
+        that running statistics would differ.
 
     Raises:
         ImportError: If :obj:`yacs`, which GraphGym needs, is not installed.
@@ -61,7 +70,8 @@ def register_graphgym() -> None:
     def configure(cfg: Any) -> None:
         cfg.mirage = CfgNode()
         cfg.mirage.budget = 0.1
-        cfg.mirage.selection = ''  # The default of MirageDataset.
+        cfg.mirage.selection = 'auto'
+        cfg.mirage.selection_kwargs = CfgNode(new_allowed=True)
         cfg.mirage.num_layers = 0
 
     if _NAME not in register.config_dict:
@@ -76,16 +86,19 @@ def register_graphgym() -> None:
 def load_distilled(
     format: str, name: str, dataset_dir: str
 ) -> InMemoryDataset | None:
-    """Distils the training graphs, and puts them beside those held out.
+    """Distils the training graphs, and adds the other splits.
 
     Args:
         format (str): The format of the data, :obj:`"Mirage"` or another one.
-        name (str): The name of the data set, as GraphGym has it.
+        name (str): The name of the data set in GraphGym.
         dataset_dir (str): The folder of data sets.
 
     Returns:
         InMemoryDataset: All graphs, with the indices of each split as
         GraphGym expects them, or :obj:`None` for another format.
+
+    Raises:
+        ValueError: If :obj:`cfg.gnn.head` is another one.
     """
     from torch_geometric.graphgym.config import cfg
     from torch_geometric.graphgym.loader import load_pyg, set_dataset_attr
@@ -102,22 +115,24 @@ def load_distilled(
     generator = torch.Generator().manual_seed(cfg.seed)
     order = torch.randperm(len(source), generator=generator)
     sizes = [round(share * len(source)) for share in cfg.dataset.split[:-1]]
-    parts = order.tensor_split(torch.tensor(sizes).cumsum(0))
+    train_index, *others = order.tensor_split(torch.tensor(sizes).cumsum(0))
 
     distilled = MirageDataset(
-        source[parts[0]],
+        source[train_index],
         cfg.mirage.num_layers or cfg.gnn.layers_mp,
-        selection=cfg.mirage.selection or None,
         budget=cfg.mirage.budget,
+        selection=cfg.mirage.selection,
+        selection_kwargs=dict(cfg.mirage.selection_kwargs),
         exclude_keys=[] if cfg.dataset.edge_encoder else ['edge_attr'],
     )
-    keys = ['x', 'edge_index', 'edge_attr', 'y', 'weight']
-    graphs = [_select(data, keys) for data in distilled]
-    held_out = [source[i] for i in torch.cat(parts[1:]).tolist()]
-    graphs += [_select(data, keys, graphs[0]) for data in held_out]
+    graphs = [
+        Data(**{key: data[key] for key in _KEYS + _ROOTS if key in data})
+        for data in distilled
+    ]
+    graphs += [_like(source[i], graphs[0]) for i in torch.cat(others).tolist()]
     dataset = InMemoryDataset()
     dataset.data, dataset.slices = InMemoryDataset.collate(graphs)
-    sizes = [len(distilled), *(len(part) for part in parts[1:])]
+    sizes = [len(distilled), *map(len, others)]
     index = torch.arange(len(graphs)).split(sizes)
     for split, chosen in zip(('train', 'val', 'test'), index, strict=False):
         set_dataset_attr(dataset, f'{split}_graph_index', chosen, len(chosen))
@@ -125,12 +140,13 @@ def load_distilled(
 
 
 def weighted_loss(pred: Tensor, true: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The cross entropy, weighted as the head says.
+    """Returns the cross entropy with the weights of the graphs.
 
     Args:
         pred (torch.Tensor): Logits, of shape :obj:`[N, C]`, or :obj:`[N]` of
             two classes.
-        true (torch.Tensor): The classes, with an attribute :obj:`weight`.
+        true (torch.Tensor): The classes, with an attribute :obj:`weight` that
+            the head sets.
 
     Returns:
         tuple: The loss and the prediction score, or :obj:`None` for labels of
@@ -150,20 +166,21 @@ def weighted_loss(pred: Tensor, true: Tensor) -> tuple[Tensor, Tensor] | None:
     return (loss * weight).mean(), score
 
 
-def _select(data: Data, keys: list[str], like: Data | None = None) -> Data:
-    """The attributes to train on, in the form of a distilled graph."""
-    names = [*keys, 'root_index', 'root_count']
-    out = Data(**{key: data[key] for key in names if key in data})
-    if like is None:
-        return out
-    # All nodes of an ordinary graph are roots, and it counts once.
-    number = data.num_nodes or 0
-    if 'root_index' in like:
-        out.root_index = torch.arange(number)
-        out.root_count = torch.ones(number, dtype=torch.long)
-    out.weight = torch.ones_like(like.weight)
-    out.y = out.y.view(like.y.size()).to(like.y.dtype)
-    return Data(**{key: out[key] for key in like.keys()})
+def _like(data: Data, example: Data) -> Data:
+    """Brings an ordinary graph into the form of a distilled one."""
+    num_nodes = data.num_nodes or 0
+    added = {
+        'weight': torch.ones_like(example.weight),
+        'root_index': torch.arange(num_nodes),
+        'root_count': torch.ones(num_nodes, dtype=torch.long),
+        'y': data.y.view(example.y.size()).to(example.y.dtype),
+    }
+    return Data(
+        **{
+            key: added[key] if key in added else data[key]
+            for key in example.keys()
+        }
+    )
 
 
 def _head() -> type[torch.nn.Module]:
@@ -175,14 +192,8 @@ def _head() -> type[torch.nn.Module]:
 
         def forward(self, batch: Data) -> tuple[Tensor, Tensor]:
             """Returns logits and labels, which carry their weights."""
-            batch.x = global_root_pool(
-                batch.x,
-                batch.batch,
-                batch.get('root_index'),
-                batch.get('root_count'),
-                batch.num_graphs,
-                _REDUCE[cfg.model.graph_pooling],
-            )
+            reduce = _REDUCE[cfg.model.graph_pooling]
+            batch.x = global_root_pool(batch.x, batch, reduce)
             true = batch.y.view(-1)
             true.weight = batch.weight
             return self.layer_post_mp(batch.x), true

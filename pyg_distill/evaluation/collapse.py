@@ -1,33 +1,159 @@
-"""Can a loss be met without teaching the student? Try it."""
+"""Can a loss fall without a better student? Train it on a frozen one."""
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 from tqdm import tqdm
 
-from pyg_distill.evaluation.collapse_result import CollapseReport, LossState
+from pyg_distill.evaluation.training import check_count, check_rate
+
+
+@dataclass(frozen=True)
+class LossState:
+    """A loss and its gradients, at one point of training.
+
+    Attributes:
+        loss: The value.
+        student_gradient: The norm of the gradient that reaches each layer of
+            the student, all node types together.
+        parameter_gradient: The norm of the gradient on the parameters of the
+            loss.
+        entropy: The mean entropy of the attention of a teacher layer over
+            student layers, relative to the largest possible, by node type
+            (:obj:`""` if there is one). It is 0 if each attends to a single
+            layer. Types with a single student layer are left out.
+        mass: The share of the attention that falls on each student layer, by
+            node type.
+    """
+
+    loss: float
+    student_gradient: tuple[float, ...]
+    parameter_gradient: float
+    entropy: Mapping[str, float]
+    mass: Mapping[str, tuple[float, ...]]
+
+    def rows(self) -> dict[str, float]:
+        """All values by their label."""
+        out = {'loss': self.loss}
+        for j, value in enumerate(self.student_gradient):
+            out[f'gradient, student layer {j}'] = value
+        out['gradient, own parameters'] = self.parameter_gradient
+        for t, value in self.entropy.items():
+            out[f'attention, entropy, {t}'.removesuffix(', ')] = value
+        for t, mass in self.mass.items():
+            for j, value in enumerate(mass):
+                out[f'attention, layer {j}, {t}'.removesuffix(', ')] = value
+        return out
+
+
+@dataclass(frozen=True)
+class CollapseReport:
+    """How far the parameters of a loss alone lower it; prints as a table.
+
+    Attributes:
+        name: The name of the loss.
+        before: The state at the start.
+        after: The state after training the parameters of the loss.
+        num_parameters: The number of values that were trained.
+        steps: The number of steps.
+    """
+
+    name: str
+    before: LossState
+    after: LossState
+    num_parameters: int
+    steps: int
+
+    @property
+    def collapsible(self) -> bool:
+        """Whether the loss has parameters to train."""
+        return self.num_parameters > 0
+
+    @property
+    def remaining(self) -> float:
+        """The share of the loss that remains."""
+        if not self.collapsible or self.before.loss == 0:
+            return 1.0
+        return self.after.loss / self.before.loss
+
+    @property
+    def remaining_gradient(self) -> float:
+        """The share that remains of the gradient on the student."""
+        before = math.hypot(*self.before.student_gradient)
+        if not self.collapsible or before == 0:
+            return 1.0
+        return math.hypot(*self.after.student_gradient) / before
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the student has next to nothing left to learn.
+
+        Less than 5 % of the loss remains, or less than 1 % of the gradient:
+        different teacher layers can leave a loss that nothing lowers.
+        """
+        return self.remaining < 0.05 or self.remaining_gradient < 0.01
+
+    def __str__(self) -> str:
+        lines = [
+            f'{self.name}: {self.num_parameters} parameters of its own, '
+            f'{self.steps} steps with the student frozen',
+            f'{"":28}{"before":>11}{"after":>11}',
+        ]
+        after = self.after.rows()
+        for label, x in self.before.rows().items():
+            short = label if len(label) <= 28 else f'{label[:25]}...'
+            lines.append(f'{short:28}{x:>11.4g}{after[label]:>11.4g}')
+        return '\n'.join([*lines, self._verdict()])
+
+    def _verdict(self) -> str:
+        if not self.collapsible:
+            return (
+                'NOT COLLAPSIBLE: it has no trainable parameters, so only the '
+                'student can lower it; nothing to do'
+            )
+        if self.collapsed:
+            return (
+                f'COLLAPSED: {self.remaining:.1%} of the loss and '
+                f'{self.remaining_gradient:.1%} of its gradient remain, so '
+                f"the student need not learn; use projection='student' with "
+                f"granularity='node' or 'group', and more rows than channels"
+            )
+        if self.remaining < 0.5:
+            return (
+                f'PARTLY: {self.remaining:.1%} remains for the student, its '
+                f'own parameters do the rest; compare with '
+                f"projection='student' and more rows"
+            )
+        return (
+            f'HOLDS: {self.remaining:.1%} remains, which only the student can '
+            f'lower; nothing to do'
+        )
 
 
 def collapse_report(
     loss: torch.nn.Module,
     teacher: Any,
     student: Any,
-    batch: Any = None,
+    *,
     steps: int = 300,
     lr: float = 0.01,
     log: bool = True,
+    **context: Any,
 ) -> CollapseReport:
-    r"""Trains a loss's own parameters while the student stands still.
+    r"""Trains the parameters of a loss on a frozen student.
 
-    A distillation loss with learned projections may be met by these alone.
-    Its curve then falls as one hopes for, but the student is not taught. This
-    trains a copy of the loss, on the layers of an untrained student, and tells
-    how much of it remains. The loss that is passed, its gradients and the state
-    of the random number generator stay as they are.
+    The learned projections of a distillation loss may be able to minimise it
+    alone. Then its curve falls, but the student learns nothing. This function
+    trains a copy of the loss on the fixed layers of an untrained student, and
+    reports how much of the loss remains. The loss itself, its gradients and
+    the state of the random number generator do not change.
 
     .. code-block:: python
 
@@ -37,22 +163,22 @@ def collapse_report(
         # COLLAPSED: 0.0% of the loss and 0.0% of its gradient remain, ...
 
     Args:
-        loss (torch.nn.Module): Any loss of :obj:`(teacher, student)` or
-            :obj:`(teacher, student, batch)`, such as
-            :class:`~pyg_distill.nn.ABKDLoss`.
-        teacher (Any): What the loss takes of the teacher, passed on as it is.
-        student (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-            student's layers, or a single tensor such as logits.
-        batch (torch.Tensor or dict[str, torch.Tensor], optional): The graph of
-            each node, passed on if given. (default: :obj:`None`)
+        loss (torch.nn.Module): Any loss of :obj:`(teacher, student)`, such as
+            a :class:`~pyg_distill.nn.DistillationLoss`.
+        teacher (Any): The teacher's side of the loss: layers, logits or a
+            prepared target.
+        student (Any): The student's layers, such as the features of a
+            :class:`~pyg_distill.nn.LayerRecorder`, or its logits.
         steps (int, optional): The number of steps. (default: :obj:`300`)
         lr (float, optional): The learning rate of
             :class:`~torch.optim.Adam`. (default: :obj:`0.01`)
         log (bool, optional): Whether to show progress if it takes long.
             (default: :obj:`True`)
+        **context (optional): Further arguments of the loss by name, such as
+            :obj:`batch`, :obj:`size` or :obj:`edge_index`.
 
     Returns:
-        CollapseReport: The state before and after, to be printed.
+        CollapseReport: The state before and after.
 
     Raises:
         TypeError: If the loss is no module.
@@ -64,42 +190,40 @@ def collapse_report(
             f"'loss' must be a torch.nn.Module (got {_kind(loss)}); wrap a "
             f'function in one'
         )
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(
-            f"'steps' must be a whole number above 0 (got {steps}); leave it "
-            f'out for the default'
-        )
-    if not (isinstance(lr, int | float) and 0 < lr < math.inf):
-        raise ValueError(
-            f"'lr' must be a finite number above 0 (got {lr}); leave it out "
-            f'for the default'
-        )
-    if not any(x.is_floating_point() for x in _tensors(student)):
+    check_count(steps=steps)
+    check_rate('lr', lr)
+    if not _floats(student):
         raise ValueError(
             f"'student' must hold the features of its layers (got "
             f'{_kind(student)} without any); pass LayerRecorder.features()'
         )
 
-    # Tensors of inference mode cannot take part in training, copies can.
+    # Inference mode has no gradients, and its tensors cannot be trained on.
     with torch.inference_mode(False), torch.enable_grad():
         loss = copy.deepcopy(loss)
-        teacher = _map(teacher, lambda x: x.clone() if x.is_inference() else x)
-        batch = _map(batch, lambda x: x.clone() if x.is_inference() else x)
-        student = _map(student, lambda x: x.detach().clone())
-        more = () if batch is None else (batch,)
+        teacher, context = tree_map_only(
+            Tensor,
+            lambda x: x.clone() if x.is_inference() else x,
+            (teacher, context),
+        )
+        student = tree_map_only(Tensor, lambda x: x.detach().clone(), student)
         parameters = [p for p in loss.parameters() if p.requires_grad]
-        tensors = [*parameters, *_tensors(student)]
+        tensors = [*parameters, *_floats(student)]
         devices = {x.device for x in tensors if x.device.type == 'cuda'}
         # Losses that draw samples draw the same before and after.
         with torch.random.fork_rng(devices):
-            before = _measure(loss, parameters, teacher, student, *more)
+            before = _measure(loss, parameters, teacher, student, context)
         with torch.random.fork_rng(devices):
-            bar = tqdm(
-                range(steps), 'Training the loss', disable=not log, delay=1
-            )
-            _train(loss, parameters, bar, lr, teacher, student, *more)
+            if parameters:
+                optimizer = torch.optim.Adam(parameters, lr=lr)
+                for _ in tqdm(
+                    range(steps), 'Training', disable=not log, delay=1
+                ):
+                    optimizer.zero_grad()
+                    loss(teacher, student, **context).backward()
+                    optimizer.step()
         with torch.random.fork_rng(devices):
-            after = _measure(loss, parameters, teacher, student, *more)
+            after = _measure(loss, parameters, teacher, student, context)
     return CollapseReport(
         name=type(loss).__name__,
         before=before,
@@ -109,65 +233,41 @@ def collapse_report(
     )
 
 
-def _train(
-    loss: torch.nn.Module,
-    parameters: Sequence[Tensor],
-    steps: Iterable[int],
-    lr: float,
-    *args: Any,
-) -> None:
-    if not parameters:
-        return
-    optimizer = torch.optim.Adam(parameters, lr=lr)
-    for _ in steps:
-        optimizer.zero_grad()
-        loss(*args).backward()
-        optimizer.step()
-
-
 def _measure(
     loss: torch.nn.Module,
     parameters: Sequence[Tensor],
     teacher: Any,
     student: Any,
-    *batch: Any,
+    context: Mapping[str, Any],
 ) -> LossState:
-    student = _map(
-        student, lambda x: x.detach().requires_grad_(x.is_floating_point())
+    """The value of a loss, its gradients and its attention."""
+    student = tree_map_only(
+        Tensor,
+        lambda x: x.detach().requires_grad_(x.is_floating_point()),
+        student,
     )
-    value = loss(teacher, student, *batch)
-    if not isinstance(value, Tensor) or value.numel() != 1:
+    value = loss(teacher, student, **context)
+    is_scalar = isinstance(value, Tensor) and value.numel() == 1
+    if not is_scalar or not value.isfinite() or not value.requires_grad:
+        got = value if is_scalar else _kind(value)
         raise ValueError(
-            f"'{type(loss).__name__}' must return a scalar (got "
-            f'{_kind(value)}); sum or average it'
-        )
-    if not bool(value.isfinite()):
-        raise ValueError(
-            f"'{type(loss).__name__}' must return a finite scalar (got "
-            f'{value.item()}); check the layers, or lower lr'
+            f"'{type(loss).__name__}' must return a finite scalar with a "
+            f'gradient for the student (got {got}); average it, do not detach '
+            f'it, or lower lr'
         )
     layers = student if isinstance(student, list | tuple) else [student]
-    of_layer = [
-        [x for x in _tensors(layer) if x.requires_grad] for layer in layers
-    ]
-    leaves = [x for xs in of_layer for x in xs]
-    if not value.requires_grad:
-        raise ValueError(
-            f"'{type(loss).__name__}' must depend on the student (got a value "
-            f'without gradient); do not detach it'
-        )
+    groups = [*map(_floats, layers), list(parameters)]
+    inputs = [x for group in groups for x in group]
     grads = torch.autograd.grad(
-        value, [*leaves, *parameters], allow_unused=True
+        value, inputs, allow_unused=True, materialize_grads=True
     )
-    student_gradient, start = [], 0
-    for xs in of_layer:
-        student_gradient.append(_norm(grads[start : start + len(xs)]))
-        start += len(xs)
+    norms = iter(float(grad.double().norm()) for grad in grads)
+    norm = [math.hypot(*islice(norms, len(group))) for group in groups]
     entropy, mass = _attention(loss, layers)
     return LossState(
         loss=value.item(),
-        student_gradient=tuple(student_gradient),
-        parameter_gradient=_norm(grads[start:]),
+        student_gradient=tuple(norm[:-1]),
+        parameter_gradient=norm[-1],
         entropy=entropy,
         mass=mass,
     )
@@ -193,36 +293,14 @@ def _attention(
         if weight.size(1) > 1:
             weight = weight[weight.sum(dim=1) > 0]
             share = weight / weight.sum(dim=1, keepdim=True)
-            bits = -torch.special.xlogy(share, share).sum(dim=1)
-            entropy[t] = float(bits.mean()) / math.log(weight.size(1))
+            nats = torch.special.entr(share).sum(dim=1)
+            entropy[t] = float(nats.mean()) / math.log(weight.size(1))
     return entropy, mass
 
 
-def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """The same structure with another tensor in place of each."""
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, Mapping):
-        return {key: _map(x, function) for key, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [_map(x, function) for x in value]
-    return value
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for x in value.values():
-            yield from _tensors(x)
-    elif isinstance(value, list | tuple):
-        for x in value:
-            yield from _tensors(x)
-
-
-def _norm(grads: Sequence[Tensor | None]) -> float:
-    squares = [float(g.double().square().sum()) for g in grads if g is not None]
-    return math.sqrt(math.fsum(squares))
+def _floats(value: Any) -> list[Tensor]:
+    leaves = tree_leaves(value)
+    return [x for x in leaves if torch.is_tensor(x) and x.is_floating_point()]
 
 
 def _kind(value: Any) -> str:

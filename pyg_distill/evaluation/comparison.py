@@ -1,7 +1,10 @@
 """Is one training set better than another, or was it luck?"""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -48,24 +51,14 @@ class Comparison:
     @property
     def difference(self) -> float:
         """The mean difference over all cells."""
-        return sum(cell.difference for cell in self.cells) / len(self.cells)
+        return statistics.fmean(cell.difference for cell in self.cells)
 
     def better(self, level: float = 0.05) -> list[ComparedCell]:
-        """The cells in which the first is significantly better.
-
-        Args:
-            level (float, optional): The level of significance, corrected for
-                the number of cells. (default: :obj:`0.05`)
-        """
+        """The cells in which the first is better, at a corrected level."""
         return [c for c in self.cells if c.p_holm < level and c.difference > 0]
 
     def worse(self, level: float = 0.05) -> list[ComparedCell]:
-        """The cells in which the first is significantly worse.
-
-        Args:
-            level (float, optional): The level of significance, corrected for
-                the number of cells. (default: :obj:`0.05`)
-        """
+        """The cells in which the first is worse, at a corrected level."""
         return [c for c in self.cells if c.p_holm < level and c.difference < 0]
 
     def __str__(self) -> str:
@@ -94,36 +87,18 @@ class Comparison:
 
 
 def paired_p_value(difference: Sequence[float]) -> float:
-    """The p-value of the two-sided t-test that the mean is zero.
-
-    Args:
-        difference (list): One value a run, two or more.
-
-    Raises:
-        ImportError: If SciPy is not installed.
-    """
-    try:
-        from scipy.stats import t as student
-    except ImportError:
-        raise ImportError(
-            "'compare' needs SciPy for p-values (it is not installed); pip "
-            'install "pyg-distill[evaluation]"'
-        ) from None
-    number = len(difference)
+    """The p-value of the two-sided paired t-test, from two runs or more."""
+    stats = require('scipy.stats', 'compare')
     mean, std = mean_and_std(difference)
-    if std == 0:
+    if std == 0:  # The statistic would divide by it.
         return 1.0 if mean == 0 else 0.0
-    statistic = abs(mean) / (std / number**0.5)
-    return float(2 * student.sf(statistic, number - 1))
+    return float(stats.ttest_1samp(difference, 0.0).pvalue)
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
     """The mean and the standard deviation of a sample (0 of one value)."""
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return mean, 0.0
-    square = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
-    return mean, square**0.5
+    std = statistics.stdev(values) if len(values) > 1 else 0.0
+    return statistics.fmean(values), std
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -131,9 +106,6 @@ def holm(p: Sequence[float]) -> list[float]:
 
     In ascending order, the :math:`i`-th of :math:`m` becomes :math:`\max_{j
     \leq i} \min(1, (m - j + 1) p_j)`.
-
-    Args:
-        p (list): The p-values.
     """
     out, last = [0.0] * len(p), 0.0
     order = sorted(range(len(p)), key=lambda i: p[i])
@@ -141,3 +113,14 @@ def holm(p: Sequence[float]) -> list[float]:
         last = max(last, min(1.0, (len(p) - rank) * p[i]))
         out[i] = last
     return out
+
+
+def require(module: str, caller: str) -> Any:
+    """Imports an optional dependency, or says how to install it."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ImportError(
+            f"'{caller}' needs '{module}' (it is not installed); pip install "
+            f'"pyg-distill[evaluation]"'
+        ) from None

@@ -1,16 +1,17 @@
-"""Does a model see the same in tree sets as in graphs? Try it."""
+"""Does a model compute the same on tree sets as on their graphs?"""
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.dataset import Dataset
+from tqdm import tqdm
 
-from pyg_distill.datasets.progress import Progress
-from pyg_distill.evaluation.calling import call_by_name
 from pyg_distill.nn import RootReadout
 from pyg_distill.transforms import ToComputationTrees
 from pyg_distill.transforms.reading import read_graph
@@ -36,7 +37,7 @@ class Exactness:
     scale: float
     num_layers: int
     num_graphs: int
-    level: str
+    level: Literal['node', 'graph']
 
     @property
     def exact(self) -> bool:
@@ -59,6 +60,7 @@ def check_exact(
     model: torch.nn.Module,
     source: Dataset | Sequence[Data],
     num_layers: int,
+    *,
     encoder: str | None = None,
     exclude_keys: Sequence[str] | None = None,
     max_graphs: int = 64,
@@ -67,10 +69,10 @@ def check_exact(
 ) -> Exactness:
     r"""Compares a model's outputs on graphs and on their tree sets.
 
-    The model, in evaluation mode and with the weights that it has, is run on
-    some graphs and on what :class:`~pyg_distill.transforms.ToComputationTrees`
-    makes of them. If it returns a row a node, the embeddings of nodes are
-    compared with those of their roots, otherwise the outputs of the graphs.
+    A copy of the model in evaluation mode reads some graphs, and the same
+    graphs after :class:`~pyg_distill.transforms.ToComputationTrees`. If it
+    returns one row a node, the embeddings of nodes are compared with those of
+    their roots; otherwise, the outputs of the graphs are compared.
 
     .. code-block:: python
 
@@ -78,11 +80,12 @@ def check_exact(
         # exact at num_layers=3: largest deviation 4.8e-07 of node outputs ...
 
     Args:
-        model (torch.nn.Module): An encoder that returns node embeddings, or a
-            model for graphs that passes on :obj:`root_index` and
-            :obj:`root_count`, or any other model if :obj:`encoder` is given.
-        source (Dataset or list): The graphs, of which the first
-            :obj:`max_graphs` are used.
+        model (torch.nn.Module): An encoder that returns node embeddings, a
+            model for graphs that pools with
+            :meth:`~pyg_distill.nn.global_root_pool`, or any other model if
+            :obj:`encoder` is given.
+        source (Dataset or list): The graphs; the first :obj:`max_graphs` are
+            used.
         num_layers (int): The depth of the trees.
         encoder (str, optional): The submodule that returns node embeddings,
             see :class:`~pyg_distill.nn.RootReadout`. (default: :obj:`None`)
@@ -90,9 +93,9 @@ def check_exact(
             (default: :obj:`None`)
         max_graphs (int, optional): The number of graphs to compare.
             (default: :obj:`64`)
-        forward (callable, optional): Calls the model with a mini-batch.
-            Without, its arguments are looked up in the batch by their names.
-            (default: :obj:`None`)
+        forward (callable, optional): Calls the model with a mini-batch. By
+            default, each argument is the attribute of the mini-batch with its
+            name. (default: :obj:`None`)
         log (bool, optional): Whether to show progress if it takes long.
             (default: :obj:`True`)
 
@@ -101,35 +104,14 @@ def check_exact(
 
     Raises:
         TypeError: If :obj:`source` is one graph.
-        ValueError: If the model cannot be called or its outputs cannot be
-            compared.
+        ValueError: If there are no graphs, the model cannot be called, or its
+            outputs cannot be compared.
     """
     if isinstance(source, Data):
         raise TypeError(
             f"'check_exact' expects a data set or a list of graphs (got one "
             f"'{type(source).__name__}'); pass [data]"
         )
-    with Progress('Comparing graphs with their tree sets', log):
-        return _check(
-            model,
-            source,
-            num_layers,
-            encoder,
-            exclude_keys,
-            max_graphs,
-            forward,
-        )
-
-
-def _check(
-    model: torch.nn.Module,
-    source: Dataset | Sequence[Data],
-    num_layers: int,
-    encoder: str | None,
-    exclude_keys: Sequence[str] | None,
-    max_graphs: int,
-    forward: Callable[[torch.nn.Module, Data], Tensor] | None,
-) -> Exactness:
     to_trees = ToComputationTrees(num_layers, exclude_keys=exclude_keys)
     graphs = [source[i] for i in range(min(len(source), max_graphs))]
     if not graphs:
@@ -138,11 +120,14 @@ def _check(
             'check the split'
         )
     graph_batch = Batch.from_data_list(graphs)
-    tree_batch = Batch.from_data_list([to_trees(data) for data in graphs])
-    for parameter in model.parameters():
-        graph_batch = graph_batch.to(parameter.device)
-        tree_batch = tree_batch.to(parameter.device)
-        break
+    bar = tqdm(graphs, 'Building trees', disable=not log, delay=1)
+    tree_batch = Batch.from_data_list(
+        [to_trees(data) for data in bar],
+        exclude_keys=['num_layers'],  # Models warn of a depth that is tested.
+    )
+    device = next((p.device for p in model.parameters()), None)
+    if device is not None:
+        graph_batch, tree_batch = graph_batch.to(device), tree_batch.to(device)
 
     run = forward or call_by_name
     model = copy.deepcopy(model).eval()
@@ -156,11 +141,10 @@ def _check(
                 f'with forward=...'
             )
         if expected.size(0) == graph_batch.num_nodes:
-            level = 'node'
+            level: Literal['node', 'graph'] = 'node'
             out = run(model, tree_batch)
-            roots = tree_batch.root_index
-            root = _roots(graphs, num_layers, to_trees.exclude_keys)
-            out = out[roots][root.to(out.device)]
+            root = _root_of_node(graphs, num_layers, to_trees.exclude_keys)
+            out = out[tree_batch.root_index[root.to(out.device)]]
         else:
             level = 'graph'
             out = run(tree_model, tree_batch)
@@ -200,14 +184,36 @@ def _ignores_roots(model: torch.nn.Module, data: Data, out: Tensor) -> bool:
         return False
 
 
-def _roots(
+def _root_of_node(
     graphs: list[Data], num_layers: int, exclude_keys: Sequence[str]
 ) -> Tensor:
-    # The root of each node: its number among all roots of the batch.
+    """The root of each node: its number among all roots of the batch."""
     out, start = [], 0
     for data in graphs:
-        read, _ = read_graph(data, exclude_keys, 'check_exact')
-        tree = Forest(read, num_layers).distinct()
+        table, _ = read_graph(data, exclude_keys, 'check_exact')
+        tree = Forest(table, num_layers).distinct()
         out.append(tree.inverse + start)
         start += tree.first.numel()
     return torch.cat(out)
+
+
+def call_by_name(model: torch.nn.Module, data: Data) -> Any:
+    """Calls a model with the attributes that its arguments are named after."""
+    if isinstance(model, RootReadout):
+        return model(data)
+    kwargs = {}
+    for parameter in inspect.signature(model.forward).parameters.values():
+        if parameter.name == 'data':
+            kwargs['data'] = data
+        elif parameter.name in data:
+            kwargs[parameter.name] = data[parameter.name]
+        elif parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        ):
+            raise ValueError(
+                f"'{type(model).__name__}' has an argument {parameter.name!r} "
+                f'that the graphs do not have (got {data}); say how to call '
+                f'it with forward=...'
+            )
+    return model(**kwargs)

@@ -1,18 +1,17 @@
 r"""Figures of data sets, trees and models; they need matplotlib.
 
-Every function returns the figure and its axes, draws into :obj:`ax` if it is
-given, and follows the style that is set
-(:obj:`plt.style.context("dark_background")`, for example).
+Each function returns a figure and its axes, draws into :obj:`ax` if given, and
+follows the current style (for example
+:obj:`plt.style.context("dark_background")`).
 """
 
-from pyg_distill.visualization.accuracy import plot_accuracy
-from pyg_distill.visualization.attention import plot_attention
-from pyg_distill.visualization.compression import plot_compression
-from pyg_distill.visualization.computation_tree import plot_computation_tree
-from pyg_distill.visualization.coverage import plot_coverage
-from pyg_distill.visualization.latency import plot_latency
-from pyg_distill.visualization.tree_frequency import plot_tree_frequency
-from pyg_distill.visualization.tree_set import plot_tree_set
+from pyg_distill.visualization.datasets import plot_accuracy, plot_compression
+from pyg_distill.visualization.frequency import (
+    plot_coverage,
+    plot_tree_frequency,
+)
+from pyg_distill.visualization.models import plot_attention, plot_latency
+from pyg_distill.visualization.trees import plot_computation_tree, plot_tree_set
 
 of_trees = [
     'plot_tree_frequency',

@@ -70,20 +70,26 @@ def cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     set_cfg(cfg)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')
-@pytest.mark.parametrize('selection', ['graphs', 'multisets', 'patterns'])
-def test_trains(cfg: Any, selection: str) -> None:
+@pytest.mark.parametrize(
+    ('selection', 'kwargs'),
+    [('herding', {}), ('multisets', {}), ('frequent', {'multiplicity': 'one'})],
+)
+def test_trains(cfg: Any, selection: str, kwargs: dict) -> None:
     from torch_geometric.graphgym.model_builder import create_model
     from torch_geometric.graphgym.train import GraphGymDataModule, train
 
     cfg.mirage.selection = selection
+    cfg.mirage.selection_kwargs.update(kwargs)
     module = GraphGymDataModule()
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     distilled = MirageDataset(
         TOY[order[:48]],
         cfg.gnn.layers_mp,
-        selection=selection,
         budget=0.3,
+        selection=selection,
+        selection_kwargs=kwargs,
         exclude_keys=['edge_attr'],
     )
     kept, *held_out = (loader.dataset for loader in module.loaders)
@@ -95,6 +101,8 @@ def test_trains(cfg: Any, selection: str) -> None:
         for data, want in zip(part, TOY[index], strict=True):
             for key in ('x', 'edge_index', 'y'):
                 assert torch.equal(data[key], want[key]), key
+            assert torch.equal(data.root_index, torch.arange(data.num_nodes))
+            assert data.root_count.tolist() == [1] * data.num_nodes
             assert data.weight.tolist() == [1.0]
 
     model = create_model()

@@ -1,8 +1,7 @@
-import json
 import random
 import sys
-from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,31 +9,64 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch_geometric import seed_everything
-from torch_geometric.data import Data
-from torch_geometric.datasets import TUDataset
+from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GAT, GCN, GIN, GINEConv, GraphSAGE
+from torch_geometric.nn import (
+    GAT,
+    GCN,
+    GIN,
+    PNA,
+    GINEConv,
+    GraphSAGE,
+    global_add_pool,
+    global_max_pool,
+    global_mean_pool,
+)
+from torch_geometric.transforms import ToSparseTensor
 
-from pyg_distill.datasets import MirageDataset, ToyMolecules
-from pyg_distill.datasets.payload import payload
-from pyg_distill.evaluation import OneHot, evaluate
-from pyg_distill.nn import global_root_pool
+from pyg_distill.datasets import ToyMolecules
+from pyg_distill.evaluation import Evaluation, OneHot, evaluate
+from pyg_distill.transforms import ToComputationTrees
 
-SMALL = {'hidden_channels': 8, 'log': False}
-
-
-@pytest.fixture(scope='module')
-def toy() -> ToyMolecules:
-    dataset = ToyMolecules(120)
-    dataset._data.y = dataset._data.y.clamp(max=1)
-    return without_ties(dataset)
+POOLS = {
+    'sum': global_add_pool,
+    'mean': global_mean_pool,
+    'max': global_max_pool,
+}
 
 
-def without_ties(dataset: ToyMolecules) -> ToyMolecules:
-    # Equal graphs would be ranked by rounding errors.
-    first = dataset.slices['x'][:-1]
-    dataset._data.x[first] *= torch.linspace(1, 2, len(dataset)).view(-1, 1)
-    return dataset
+def toy_graphs(num_graphs: int, two_classes: bool = True) -> list[Data]:
+    graphs = [data.clone() for data in ToyMolecules(num_graphs)]
+    for i, data in enumerate(graphs):
+        # Equal graphs would be ranked by rounding errors.
+        data.x[0] *= 1 + i / num_graphs
+        data.y = data.y.clamp(max=1) if two_classes else data.y
+    return graphs
+
+
+TOY = toy_graphs(120)
+
+
+def call(train_sets, **kwargs) -> Evaluation:
+    options = {
+        'test': TOY[90:],
+        'val': TOY[60:90],
+        'models': [GIN],
+        'readouts': ['sum'],
+        'runs': 1,
+        'steps': 4,
+        'hidden_channels': 8,
+        'log': False,
+    }
+    return evaluate(train_sets, **(options | kwargs))
+
+
+def scores(result: Evaluation, **kwargs) -> list[tuple[float, float, int]]:
+    return [
+        (r.auc, r.val_loss, r.step)
+        for r in result.records
+        if all(getattr(r, key) == value for key, value in kwargs.items())
+    ]
 
 
 @pytest.fixture
@@ -44,26 +76,22 @@ def double():
     torch.set_default_dtype(torch.float32)
 
 
-def plain_loop(train, val, test, gnn, readout, run, **options) -> dict:
+def plain_loop(parts, gnn, readout, run, classes, batch_size, steps) -> dict:
     """One training as one would write it down."""
-    train, val, test = (
-        [data.clone() for data in part] for part in (train, val, test)
-    )
+    train, val, test = ([data.clone() for data in part] for part in parts)
     for data in [*train, *val, *test]:
         data.x = data.x.double()
     seed_everything(run)
-    model = gnn(train[0].x.size(1), options['hidden'], 2)
-    head = torch.nn.Linear(options['hidden'], options['classes'])
+    model, head = gnn(9, 8, 2), torch.nn.Linear(8, classes)
     parameters = [*model.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(parameters, options['lr'])
+    optimizer = torch.optim.Adam(parameters, 0.01)
 
     def forward(data):
-        x = model(data.x, data.edge_index)
-        roots = data.get('root_index'), data.get('root_count')
-        x = global_root_pool(
-            x, data.batch, *roots, data.num_graphs, reduce=readout
-        )
-        return head(x)
+        x, batch = model(data.x, data.edge_index), data.batch
+        if 'root_index' in data:
+            index = data.root_index.repeat_interleave(data.root_count)
+            x, batch = x[index], batch[index]
+        return head(POOLS[readout](x, batch))
 
     @torch.no_grad()
     def measure(part):
@@ -72,7 +100,7 @@ def plain_loop(train, val, test, gnn, readout, run, **options) -> dict:
         out = forward(data)
         model.train()
         prob = out.softmax(dim=-1)
-        if out.size(1) == 2:
+        if classes == 2:
             auc = roc_auc_score(data.y, prob[:, 1])
         else:
             auc = roc_auc_score(data.y, prob, multi_class='ovr')
@@ -80,44 +108,37 @@ def plain_loop(train, val, test, gnn, readout, run, **options) -> dict:
         return auc, float(accuracy), float(F.cross_entropy(out, data.y))
 
     generator = torch.Generator().manual_seed(run)
-    size = options['batch_size']
     step, found = 0, []
-    while step < options['steps']:
+    while step < steps:
         order = torch.randperm(len(train), generator=generator)
-        epoch = [index.tolist() for index in order.split(size)]
+        epoch = [index.tolist() for index in order.split(batch_size)]
         for data in DataLoader(train, batch_sampler=epoch):
             step += 1
-            if step > options['steps']:
+            if step > steps:
                 break
             optimizer.zero_grad()
-            out = forward(data)
-            loss = F.cross_entropy(out, data.y, reduction='none')
+            log_prob = forward(data).log_softmax(dim=-1)
+            target = F.one_hot(data.y, classes).double()
+            if 'target' in data:
+                target = data.target.double()
+            loss = -(target * log_prob).sum(dim=-1)
             if 'weight' in data:
                 loss = loss * data.weight
             loss.mean().backward()
             optimizer.step()
-            if step % options['every'] == 0 or step == options['steps']:
+            if step % 4 == 0 or step == steps:
                 auc, _, val_loss = measure(val)
                 found.append((-auc, val_loss, step, measure(test)))
     auc, val_loss, step, (test_auc, accuracy, _) = min(found)
-    return {
-        'val_auc': -auc,
-        'val_loss': val_loss,
-        'step': step,
-        'auc': test_auc,
-        'accuracy': accuracy,
-    }
+    out = {'val_auc': -auc, 'val_loss': val_loss, 'step': step}
+    return out | {'auc': test_auc, 'accuracy': accuracy}
 
 
-@pytest.mark.parametrize('gnn', [GCN, GIN, GAT, GraphSAGE])
-@pytest.mark.parametrize('readout', ['sum', 'mean', 'max'])
-@pytest.mark.usefixtures('double')
-def test_same_as_a_plain_loop(toy, gnn, readout) -> None:
-    parts = toy[:60], toy[60:90], toy[90:]
-    result = evaluate(
+def check_against_plain_loop(parts, gnn, readout, classes) -> None:
+    (record,) = evaluate(
         parts[0],
-        test=parts[2],
         val=parts[1],
+        test=parts[2],
         models=[gnn],
         readouts=[readout],
         runs=[3],
@@ -125,119 +146,96 @@ def test_same_as_a_plain_loop(toy, gnn, readout) -> None:
         batch_size=20,
         lr=0.01,
         eval_every=4,
-        **SMALL,
-    )
-    (record,) = result.records
-    expected = plain_loop(
-        parts[0],
-        parts[1],
-        parts[2],
-        gnn,
-        readout,
-        run=3,
-        hidden=8,
-        classes=2,
-        lr=0.01,
-        batch_size=20,
-        steps=15,
-        every=4,
-    )
-    assert record.step == expected.pop('step')
-    for name, value in expected.items():
-        assert getattr(record, name) == pytest.approx(value, abs=1e-9)
-
-
-@pytest.mark.usefixtures('double')
-def test_weighted_tree_sets_of_three_classes() -> None:
-    source = ToyMolecules(150)
-    train = MirageDataset(
-        source[:90], 2, 0.4, max_size=3, exclude_keys=['edge_attr'], log=False
-    )[:40]
-    dataset = without_ties(source)
-    parts = train, dataset[90:120], dataset[120:]
-    assert train._data.weight.unique().numel() > 1
-    (record,) = evaluate(
-        {'mirage': parts[0]},
-        test=parts[2],
-        val=parts[1],
-        models=[GIN],
-        readouts=['sum'],
-        runs=1,
-        steps=9,
-        batch_size=64,
-        lr=0.01,
-        eval_every=3,
-        exclude_keys=['edge_attr'],
-        **SMALL,
-    ).records
-    expected = plain_loop(
-        *parts,
-        GIN,
-        'sum',
-        run=0,
-        hidden=8,
-        classes=3,
-        lr=0.01,
-        batch_size=64,
-        steps=9,
-        every=3,
-    )
-    assert record.step == expected.pop('step')
-    for name, value in expected.items():
-        assert getattr(record, name) == pytest.approx(value, abs=1e-9)
-
-
-def test_real_data(real_dataset: Callable[..., TUDataset]) -> None:
-    mutag = real_dataset('MUTAG')
-    order = torch.randperm(len(mutag), generator=torch.Generator())
-    parts = [mutag[order[a:b]] for a, b in [(0, 130), (130, 160), (160, 188)]]
-    result = evaluate(
-        {
-            'full': parts[0],
-            'mirage': MirageDataset(
-                parts[0], 2, 0.3, exclude_keys=['edge_attr'], log=False
-            ),
-        },
-        test=parts[2],
-        val=parts[1],
-        models=[GIN],
-        readouts=['sum'],
-        runs=1,
-        steps=100,
-        lr=0.01,
+        hidden_channels=8,
         exclude_keys=['edge_attr'],
         log=False,
+    ).records
+    expected = plain_loop(parts, gnn, readout, 3, classes, 20, 15)
+    assert record.step == expected.pop('step')
+    for name, value in expected.items():
+        assert getattr(record, name) == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.parametrize('gnn', [GCN, GIN, GAT, GraphSAGE])
+@pytest.mark.parametrize('readout', ['sum', 'mean', 'max'])
+@pytest.mark.usefixtures('double')
+def test_same_as_a_plain_loop(gnn, readout: str) -> None:
+    parts = TOY[:60], TOY[60:90], TOY[90:]
+    check_against_plain_loop(parts, gnn, readout, 2)
+
+
+def tree_sets(graphs: list[Data], depth: int, target: bool) -> list[Data]:
+    """Items like those of a distilled set."""
+    transform = ToComputationTrees(depth, exclude_keys=['edge_attr'])
+    out = [transform(data) for data in graphs]
+    for i, data in enumerate(out):
+        data.weight = torch.tensor([0.5 + i / len(out)])
+        data.support = torch.tensor([1])
+        if target:
+            data.target = torch.rand(1, 3).softmax(dim=-1)
+    return out
+
+
+@pytest.mark.parametrize('target', [False, True])
+@pytest.mark.usefixtures('double')
+def test_weighted_tree_sets_of_three_classes(target: bool) -> None:
+    graphs = toy_graphs(150, two_classes=False)
+    train = tree_sets(graphs[:60], 2, target)
+    check_against_plain_loop(
+        (train, graphs[90:120], graphs[120:]), GIN, 'sum', 3
     )
-    full, mirage = result.records
-    assert full.val_auc > 0.8
-    assert mirage.val_auc > 0.7
-    assert [s.num_bytes for s in result.set_records] == [
-        payload(parts[0], ['edge_attr']).num_bytes,
-        parts_report(result, 'mirage'),
-    ]
 
 
-def parts_report(result, name: str) -> int:
-    (size,) = [s for s in result.set_records if s.train_set == name]
-    assert size.seconds > 0
-    assert size.packed_bytes is None or size.packed_bytes > 0
-    return size.num_bytes
+@pytest.mark.parametrize('gnn', [GIN, GAT])
+@pytest.mark.parametrize('readout', ['sum', 'mean', 'max'])
+@pytest.mark.usefixtures('double')
+@pytest.mark.filterwarnings('error:.*hops')
+def test_tree_sets_train_like_their_graphs(gnn, readout: str) -> None:
+    options = {'models': [gnn], 'readouts': [readout], 'steps': 8}
+    options |= {'exclude_keys': ['edge_attr', 'weight'], 'batch_size': 15}
+    whole = [data.clone() for data in TOY[:30]]
+    for data in whole:  # As a distilled set stores them.
+        data.root_index = torch.arange(data.num_nodes)
+        data.root_count = torch.ones_like(data.root_index)
+        data.num_layers = torch.tensor([1])
+    train_sets = {
+        'graphs': TOY[:30],
+        'whole': whole,
+        'trees': tree_sets(TOY[:30], 2, target=False),
+    }
+    graphs, *others = scores(call(train_sets, **options))
+    for other in others:
+        assert other == pytest.approx(graphs, abs=1e-9)
 
 
-def test_sets_that_change_with_the_run(toy) -> None:
+def test_real_data(real_dataset) -> None:
+    mutag = real_dataset('MUTAG')
+    order = torch.randperm(len(mutag), generator=torch.Generator())
+    train, val, test = (mutag[i] for i in order.split([130, 30, 28]))
+    result = call(train, test=test, val=val, steps=100, lr=0.01)
+    assert result.records[0].val_auc > 0.8
+    (size,) = result.set_records
+    assert size.num_graphs == 130
+    assert size.num_nodes == sum(data.num_nodes for data in train)
+    assert size.num_bytes == sum(
+        value.numel() * value.element_size()
+        for data in train
+        for value in data.to_dict().values()
+    )
+
+
+def test_sets_that_change_with_the_run() -> None:
     asked = []
 
-    def draw(run: int):
+    def draw(run: int) -> list[Data]:
         asked.append(run)
-        return toy[10 * run : 10 * run + 20]
+        return TOY[10 * run : 10 * run + 20]
 
-    options = {'models': [GIN], 'readouts': ['sum'], 'steps': 2, **SMALL}
-    result = evaluate(
-        {'draw': draw, 'list': [toy[:10], toy[10:40]]},
-        test=lambda run: toy[80 + run :],
-        val=[toy[60:80], toy[61:80]],
+    result = call(
+        {'draw': draw, 'list': [TOY[:10], TOY[10:40]]},
+        test=lambda run: TOY[80 + run :],
+        val=[TOY[60:80], TOY[61:80]],
         runs=[2, 5],
-        **options,
     )
     assert asked == [2, 5]
     sizes = {(s.train_set, s.run): s.num_graphs for s in result.set_records}
@@ -248,163 +246,225 @@ def test_sets_that_change_with_the_run(toy) -> None:
         ('list', 5): 30,
     }
     for i, run in enumerate([2, 5]):
-        alone = evaluate(
-            toy[10 * run : 10 * run + 20],
-            test=toy[80 + run :],
-            val=toy[60 + i : 80],
+        alone = call(
+            TOY[10 * run : 10 * run + 20],
+            test=TOY[80 + run :],
+            val=TOY[60 + i : 80],
             runs=[run],
-            **options,
-        ).records[0]
-        (same,) = [
-            r for r in result.records if (r.train_set, r.run) == ('draw', run)
-        ]
-        assert (alone.auc, alone.val_loss) == (same.auc, same.val_loss)
+        )
+        assert scores(alone) == scores(result, train_set='draw', run=run)
 
 
-def test_repeats_itself_and_leaves_random_states_alone(toy) -> None:
-    def call():
-        return evaluate(
-            toy[:30],
-            test=toy[60:],
-            val=toy[30:60],
-            models=[GIN],
-            runs=1,
-            steps=5,
-            batch_size=10,
-            **SMALL,
-        ).records
+def test_draws_are_the_same_for_all_training_sets_of_a_run() -> None:
+    def draw(run: int) -> list[Data]:
+        return random.sample(TOY[60:], 30)
 
+    sets = {'one': TOY[:20], 'other': TOY[:20]}
+    result = call(sets, runs=[4, 2], test=draw, val=draw)
+    other = scores(result, train_set='other')
+    assert scores(result, train_set='one') == other
+    assert other[0] != other[1]
+
+
+def test_a_list_may_be_filled_with_other_graphs() -> None:
+    graphs: list[Data] = []
+
+    def fill(run: int) -> list[Data]:
+        graphs[:] = TOY[20 * run : 20 * run + 20]
+        return graphs
+
+    result = call(fill, runs=[0, 2])
+    assert scores(result)[1:] == scores(call(TOY[40:60], runs=[2]))
+
+
+@pytest.mark.parametrize('name', ['test', 'val', 'train'])
+def test_a_name_does_not_change_what_is_trained_on(name: str) -> None:
+    result = call({'other': TOY[:20], name: TOY[:20]}, runs=2)
+    other = scores(result, train_set='other')
+    assert scores(result, train_set=name) == other
+    # A training set may be of one class.
+    call({name: [data for data in TOY[:20] if int(data.y) == 1]})
+
+
+def test_results_do_not_depend_on_other_models() -> None:
+    models = {'gin': GIN, 'dropout': lambda i, h, n: GIN(i, h, n, dropout=0.5)}
+    options = {'batch_size': 7, 'steps': 9, 'eval_every': 2}
+    both = call(TOY[:20], models=models, **options)
+    for name, model in models.items():
+        alone = call(TOY[:20], models={name: model}, **options)
+        assert scores(alone) == scores(both, model=name)
+
+
+def test_repeats_itself_and_changes_nothing_else(capsys) -> None:
+    options = {'batch_size': 10, 'readouts': ['sum', 'mean']}
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    first = call()
+    first = scores(call(TOY[:30], **options))
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert np.array_equal(np.random.get_state()[1], states[2][1])
     torch.rand(3)
-    assert [r.val_loss for r in first] == [r.val_loss for r in call()]
-    assert first[0].val_loss != first[1].val_loss
+    assert first == scores(call(TOY[:30], **options))
+    assert first[0] != first[1]
+    assert capsys.readouterr() == ('', '')
+
+
+def test_resume_trains_what_is_missing() -> None:
+    built = []
+
+    def build(*channels: int) -> torch.nn.Module:
+        built.append(channels)
+        return GIN(*channels)
+
+    options = {'models': {'gin': build}, 'name': 'toy'}
+    sets = {'a': TOY[:20], 'b': TOY[20:40]}
+    whole = call(sets, runs=2, **options)
+    part = call({'a': TOY[:20]}, runs=[1], **options)
+    built.clear()
+    again = call(sets, runs=2, resume=part, **options)
+    assert len(built) == 3
+    assert {*scores(again)} == {*scores(whole)}
+    assert len(again.records) == len(again.set_records) == 4
+    assert call(sets, runs=2, resume=again, **options).records == again.records
+    assert len(built) == 3
+    with pytest.raises(ValueError, match='same options'):
+        call(sets, runs=3, lr=0.1, resume=part, **options)
 
 
 class WithEdges(torch.nn.Module):
-    def __init__(self, in_channels, hidden_channels, num_layers) -> None:
+    def __init__(self, in_channels, hidden_channels, num_layers, edge_dim=4):
         super().__init__()
         channels = [in_channels] + [hidden_channels] * num_layers
         self.convs = torch.nn.ModuleList(
-            GINEConv(torch.nn.Linear(a, b), edge_dim=4)
+            GINEConv(torch.nn.Linear(a, b), edge_dim=edge_dim)
             for a, b in pairwise(channels)
         )
 
     def forward(self, x, edge_index, edge_attr=None):
         for conv in self.convs:
+            assert edge_attr.dtype == x.dtype
             x = conv(x, edge_index, edge_attr).relu()
         return x
 
 
-def test_custom_models_may_read_edges(toy) -> None:
-    result = evaluate(
-        toy[:30],
-        test=toy[60:],
-        val=toy[30:60],
-        models={
-            'edges': WithEdges,
-            'GAT': lambda i, h, n: GAT(i, h, n, edge_dim=4),
-            'blind': GAT,
-        },
-        readouts='mean',
-        runs=1,
-        steps=3,
-        **SMALL,
-    )
+def test_custom_models_may_read_edges() -> None:
+    options = {'aggregators': ['sum'], 'scalers': ['identity']}
+    options['deg'] = torch.tensor([0, 1])
+    models = {
+        'edges': WithEdges,
+        'GAT': lambda i, h, n: GAT(i, h, n, edge_dim=4),
+        'blind': GAT,
+        # It fails if it gets edge features without `edge_dim`.
+        'PNA': lambda i, h, n: PNA(i, h, n, **options),
+    }
+    result = call(TOY[:30], models=models, readouts='mean')
     loss = {r.model: r.val_loss for r in result.records}
-    assert set(loss) == {'edges', 'GAT', 'blind'}
+    assert loss.keys() == models.keys()
     assert loss['GAT'] != loss['blind']
 
 
+@pytest.mark.parametrize('size', [(), (1,), (2, 3)])
+@pytest.mark.parametrize('build', [WithEdges, GAT])
+def test_batches_without_edges(build, size: tuple[int, ...]) -> None:
+    edge_dim = torch.Size(size).numel()
+    graphs = [
+        Data(
+            x=torch.randn(2, 3),
+            edge_index=torch.tensor([[0, 1], [1, 0]])[:, :num_edges],
+            edge_attr=torch.randint(3, (num_edges, *size)),
+            y=torch.tensor([i % 2]),
+        )
+        for i, num_edges in enumerate([0] * 8 + [2] * 4)
+    ]
+    call(
+        graphs[:8],
+        test=graphs[:8],
+        val=graphs[4:],
+        models={'m': lambda i, h, n: build(i, h, n, edge_dim=edge_dim)},
+        batch_size=2,
+    )
+
+
 def test_graphs_without_features_get_ones() -> None:
-    def ring(size: int, y: int, x: torch.Tensor | None = None) -> Data:
-        node = torch.arange(size)
-        edge = torch.stack([node, node.roll(1)])
-        edge_index = torch.cat([edge, edge.flip(0)], dim=1)
-        y = torch.tensor([[float(y)]])  # As in OGB.
-        return Data(x=x, edge_index=edge_index, y=y, num_nodes=size)
-
-    def rings(make) -> list[Data]:
-        return [ring(3 + i % 7, i % 2, make(3 + i % 7)) for i in range(20)]
-
-    options = {'models': [GIN], 'runs': 1, 'steps': 3, **SMALL}
     losses = []
-    for make in (
-        lambda size: None,
-        lambda size: torch.ones(size, 1),
-        lambda size: torch.zeros(size, 1),
-    ):
-        graphs = rings(make)
-        result = evaluate(graphs, test=graphs, val=graphs, **options)
+    for make in (None, torch.ones, torch.zeros):
+        graphs = [data.clone() for data in TOY]
+        for data in graphs:
+            data.num_nodes = data.num_nodes
+            data.x = make and make(data.num_nodes, 1)
+            data.y = data.y.float().view(1, 1)  # As in OGB.
+        result = call(graphs[:20], test=graphs[90:], val=graphs[60:90])
         losses.append(result.records[0].val_loss)
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_codes_are_encoded() -> None:
-    toy = ToyMolecules(100, seed=1)
-    coded = [data.clone() for data in toy]
+    coded = [data.clone() for data in TOY]
     for data in coded:
         data.x = data.x.argmax(dim=1, keepdim=True)
-    found = [
-        evaluate(
-            graphs[:40],
-            test=graphs[80:],
-            val=graphs[40:80],
-            models=[GIN, GCN],
-            readouts=['sum'],
-            runs=1,
-            steps=4,
-            batch_size=15,
-            encode=encode,
-            **SMALL,
+    encode = OneHot(coded)
+    plain = [data.clone().update({'x': encode(data.x)}) for data in coded]
+    one, other = (
+        scores(call(graphs[:20], test=graphs[90:], val=graphs[60:90], **kwargs))
+        for graphs, kwargs in [(plain, {}), (coded, {'encode': encode})]
+    )
+    assert one == other
+
+
+def test_sparse_adjacencies_are_edges() -> None:
+    to_sparse = ToSparseTensor(layout=torch.sparse_csr)
+    found = []
+    for change in (lambda data: data, to_sparse):
+        graphs = []
+        for data in TOY:  # Directed.
+            edge_index = data.edge_index[:, data.edge_index[0] > 0]
+            plain = Data(x=data.x, edge_index=edge_index, y=data.y)
+            graphs.append(change(plain))
+        result = call(graphs[:20], test=graphs[90:], val=graphs[60:90])
+        found.append(result.records[0].val_loss)
+    assert 'edge_index' not in graphs[0]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_shallow_trees_cause_a_warning() -> None:
+    train = tree_sets(TOY[:20], 2, target=False)
+    options = {'models': [GCN, GIN], 'exclude_keys': ['edge_attr']}
+    with pytest.warns(UserWarning, match="'GCN' reads 3 hops") as found:
+        call({'trees': train}, **options)
+    assert len(found) == 1
+
+
+class Stored(InMemoryDataset):
+    def __init__(self, graphs: list[Data]) -> None:
+        super().__init__(None)
+        self.data, self.slices = self.collate(graphs)
+        self.report = SimpleNamespace(
+            distilled=SimpleNamespace(num_graphs=len(graphs)),
+            packed_bytes=77,
+            file_size=99,
+            seconds=0.5,
         )
-        for graphs, encode in [(toy, None), (coded, OneHot(coded))]
+
+
+def test_a_report_counts_for_the_set_that_it_describes() -> None:
+    stored = Stored(TOY[:20])
+    twice = torch.arange(20).clamp(min=1)
+    cases = [
+        (stored, True),
+        (stored[:], True),
+        (stored.shuffle(), True),
+        (stored[:19], False),
+        (stored[twice], False),  # As many graphs, one of them twice.
+        (stored.copy([0, 1]), False),
+        ([*stored], False),
     ]
-    for one, other in zip(*(f.records for f in found), strict=True):
-        assert one.val_loss == pytest.approx(other.val_loss, abs=1e-5)
+    sets = {str(i): dataset for i, (dataset, _) in enumerate(cases)}
+    result = call(sets, steps=1)
+    for (_, known), size in zip(cases, result.set_records, strict=True):
+        got = size.packed_bytes, size.file_size, size.seconds
+        assert got == ((77, 99, 0.5) if known else (None, None, None))
 
 
-def test_shallow_trees_are_warned_of(toy) -> None:
-    train = MirageDataset(toy[:60], 2, 0.4, max_size=2, log=False)
-    with pytest.warns(UserWarning, match="'GCN' reads 3 hops"):
-        evaluate(
-            {'trees': train},
-            test=toy[90:],
-            val=toy[60:90],
-            models=[GCN, GIN],
-            runs=1,
-            steps=1,
-            **SMALL,
-        )
-
-
-def test_progress_can_be_silenced(toy, capsys) -> None:
-    call = {'models': [GIN], 'runs': 1, 'steps': 1, **SMALL}
-    evaluate(toy[:30], test=toy[30:], val=toy[30:], **call)
-    out = capsys.readouterr()
-    assert out.out == out.err == ''
-
-
-def test_scikit_learn_is_asked_for(toy, monkeypatch) -> None:
+def test_missing_scikit_learn(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, 'sklearn.metrics', None)
     with pytest.raises(ImportError, match=r'"pyg-distill\[evaluation\]"'):
-        evaluate(toy, test=toy, val=toy)
-
-
-def test_result_is_ready_for_json(toy) -> None:
-    result = evaluate(
-        toy[:30],
-        test=toy[60:],
-        val=toy[30:60],
-        models=[GIN],
-        runs=1,
-        steps=1,
-        name='toy',
-        **SMALL,
-    )
-    values = json.loads(json.dumps(result.to_dict()))
-    assert type(result).from_dict(values).to_dict() == result.to_dict()
-    assert values['options']['toy']['lr'] == 0.001
+        call(TOY[:20])

@@ -1,27 +1,13 @@
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GIN
 
 from pyg_distill.datasets import ToyMolecules
 from pyg_distill.evaluation import evaluate
 
 TOY = ToyMolecules(60)
-
-
-def call(**kwargs):
-    options = {
-        'train_sets': TOY[:20],
-        'test': TOY[20:40],
-        'val': TOY[40:],
-        'models': [GIN],
-        'readouts': ['sum'],
-        'runs': 1,
-        'steps': 1,
-        'hidden_channels': 4,
-        'log': False,
-    }
-    return evaluate(**(options | kwargs))
+HETERO = [data.to_heterogeneous() for data in TOY[:2]]
 
 
 def changed(**values) -> list[Data]:
@@ -32,8 +18,8 @@ def changed(**values) -> list[Data]:
     return graphs
 
 
-def of_class(c: int):
-    return TOY[torch.tensor([int(data.y) == c for data in TOY])]
+def of_class(c: int) -> list[Data]:
+    return [data for data in TOY if int(data.y) == c]
 
 
 class TwoLess(torch.nn.Module):
@@ -45,69 +31,71 @@ class TwoLess(torch.nn.Module):
         return self.lin(x)
 
 
-@pytest.mark.parametrize(
-    ('kwargs', 'message'),
-    [
-        ({'steps': 0}, "'steps' must be a whole number above 0"),
-        ({'batch_size': 2.5}, "'batch_size' must be a whole number"),
-        ({'eval_every': True}, "'eval_every' must be a whole number"),
-        ({'lr': float('nan')}, "'lr' must be a finite number above 0"),
-        ({'weight_decay': -1}, "'weight_decay' must be a finite number of 0"),
-        ({'runs': 0}, "'runs' must be the number of runs"),
-        ({'runs': [1, 1]}, "'runs' must be the number of runs or a list"),
-        ({'readouts': ['median']}, "'readouts' must be different ones of sum"),
-        ({'models': []}, "'models' must hold models with names of their own"),
-        ({'models': [GIN, GIN]}, "'models' must hold models with names"),
-        ({'models': [lambda i, h, n: GIN(i, h, n)]}, 'pass a dictionary'),
-        ({'models': [TwoLess]}, "'TwoLess' must return node embeddings of"),
-        ({'train_sets': {}}, "'train_sets' must hold at least one data set"),
-        ({'train_sets': {'a': TOY[:0]}}, "'a' must hold at least one graph"),
-        ({'train_sets': [TOY, TOY]}, "'train' must hold one data set a run"),
-        ({'val': of_class(1)}, "'val' must hold graphs of two classes"),
-        ({'test': of_class(0)}, "'test' must hold graphs of two classes"),
-        ({'val': changed(y=torch.tensor([float('nan')]))}, 'missing label'),
-        ({'train_sets': changed(y=torch.zeros(1, 3))}, 'multi-label'),
-        ({'train_sets': changed(y=torch.tensor([-1]))}, 'unlabelled graphs'),
-        (
-            {'train_sets': changed(x=lambda d: d.x.long())},
-            r"'train' must hold float features 'x' \(got torch.int64",
-        ),
-        (
-            {'train_sets': changed(x=lambda d: d.x[:, :3])},
-            r"'x' must be of one width in all data sets \(got 3 in 'train', 9",
-        ),
-        (
-            {'train_sets': changed(weight=torch.ones(2))},
-            "'train' must hold 'weight' with one row a graph",
-        ),
-        (
-            {'train_sets': changed(root_index=torch.tensor([0]))},
-            "'train' must hold 'root_count' with 'root_index'",
-        ),
-        (
-            {'train_sets': changed(x=lambda d: d.x * float('nan'))},
-            "'train' must hold finite features 'x'",
-        ),
-        ({'lr': 1e30}, "training of 'GIN' on 'train' diverged"),
-    ],
-)
-def test_values(kwargs: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message) as error:
-        call(**kwargs)
-    assert '\n' not in str(error.value)
+def train(**kwargs) -> dict:
+    return {'train_sets': changed(**kwargs)}
 
 
 @pytest.mark.parametrize(
-    ('kwargs', 'message'),
+    ('kwargs', 'error', 'message'),
     [
-        ({'train_sets': {'a': TOY[0]}}, "'a' must be a data set, a list"),
-        ({'test': 3}, "'test' must be a data set, a list of them or a fun"),
-        ({'models': [3]}, "'models' must hold classes or functions"),
-        ({'models': [GIN(9, 4, 2)]}, 'that is built already'),
-        ({'val': lambda run: TOY[0]}, "'val' must be a data set or a list"),
+        ({'steps': 0}, ValueError, "'steps' must be a whole number above 0"),
+        ({'batch_size': 2.5}, ValueError, "'batch_size'"),
+        ({'eval_every': True}, ValueError, "'eval_every'"),
+        ({'num_layers': 0}, ValueError, "'num_layers'"),
+        ({'lr': float('nan')}, ValueError, "'lr' must be a finite number"),
+        ({'weight_decay': -1}, ValueError, "'weight_decay' must be a finite"),
+        ({'runs': 0}, ValueError, "'runs' must be the number of runs"),
+        ({'runs': [1, 1]}, ValueError, "'runs'"),
+        ({'readouts': ['median']}, ValueError, "'readouts'.*sum, mean, max"),
+        ({'models': []}, ValueError, "'models' must hold models with"),
+        ({'models': [GIN, GIN]}, ValueError, 'different names'),
+        ({'models': [lambda i, h, n: GIN(i, h, n)]}, ValueError, 'dictionary'),
+        ({'models': [TwoLess]}, ValueError, "'TwoLess' must return node emb"),
+        ({'models': [3]}, TypeError, "'models' must hold classes or functions"),
+        ({'models': [GIN(9, 4, 2)]}, TypeError, "a 'GIN'"),
+        ({'train_sets': {}}, ValueError, 'at least one data set'),
+        ({'train_sets': {'a': TOY[:0]}}, ValueError, "'a' must hold at least"),
+        ({'train_sets': [TOY, TOY]}, ValueError, "'train'.*one data set a run"),
+        ({'train_sets': {'a': TOY[0]}}, TypeError, "'a' must be a data set"),
+        ({'train_sets': HETERO}, TypeError, "'HeteroData'"),
+        ({'train_sets': [Batch.from_data_list(TOY[:2])]}, TypeError, 'Batch'),
+        ({'test': 3}, TypeError, "'test' must be a data set, a list of them"),
+        ({'val': lambda run: TOY[0]}, TypeError, "'val' must be a data set"),
+        ({'val': of_class(1)}, ValueError, "'val'.*two classes or more"),
+        ({'test': of_class(0)}, ValueError, "'test'.*two classes or more"),
+        (train(y=None), ValueError, "'train'.*'y'"),
+        (train(edge_index=None), ValueError, "'train'.*'edge_index'"),
+        (train(y=torch.tensor([float('nan')])), ValueError, 'missing label'),
+        (train(y=torch.tensor([0.5])), ValueError, 'regression'),
+        (train(y=torch.zeros(1, 3)), ValueError, 'multi-label'),
+        (train(y=torch.tensor([-1])), ValueError, 'unlabelled graphs'),
+        (train(x=lambda d: d.x.long()), ValueError, 'float features.*int64'),
+        (train(x=lambda d: d.x * float('nan')), ValueError, 'finite features'),
+        (train(x=lambda d: d.x[:, :3]), ValueError, "3 in 'train', 9 in 'val'"),
+        (train(weight=torch.ones(2)), ValueError, "'weight' with 1 row"),
+        (train(target=torch.ones(2, 2)), ValueError, "'target' with 1 row"),
+        (train(edge_weight=torch.ones(1)), ValueError, "'edge_weight' with"),
+        (train(root_index=torch.tensor([0])), ValueError, "'root_count' with"),
+        (
+            {'train_sets': [*TOY[:5], *changed(weight=torch.ones(1))]},
+            ValueError,
+            'graph 5 differs from graph 0 in weight',
+        ),
+        ({'lr': 1e30}, ValueError, "training of 'GIN' on 'train' diverged"),
     ],
 )
-def test_types(kwargs: dict, message: str) -> None:
-    with pytest.raises(TypeError, match=message) as error:
-        call(**kwargs)
-    assert '\n' not in str(error.value)
+def test_bad_arguments(kwargs: dict, error: type, message: str) -> None:
+    options = {
+        'train_sets': TOY[:20],
+        'test': TOY[20:40],
+        'val': TOY[40:],
+        'models': [GIN],
+        'readouts': ['sum'],
+        'runs': 1,
+        'steps': 1,
+        'hidden_channels': 4,
+        'log': False,
+    }
+    with pytest.raises(error, match=message) as found:
+        evaluate(**(options | kwargs))
+    assert '\n' not in str(found.value)

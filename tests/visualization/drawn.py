@@ -1,4 +1,4 @@
-"""Reads trees and graphs back from what was drawn."""
+"""Reads trees and graphs back from a figure, and makes up results."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from typing import Any
 
 import numpy as np
 
+from pyg_distill.evaluation import Evaluation, Record, SetRecord
+
 
 def key(point: Any) -> tuple[float, float]:
     return round(float(point[0]), 6), round(float(point[1]), 6)
 
 
-def texts(ax: Any) -> dict[tuple[float, float], str]:
-    return {key(t.get_position()): t.get_text() for t in ax.texts}
+def texts(ax: Any, gid: str) -> dict[tuple[float, float], str]:
+    """The texts of a kind by their positions."""
+    found = [text for text in ax.texts if text.get_gid() == gid]
+    return {key(text.get_position()): text.get_text() for text in found}
 
 
-def circles(ax: Any, gid: str) -> list[tuple[float, float]]:
-    return [key(p.center) for p in ax.patches if p.get_gid() == gid]
+def rings(ax: Any) -> list[tuple[float, float]]:
+    return [key(p.center) for p in ax.patches if p.get_gid() == 'ring']
 
 
 def nodes(ax: Any) -> dict[tuple[float, float], str]:
     """The label of each node by its position."""
-    written = texts(ax)
-    return {place: written.get(place, '') for place in circles(ax, 'node')}
+    places = [key(p.center) for p in ax.patches if p.get_gid() == 'node']
+    assert set(texts(ax, 'label')) == set(places)
+    return {place: texts(ax, 'label')[place] for place in places}
 
 
 def edges(ax: Any) -> Counter:
-    """How often there is a line between two positions, as numbers tell."""
-    numbers = [
-        (np.array(t.get_position()), int(t.get_text()[1:]))
-        for t in ax.texts
-        if t.get_text().startswith('\u00d7') and t.get_gid() != 'count'
-    ]
-    lines = [line for line in ax.lines if line.get_gid() == 'edge']
-    ends = [np.array(line.get_xydata()) for line in lines]
-    out = Counter({(key(a), key(b)): 1 for a, b in ends})
-    for place, number in numbers:
-        (first, second) = min(ends, key=lambda end: far(place, *end))
-        assert far(place, first, second) < 1e-6
-        out[key(first), key(second)] = number
+    """How often each edge exists, as the numbers on the lines say."""
+    lines = [text for text in ax.texts if text.get_gid() == 'edge']
+    out = Counter({(key(line.xyann), key(line.xy)): 1 for line in lines})
     assert len(out) == len(lines)
+    thick = [t for t in lines if t.arrow_patch.get_linewidth() > 1.5]
+    for place, number in texts(ax, 'multiplicity').items():
+        ends = [(key(line.xyann), key(line.xy)) for line in thick]
+        distance = {pair: far(place, *map(np.array, pair)) for pair in ends}
+        nearest = min(distance, key=distance.__getitem__)
+        assert distance[nearest] < 1e-5
+        out[nearest] = int(number[1:])
+    assert sum(number > 1 for number in out.values()) == len(thick)
     return out
 
 
-def far(point: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
-    """The distance of a point from a line between two others."""
+def far(point: Any, first: np.ndarray, second: np.ndarray) -> float:
+    """The distance of a point from the line between two others."""
     way = second - first
-    share = float(np.clip((point - first) @ way / (way @ way), 0, 1))
+    share = np.clip((point - first) @ way / (way @ way), 0, 1)
     return float(np.linalg.norm(first + share * way - point))
 
 
@@ -60,15 +63,11 @@ def unrolled(ax: Any) -> Counter:
         below[parent] += [child] * number
 
     def tree(place: tuple[float, float]) -> tuple:
-        return label[place], tuple(sorted(tree(c) for c in below[place]))
+        return label[place], tuple(sorted(map(tree, below[place])))
 
-    count = {
-        round(t.get_position()[0], 6): int(t.get_text()[1:])
-        for t in ax.texts
-        if t.get_gid() == 'count'
-    }
+    count = {x: int(t[1:]) for (x, _), t in texts(ax, 'count').items()}
     out: Counter = Counter()
-    for ring in circles(ax, 'ring'):
+    for ring in rings(ax):
         out[tree(ring)] += count.get(ring[0], 1)
     return out
 
@@ -81,8 +80,25 @@ def labels_only(tree: tuple) -> tuple:
 
 
 def check_apart(ax: Any, distance: float = 0.99) -> None:
-    """Circles have a radius of 0.36."""
+    """Checks that no circles touch, whose radius is 0.36."""
     place = np.array(list(nodes(ax)))
     between = np.linalg.norm(place[:, None] - place, axis=-1)
     between[np.diag_indices(len(place))] = np.inf
     assert between.min() > distance
+
+
+def result(
+    task: str, num_bytes: int, sets: Any, runs: Any = range(3), seed: int = 0
+) -> Evaluation:
+    """Made up results, in which every number is another one."""
+    draw = np.random.default_rng([seed, num_bytes])
+    records, sizes = [], []
+    for name in sets:
+        for run in runs:
+            for model in ('GIN', 'GCN'):
+                accuracy, auc = draw.random(2)
+                numbers = accuracy, auc, 0.0, 0.0, 1, 1.0
+                records.append(Record(task, name, model, 'sum', run, *numbers))
+            size = int(draw.integers(num_bytes, 2 * num_bytes))
+            sizes.append(SetRecord(task, name, run, 1, 1, 1, 10 * size, size))
+    return Evaluation(records, sizes, {})

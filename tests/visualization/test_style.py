@@ -1,9 +1,10 @@
 import sys
+from functools import partial
 
 import pytest
 import torch
 
-from pyg_distill.datasets import CoresetDataset, ToyMolecules
+from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.visualization import (
     plot_accuracy,
     plot_attention,
@@ -16,75 +17,63 @@ from pyg_distill.visualization import (
 )
 from pyg_distill.visualization.style import COLORMAP, PALETTE, text_on
 from tests.graphs import random_graph
-from tests.visualization.results import result
+from tests.visualization.drawn import result
 
 mpl = pytest.importorskip('matplotlib')
 plt = pytest.importorskip('matplotlib.pyplot')
 
 
-def all_plots():
+@pytest.fixture(scope='module')
+def plots():
     graph = random_graph()
-    report = CoresetDataset(ToyMolecules(9), 'full').report
-    names = ['teacher', 'student']
+    report = MirageDataset(ToyMolecules(30), 2, budget=0.3, log=False).report
+    latency = [9.0, 1.0], [0.9, 0.8], ['teacher', 'student'], [0.1, 0.1]
     return {
-        'frequency': lambda ax=None: plot_tree_frequency([graph], ax=ax),
-        'coverage': lambda ax=None: plot_coverage([graph], mark=1, ax=ax),
-        'tree': lambda ax=None: plot_computation_tree(graph, 0, ax=ax),
-        'set': lambda ax=None: plot_tree_set(graph, ax=ax),
-        'bytes': lambda ax=None: plot_compression([report, report], ax=ax),
-        'auc': lambda ax=None: plot_accuracy(
-            result('', 50, ['full', 'a', 'b']), ax=ax
-        ),
-        'attention': lambda ax=None: plot_attention(torch.rand(2, 2), ax=ax),
-        'latency': lambda ax=None: plot_latency(
-            [9.0, 1.0], [0.9, 0.8], names, [0.1, 0.1], ax=ax
-        ),
+        'frequency': partial(plot_tree_frequency, [graph]),
+        'coverage': partial(plot_coverage, [graph], mark=1),
+        'tree': partial(plot_computation_tree, graph, 0),
+        'set': partial(plot_tree_set, graph),
+        'bytes': partial(plot_compression, [report, report]),
+        'auc': partial(plot_accuracy, result('', 50, ['full', 'a', 'b'])),
+        'attention': partial(plot_attention, torch.rand(2, 2)),
+        'latency': partial(plot_latency, *latency),
     }
 
 
-def test_given_axes_are_drawn_into():
-    for plot in all_plots().values():
+def test_given_axes_are_drawn_into(plots):
+    for plot in plots.values():
         before, axes = plt.subplots(1, 2)
-        fig, ax = plot(axes[1])
-        assert fig is before
-        assert ax is axes[1]
-        assert len(plt.get_fignums()) == 1
-        assert len(fig.axes) == 2
+        assert plot(ax=axes[1]) == (before, axes[1])
+        assert before.axes == list(axes)
         assert not axes[0].has_data()
+        assert len(plt.get_fignums()) == 1
         plt.close('all')
-    whole = plt.figure()
-    part = whole.subfigures(1, 2)[0].subplots()
-    plt.figure()  # What is current does not matter.
-    assert plot_tree_set(random_graph(), ax=part) == (whole, part)
-    plt.close('all')
-    for plot in all_plots().values():
         fig, ax = plot()
-        assert plt.get_fignums() == [fig.number]
         assert ax in fig.axes
         plt.close('all')
         with pytest.raises(TypeError, match=r"'ax' must be one .*got list"):
-            plot([])
-    assert not plt.get_fignums()
+            plot(ax=[])
+        assert not plt.get_fignums()
+    whole = plt.figure()
+    part = whole.subfigures(1, 2)[0].subplots()
+    plt.figure()  # The current figure does not matter.
+    assert plot(ax=part) == (whole, part)
 
 
 @pytest.mark.parametrize('style', ['default', 'dark_background'])
-def test_style_that_is_set_is_followed(style):
+def test_current_style_is_followed(plots, style):
     with plt.style.context(style):
         back = mpl.colors.to_rgba(mpl.rcParams['figure.facecolor'])
-        for name, plot in all_plots().items():
+        for name, plot in plots.items():
             fig, ax = plot()
             assert fig.get_facecolor() == back
-            fills = {
-                mpl.colors.to_rgba(patch.get_facecolor())
-                for patch in ax.patches
-                if patch.get_gid() == 'node'
-            }
+            circles = [p for p in ax.patches if p.get_gid() == 'node']
             things = [ax.xaxis.label, ax.yaxis.label, *ax.lines]
             if name not in ('attention', 'tree', 'set'):
                 things += ax.texts
-            for thing in things:
-                assert mpl.colors.to_rgb(thing.get_color()) != back[:3], name
-            assert back not in fills
+            colors = [thing.get_color() for thing in things]
+            colors += [circle.get_facecolor() for circle in circles]
+            assert back not in map(mpl.colors.to_rgba, colors), name
             plt.close('all')
 
 
@@ -110,12 +99,15 @@ def test_text_stands_out_from_what_it_is_on():
         assert contrast(paint, 'black') > 2.9
 
 
-def test_without_matplotlib(monkeypatch):
-    plots = all_plots()
-    for name in ('matplotlib', 'matplotlib.pyplot', 'matplotlib.axes'):
-        monkeypatch.setitem(sys.modules, name, None)
-    for plot in plots.values():
-        with pytest.raises(ImportError, match=r'pyg_distill\[plot\]') as error:
-            plot()
+@pytest.mark.parametrize('missing', ['matplotlib', 'networkx', 'scipy'])
+def test_without_what_plots_need(plots, monkeypatch, missing):
+    for name in (missing, 'matplotlib.pyplot'):
+        if name.startswith(missing):
+            monkeypatch.setitem(sys.modules, name, None)
+    chosen = {'networkx': ['tree', 'set'], 'scipy': ['set']}
+    for name in chosen.get(missing, plots):
+        match = rf'{missing} is needed to plot .*pyg_distill\[plot\]'
+        with pytest.raises(ImportError, match=match) as error:
+            plots[name]()
         assert '\n' not in str(error.value)
-        assert 'matplotlib is needed to plot' in str(error.value)
+    assert not plt.get_fignums()

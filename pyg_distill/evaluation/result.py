@@ -1,0 +1,367 @@
+"""The result of training several models on several training sets."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from os import PathLike
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal, TypeAlias
+
+from pyg_distill.evaluation.comparison import (
+    ComparedCell,
+    Comparison,
+    holm,
+    mean_and_std,
+    paired_p_value,
+    require,
+)
+
+Metric: TypeAlias = Literal['auc', 'accuracy']
+Cell: TypeAlias = tuple[str, str, str]
+
+_TITLES = {'auc': 'ROC-AUC', 'accuracy': 'Accuracy'}
+_SIZES = (
+    ('graphs', 'num_graphs', ',.0f'),
+    ('nodes', 'num_nodes', ',.0f'),
+    ('edges', 'num_edges', ',.0f'),
+    ('bytes', 'num_bytes', ',.0f'),
+    ('bytes packed', 'packed_bytes', ',.0f'),
+    ('bytes on disk', 'file_size', ',.0f'),
+    ('s to distil', 'seconds', '.2f'),
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One training.
+
+    Attributes:
+        dataset: The name of the task.
+        train_set: The name of the training set.
+        model: The name of the model.
+        readout: The readout.
+        run: The number of the run, which is its seed.
+        accuracy: The accuracy on the test graphs, at the chosen step.
+        auc: The ROC-AUC on the test graphs, at the chosen step.
+        val_auc: The ROC-AUC on the validation graphs, at the chosen step.
+        val_loss: Their mean cross entropy, at the chosen step.
+        step: The step that the validation graphs chose.
+        seconds: The time that training took, validation included.
+    """
+
+    dataset: str
+    train_set: str
+    model: str
+    readout: str
+    run: int
+    accuracy: float
+    auc: float
+    val_auc: float
+    val_loss: float
+    step: int
+    seconds: float
+
+    @property
+    def cell(self) -> Cell:
+        """The task, the model and the readout."""
+        return self.dataset, self.model, self.readout
+
+
+@dataclass(frozen=True)
+class SetRecord:
+    """The training set of one run.
+
+    Attributes:
+        dataset: The name of the task.
+        train_set: The name of the training set.
+        run: The number of the run.
+        num_graphs: The number of graphs.
+        num_nodes: The number of nodes.
+        num_edges: The number of edges.
+        num_bytes: The bytes of all tensors.
+        packed_bytes: The compressed size, if the data set reports it.
+        file_size: The size of its file, if the data set reports it.
+        seconds: The time that distilling took, if the data set reports it.
+    """
+
+    dataset: str
+    train_set: str
+    run: int
+    num_graphs: int
+    num_nodes: int
+    num_edges: int
+    num_bytes: int
+    packed_bytes: int | None = None
+    file_size: int | None = None
+    seconds: float | None = None
+
+
+class Evaluation:
+    """Accuracy, ROC-AUC, sizes and times; prints as tables.
+
+    Args:
+        records (list): The results of each training.
+        set_records (list): The size of each training set in each run.
+        options (dict): The training options, by the name of the task.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        set_records: Sequence[SetRecord],
+        options: dict[str, dict[str, Any]],
+    ) -> None:
+        self.records = tuple(records)
+        self.set_records = tuple(set_records)
+        self.options = options
+
+    @property
+    def train_sets(self) -> list[str]:
+        """The names of the training sets."""
+        return list(dict.fromkeys(r.train_set for r in self.records))
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All combinations of task, model and readout."""
+        return list(dict.fromkeys(r.cell for r in self.records))
+
+    def by_cell(
+        self, metric: Metric = 'auc'
+    ) -> dict[Cell, dict[str, dict[int, float]]]:
+        """The result of each run, by cell, training set and run.
+
+        Args:
+            metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
+                (default: :obj:`"auc"`)
+
+        Raises:
+            ValueError: If the metric is another one.
+        """
+        if metric not in _TITLES:
+            raise ValueError(
+                f"'metric' must be one of {', '.join(_TITLES)} (got "
+                f"{metric!r}); pass metric='auc'"
+            )
+        out: dict[Cell, dict[str, dict[int, float]]] = {}
+        for r in self.records:
+            runs = out.setdefault(r.cell, {}).setdefault(r.train_set, {})
+            runs[r.run] = getattr(r, metric)
+        return out
+
+    def ranks(
+        self, metric: Metric = 'auc', train_sets: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """The mean rank of each training set over all cells, 1 for the best.
+
+        The means over the runs are ranked; equal ones share their ranks.
+
+        Args:
+            metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
+                (default: :obj:`"auc"`)
+            train_sets (list, optional): The names of the training sets that
+                are ranked; by default, all. (default: :obj:`None`)
+
+        Raises:
+            ImportError: If SciPy is not installed.
+            ValueError: If a training set lacks a cell.
+        """
+        stats = require('scipy.stats', 'ranks')
+        names = self.train_sets if train_sets is None else list(train_sets)
+        ranks = []
+        for cell, sets in self.by_cell(metric).items():
+            if missing := [name for name in names if name not in sets]:
+                raise ValueError(
+                    f"'train_sets' must be tested in every cell (got no "
+                    f'{" ".join(cell).strip()} of {missing}); rank only '
+                    f'complete ones, with train_sets=[...]'
+                )
+            means = [fmean(sets[name].values()) for name in names]
+            ranks.append(stats.rankdata([-mean for mean in means]))
+        return {n: float(fmean(r)) for n, *r in zip(names, *ranks, strict=True)}
+
+    def compare(
+        self, first: str, second: str, metric: Metric = 'auc'
+    ) -> Comparison:
+        """Compares two training sets, paired over runs.
+
+        Each cell has a two-sided paired t-test over the runs that both have,
+        and its p-value is corrected for the number of cells (Holm).
+
+        Args:
+            first (str): The name of a training set.
+            second (str): The name of the other.
+            metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
+                (default: :obj:`"auc"`)
+
+        Raises:
+            ImportError: If SciPy is not installed.
+            ValueError: If they do not share a cell of two runs or more.
+        """
+        for name in (first, second):
+            if name not in self.train_sets:
+                raise ValueError(
+                    f"'compare' needs names of training sets (got {name!r}); "
+                    f'pass one of {", ".join(map(repr, self.train_sets))}'
+                )
+        differences: dict[Cell, list[float]] = {}
+        for cell, sets in self.by_cell(metric).items():
+            one, other = sets.get(first, {}), sets.get(second, {})
+            shared = [one[run] - other[run] for run in one if run in other]
+            if len(shared) > 1:
+                differences[cell] = shared
+        if not differences:
+            raise ValueError(
+                f"'compare' needs two runs or more of both (got fewer of "
+                f'{first!r} and {second!r} in every cell); evaluate with '
+                f'more runs'
+            )
+        p = [paired_p_value(values) for values in differences.values()]
+        cells = [
+            ComparedCell(*cell, len(d), *mean_and_std(d), p_cell, p_holm)
+            for (cell, d), p_cell, p_holm in zip(
+                differences.items(), p, holm(p), strict=True
+            )
+        ]
+        return Comparison(first, second, metric, cells)
+
+    def table(self, metric: Metric = 'auc') -> str:
+        """A text table of means ± standard deviations over the runs.
+
+        There is one line for each cell, whose largest mean is marked, and one
+        column for each training set. Sizes and times stand below.
+
+        Args:
+            metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
+                (default: :obj:`"auc"`)
+        """
+        names, by_cell = self.train_sets, self.by_cell(metric)
+        rows = [(_TITLES[metric], [f'{name}  ' for name in names])]
+        for cell, sets in by_cell.items():
+            stats = {k: mean_and_std([*v.values()]) for k, v in sets.items()}
+            best = max(stats.values())[0] if len(names) > 1 else math.inf
+            numbers = {
+                name: f'{mean:.3f} ± {std:.3f} {"*" if mean == best else " "}'
+                for name, (mean, std) in stats.items()
+            }
+            title = ' '.join(filter(None, cell))
+            rows.append((title, [numbers.get(name, '-  ') for name in names]))
+        complete = all(len(sets) == len(names) for sets in by_cell.values())
+        if complete and len(names) > 1:
+            ranks = self.ranks(metric).values()
+            rows.append(('mean rank', [f'{rank:.2f}  ' for rank in ranks]))
+        columns: list[tuple[Sequence[Any], str, str, str]] = [
+            *((self.set_records, *size) for size in _SIZES),
+            (self.records, 's to train', 'seconds', '.2f'),
+        ]
+        tasks = dict.fromkeys(r.dataset for r in self.records)
+        for task, (records, title, key, style) in product(tasks, columns):
+            texts = []
+            for name in names:
+                values = [
+                    getattr(r, key)
+                    for r in records
+                    if (r.dataset, r.train_set) == (task, name)
+                ]
+                # A mean over some of the runs would not fit the other lines.
+                unknown = not values or None in values
+                texts.append('-  ' if unknown else f'{fmean(values):{style}}  ')
+            if {*texts} != {'-  '}:
+                rows.append((f'{task} {title}'.strip(), texts))
+        return _align(rows)
+
+    def __str__(self) -> str:
+        return f'{self.table("auc")}\n\n{self.table("accuracy")}'
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}({self.train_sets}, '
+            f'cells={len(self.cells)}, trainings={len(self.records)})'
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain dictionaries and lists, ready for JSON."""
+        return {
+            'records': [asdict(r) for r in self.records],
+            'set_records': [asdict(s) for s in self.set_records],
+            'options': self.options,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> 'Evaluation':
+        """The result that :meth:`to_dict` was called on.
+
+        Args:
+            values (dict): The output of :meth:`to_dict`.
+        """
+        return cls(
+            [Record(**r) for r in values['records']],
+            [SetRecord(**s) for s in values['set_records']],
+            values['options'],
+        )
+
+    def save(self, path: str | PathLike) -> None:
+        """Writes the result to a JSON file.
+
+        Args:
+            path (str): The file.
+        """
+        Path(path).write_text(json.dumps(self.to_dict()), encoding='utf-8')
+
+    @classmethod
+    def load(cls, path: str | PathLike) -> 'Evaluation':
+        """Reads a result that :meth:`save` has written.
+
+        Args:
+            path (str): The file.
+        """
+        return cls.from_dict(json.loads(Path(path).read_text('utf-8')))
+
+    @classmethod
+    def merge(cls, evaluations: 'Sequence[Evaluation]') -> 'Evaluation':
+        """Joins results: other runs, other training sets or other tasks.
+
+        Args:
+            evaluations (list): The results.
+
+        Raises:
+            ValueError: If a training is in several of them, or one task was
+                trained with different options.
+        """
+        records = {}
+        for r in (r for e in evaluations for r in e.records):
+            key = (*r.cell, r.train_set, r.run)
+            if key in records:
+                raise ValueError(
+                    f"'evaluations' must have different trainings (got run "
+                    f'{r.run} of {r.train_set!r}, {" ".join(r.cell).strip()} '
+                    f'twice); merge other runs, training sets or tasks'
+                )
+            records[key] = r
+        options: dict[str, dict[str, Any]] = {}
+        for name, given in (o for e in evaluations for o in e.options.items()):
+            if options.setdefault(name, given) != given:
+                raise ValueError(
+                    f"'evaluations' must have the same options for {name!r} "
+                    f'(got {options[name]} and {given}); evaluate with '
+                    f'another name=...'
+                )
+        sets = {
+            (s.dataset, s.train_set, s.run): s
+            for e in evaluations
+            for s in e.set_records
+        }
+        return cls([*records.values()], [*sets.values()], options)
+
+
+def _align(rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    left = max(len(title) for title, _ in rows)
+    columns = zip(*(texts for _, texts in rows), strict=True)
+    width = [max(map(len, column)) for column in columns]
+    return '\n'.join(
+        f'{title:{left}}  '
+        + '  '.join(f'{t:>{w}}' for t, w in zip(texts, width, strict=True))
+        for title, texts in rows
+    )
