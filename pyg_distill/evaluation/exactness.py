@@ -12,9 +12,9 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.data.dataset import Dataset
 from tqdm import tqdm
 
+from pyg_distill.data import read_table
 from pyg_distill.nn import RootReadout
 from pyg_distill.transforms import ToComputationTrees
-from pyg_distill.transforms.reading import read_graph
 from pyg_distill.trees import Forest
 
 _TOLERANCE = 1e-4
@@ -190,8 +190,10 @@ def _root_of_node(
     """The root of each node: its number among all roots of the batch."""
     out, start = [], 0
     for data in graphs:
-        table, _ = read_graph(data, exclude_keys, 'check_exact')
-        tree = Forest(table, num_layers).distinct()
+        table = read_table(
+            [data], exclude_keys=exclude_keys, caller='check_exact'
+        )
+        tree = Forest(table.graphs, num_layers).distinct()
         out.append(tree.inverse + start)
         start += tree.first.numel()
     return torch.cat(out)

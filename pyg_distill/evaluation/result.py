@@ -28,7 +28,7 @@ _SIZES = (
     ('nodes', 'num_nodes', ',.0f'),
     ('edges', 'num_edges', ',.0f'),
     ('bytes', 'num_bytes', ',.0f'),
-    ('bytes packed', 'packed_bytes', ',.0f'),
+    ('compressed bytes', 'compressed_bytes', ',.0f'),
     ('bytes on disk', 'file_size', ',.0f'),
     ('s to distil', 'seconds', '.2f'),
 )
@@ -82,7 +82,7 @@ class SetRecord:
         num_nodes: The number of nodes.
         num_edges: The number of edges.
         num_bytes: The bytes of all tensors.
-        packed_bytes: The compressed size, if the data set reports it.
+        compressed_bytes: The compressed size, if the data set reports it.
         file_size: The size of its file, if the data set reports it.
         seconds: The time that distilling took, if the data set reports it.
     """
@@ -94,7 +94,7 @@ class SetRecord:
     num_nodes: int
     num_edges: int
     num_bytes: int
-    packed_bytes: int | None = None
+    compressed_bytes: int | None = None
     file_size: int | None = None
     seconds: float | None = None
 

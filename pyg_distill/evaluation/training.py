@@ -379,7 +379,7 @@ def _read_report(dataset: Any, num_graphs: int) -> dict[str, Any]:
         indices is not None and sorted(indices) != [*range(num_graphs)]
     ):
         return {}
-    keys = ('packed_bytes', 'file_size', 'seconds')
+    keys = ('compressed_bytes', 'file_size', 'seconds')
     return {key: getattr(report, key, None) for key in keys}
 
 

@@ -171,7 +171,7 @@ def plot_accuracy(
     """
     results, dataset = _check(evaluation, metric, dataset, train_sets)
     compressed = all(
-        record.packed_bytes is not None
+        record.compressed_bytes is not None
         for result in results
         for record in result.set_records
         if record.dataset == dataset and record.train_set != full
@@ -287,7 +287,7 @@ def _point(
     sizes = []
     for size in result.set_records:
         if (size.train_set, size.dataset) == (name, dataset):
-            packed = size.packed_bytes if compressed else None
+            packed = size.compressed_bytes if compressed else None
             sizes.append(size.num_bytes if packed is None else packed)
     means = [fmean(cells.values()) for cells in runs.values()]
     std = stdev(means) if len(means) > 1 else 0.0

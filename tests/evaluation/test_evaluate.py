@@ -439,7 +439,7 @@ class Stored(InMemoryDataset):
         self.data, self.slices = self.collate(graphs)
         self.report = SimpleNamespace(
             distilled=SimpleNamespace(num_graphs=len(graphs)),
-            packed_bytes=77,
+            compressed_bytes=77,
             file_size=99,
             seconds=0.5,
         )
@@ -460,7 +460,7 @@ def test_a_report_counts_for_the_set_that_it_describes() -> None:
     sets = {str(i): dataset for i, (dataset, _) in enumerate(cases)}
     result = call(sets, steps=1)
     for (_, known), size in zip(cases, result.set_records, strict=True):
-        got = size.packed_bytes, size.file_size, size.seconds
+        got = size.compressed_bytes, size.file_size, size.seconds
         assert got == ((77, 99, 0.5) if known else (None, None, None))
 
 

@@ -40,7 +40,7 @@ def evaluation(values=VALUES) -> Evaluation:
             num_nodes=200,
             num_edges=400,
             num_bytes=10_000 * (run + 1),
-            packed_bytes=77 if name == 'best' else None,
+            compressed_bytes=77 if name == 'best' else None,
             seconds=0.5 if name == 'best' else None,
         )
         for task, name, run in product(('task', 'other'), values, range(2))

@@ -71,7 +71,7 @@ def by_hand(evaluation, task, name, metric):
             runs.setdefault(r.run, []).append(getattr(r, metric))
     means = [statistics.mean(values) for values in runs.values()]
     sizes = [
-        s.packed_bytes
+        s.compressed_bytes
         for s in evaluation.set_records
         if (s.dataset, s.train_set) == (task, name)
     ]
@@ -135,7 +135,7 @@ def test_accuracy_lines_and_sizes():
     _, ax = plot_accuracy(evaluation, train_sets=['b'])
     assert [c.get_label() for c in ax.containers] == ['b']
     sets = list(evaluation.set_records)
-    sets[2] = dataclasses.replace(sets[2], num_bytes=77, packed_bytes=None)
+    sets[2] = dataclasses.replace(sets[2], num_bytes=77, compressed_bytes=None)
     _, ax = plot_accuracy(Evaluation(evaluation.records, sets, {}))
     assert ax.get_xlabel() == 'tensor bytes'
     sizes = [c[0].get_xdata()[0] for c in ax.containers]
