@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from pyg_distill.trees import build_trees, edge_keys, tree_keys
-from pyg_distill.trees.unroll import unrolled_size
+from pyg_distill.trees.build import unrolled_size
 from tests.graphs import cycle, graphs, in_tree, permute, random_graph
 from tests.oracles import subtrees, tree_size, trees_of
 
@@ -21,7 +21,13 @@ def build(data, num_layers, root, group=None, num_groups=1, **kwargs):
     if group is None:
         group = torch.zeros_like(root)
     return build_trees(
-        keys, data.edge_index, root, group, num_groups, edge_key, **kwargs
+        keys,
+        data.edge_index,
+        root,
+        group,
+        num_groups,
+        edge_key=edge_key,
+        **kwargs,
     )
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pyg_distill.trees import vocabulary
-from pyg_distill.trees.vocabulary import (
+from pyg_distill.trees import facility_location as module
+from pyg_distill.trees.facility_location import (
     facility_location,
     facility_steps,
     nearest,
@@ -106,7 +106,7 @@ def test_lazy_is_eager(monkeypatch: pytest.MonkeyPatch) -> None:
         assert gains.index(max(gains)) == c
         best = [min(d, e) for d, e in zip(best, table[c], strict=True)]
     for together in (1, 2, 120):
-        monkeypatch.setattr(vocabulary, '_TOGETHER', together)
+        monkeypatch.setattr(module, '_TOGETHER', together)
         assert facility_location(points, weight).equal(lazy)
 
 
@@ -127,7 +127,7 @@ def test_the_order_of_blocks_does_not_matter(
     others = random_points(70, 5)
     order = facility_location(points, weight)
     number = nearest(points, others)
-    monkeypatch.setattr(vocabulary, '_BLOCK', 200)
+    monkeypatch.setattr(module, '_BLOCK', 200)
     assert facility_location(points, weight).equal(order)
     assert nearest(points, others).equal(number)
     assert torch.cat([nearest(p, others) for p in points.split(7)]).equal(
