@@ -131,32 +131,6 @@ def close(a: dict[Tree, list[float]], b: dict[Tree, list[float]]) -> bool:
     )
 
 
-@settings(max_examples=40)
-@given(
-    st.integers(0, 3),
-    st.sampled_from([3, None]),
-    st.booleans(),
-    st.booleans(),
-    st.integers(0, 1000),
-)
-def test_points_are_histograms_of_unrolled_trees(
-    num_layers: int,
-    num_features: int | None,
-    edge_attr: bool,
-    edge_weight: bool,
-    seed: int,
-) -> None:
-    graphs = random_graphs(
-        6,
-        num_features=num_features,
-        edge_attr=edge_attr,
-        edge_weight=edge_weight,
-        seed=seed,
-    )
-    # No kind is a quantity here, so that all is exact.
-    assert found(graphs, num_layers) == expected(graphs, num_layers)
-
-
 def coded(kind: str, num_nodes: int) -> Tensor | None:
     label = torch.randint(0, 4, (num_nodes,))
     return {

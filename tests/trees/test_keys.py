@@ -652,6 +652,7 @@ PINNED = """\
 """
 
 
+@pytest.mark.slow
 def test_keys_are_the_same_in_every_process_and_version() -> None:
     out = subprocess.run(
         [sys.executable, '-c', PROGRAM],

@@ -73,6 +73,7 @@ def assert_merged(data_list, num_layers, original):
     assert not bool((data.edge_index[0] == data.edge_index[1]).any())
 
 
+@pytest.mark.slow
 @given(st.lists(graphs(), min_size=1, max_size=4), st.integers(0, 3))
 def test_merge(data_list, num_layers):
     first = {*data_list[0].keys()}
@@ -160,6 +161,7 @@ def test_expected_size(num_layers, batch_size):
         assert out == pytest.approx(want, rel=1e-12)
 
 
+@pytest.mark.slow
 @given(
     st.lists(graphs(max_nodes=4), min_size=1, max_size=5),
     st.integers(1, 4),
@@ -202,6 +204,7 @@ def test_real_data(real_dataset, name, num_layers, num_trees, ratio):
     assert merged.node.numel() < data.num_nodes
 
 
+@pytest.mark.slow
 def test_expected_size_of_real_data(real_dataset):
     data_list = list(real_dataset('IMDB-BINARY'))
     for data in data_list:
