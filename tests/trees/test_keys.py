@@ -519,6 +519,12 @@ def test_signed_zeros_infinity_and_nan(dtype: Any, width: int) -> None:
     value = torch.zeros(50, width, dtype=dtype)
     value[3, 1] = 1
     value[4, 0], value[5, 1] = float('inf'), -float('inf')
+    # Full rows are hashed in another way.
+    full = torch.ones_like(value[:, :1]).repeat(1, 9)
+    full[:, 0] = 0
+    signed = full.clone()
+    signed[:, 0] = -signed[:, 0]
+    assert same(full, signed)
     key = hashed(value)
     assert hashed(-value)[0].equal(key[0])
     assert not hashed(-value)[3].equal(key[3])
