@@ -417,9 +417,10 @@ def test_no_structured_collisions(
     key = hash_rows(disguised)
     assert key.size(0) > 800
     assert key.unique(dim=0).size(0) == key.size(0)
-    # Not by luck: each lane is as good as a random number.
+    # Before lanes are mixed, one alone may swap what the other tells apart.
     for lane in key.t():
-        assert lane.unique().numel() == key.size(0)
+        collisions = key.size(0) - lane.unique().numel()
+        assert collisions <= (0.01 * key.size(0) if hash_rows is in_sums else 0)
 
 
 @pytest.mark.parametrize('bit', [*range(0, 64, 7), 63])
