@@ -1,5 +1,6 @@
 """Small graphs to test on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
+
+from pyg_distill.trees import Forest, Graphs
 
 FLOATS = torch.tensor([0.0, -0.0, 1.0, -1.5, 1e-40, float('inf')])
 
@@ -117,3 +120,57 @@ def permute(data: Data, seed: int = 0) -> tuple[Data, Tensor]:
         if key in data:
             out[key] = data[key][edge]
     return out, position
+
+
+def random_graphs(
+    num_graphs: int = 12,
+    max_nodes: int = 5,
+    num_features: int | None = 3,
+    edge_attr: bool = False,
+    edge_weight: bool = False,
+    seed: int = 0,
+) -> list[Data]:
+    """Directed graphs with loops and parallel edges; trees repeat."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(high: int, *size: int) -> Tensor:
+        return torch.randint(high, size, generator=generator)
+
+    out = []
+    for i in range(num_graphs):
+        num_nodes = int(draw(max_nodes + 1, 1)) or int(i < 2)
+        num_edges = int(draw(num_nodes + 2, 1)) if num_nodes else 0
+        data = Data(edge_index=draw(max(1, num_nodes), 2, num_edges))
+        data.num_nodes = num_nodes
+        if num_features is not None:
+            index = draw(2, num_nodes)
+            data.x = torch.nn.functional.one_hot(index, num_features).float()
+        if edge_attr:
+            data.edge_attr = draw(2, num_edges, 1)
+        if edge_weight:
+            data.edge_weight = draw(2, num_edges).float()
+        out.append(data)
+    return out
+
+
+def joined(
+    graphs: Sequence[Data], names: Sequence[str] | None = None
+) -> Graphs:
+    """Graphs numbered through, with the features that the first one has."""
+    if names is None:
+        names = ('x', 'edge_attr', 'edge_weight')
+    return Graphs.from_local(
+        torch.cat([data.edge_index for data in graphs], dim=1),
+        torch.tensor([data.num_nodes for data in graphs]),
+        torch.tensor([data.num_edges for data in graphs]),
+        **{
+            name: torch.cat([data[name] for data in graphs])
+            for name in names
+            if name in graphs[0]
+        },
+    )
+
+
+def forest_of(graphs: Sequence[Data], num_layers: int) -> Forest:
+    """All trees of some graphs."""
+    return Forest(joined(graphs), num_layers)

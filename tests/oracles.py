@@ -100,3 +100,31 @@ def pool(
                 'min': stack.min(0).values,
             }[reduce]
     return out
+
+
+def merged_size(graphs: list[Data], num_layers: int) -> tuple[int, int]:
+    """How many nodes and edges are needed for the trees of some graphs.
+
+    A node for each distinct tree, and a second one where the only tree of a
+    stem (its first L - 1 layers) is a child of itself.
+    """
+    stems: dict[Tree, set[Tree]] = {}
+    degree: dict[Tree, int] = {}
+    loops = set()
+    for data in graphs:
+        trees = trees_of(data, num_layers)
+        if num_layers == 0:
+            degree |= dict.fromkeys(trees, 0)
+            stems |= {tree: {tree} for tree in trees}
+            continue
+        for tree, stem in zip(
+            trees, trees_of(data, num_layers - 1), strict=True
+        ):
+            stems.setdefault(stem, set()).add(tree)
+            children = [child for _, child in tree[1]]
+            degree[tree] = len(children)
+            if stem in children:
+                loops.add((tree, stem))
+    copied = [tree for tree, stem in loops if stems[stem] == {tree}]
+    nodes = [*degree, *copied]
+    return len(nodes), sum(degree[tree] for tree in nodes)

@@ -1,13 +1,16 @@
 """Selected trees as nodes, edges and roots, compact or unrolled."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric.utils import lexsort
 
-from pyg_distill.trees.ragged import IncomingEdges, pointer
+from pyg_distill.trees.ragged import (
+    IncomingEdges,
+    inverse_permutation,
+    pointer,
+)
 from pyg_distill.trees.unique import unique_keys
 
 
@@ -90,17 +93,16 @@ def build_trees(
                 f'num_layers'
             )
     build = _share_subtrees if compact else _unroll
-    trees = build(keys, edge_index, root, group, edge_key)
-    node_count = torch.bincount(trees.group, minlength=num_groups)
-    edge_group = trees.group[trees.parent]
-    edge_count = torch.bincount(edge_group, minlength=num_groups)
+    node, group, edge, child, parent, root = build(
+        keys, edge_index, root, group, edge_key
+    )
     return BuiltTrees(
-        node=trees.node,
-        edge=trees.edge,
-        edge_index=torch.stack([trees.child, trees.parent]),
-        root_index=trees.root,
-        node_ptr=pointer(node_count),
-        edge_ptr=pointer(edge_count),
+        node=node,
+        edge=edge,
+        edge_index=torch.stack([child, parent]),
+        root_index=root,
+        node_ptr=pointer(torch.bincount(group, minlength=num_groups)),
+        edge_ptr=pointer(torch.bincount(group[parent], minlength=num_groups)),
     )
 
 
@@ -125,30 +127,22 @@ def unrolled_size(
     return size
 
 
-class _LinkedTrees(NamedTuple):
-    """Source node and set of each tree node, and the edges between them."""
-
-    node: Tensor
-    group: Tensor
-    edge: Tensor
-    child: Tensor
-    parent: Tensor
-    root: Tensor
-
-
 def _share_subtrees(
     keys: list[Tensor],
     edge_index: Tensor,
     root: Tensor,
     group: Tensor,
     edge_key: Tensor | None,
-) -> _LinkedTrees:
-    """Builds every subtree of a set once, layer by layer from the roots."""
+) -> tuple[Tensor, ...]:
+    """Builds every subtree of a set once, layer by layer from the roots.
+
+    Returns the source node and the set of each tree node, the source edge,
+    child and parent of each tree edge, and the tree node of each root.
+    """
     incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
     tree = unique_keys(keys[-1][root], group)
     root_entry = tree.inverse
     node, group = root[tree.first], group[tree.first]
-
     levels, parents, children, edges = [(node, group)], [], [], []
     above = 0
     for key in keys[-2::-1]:
@@ -184,19 +178,13 @@ def _share_subtrees(
     first = tree.first
     columns = [*key[first].flip(1).unbind(1), depth[first], group[first]]
     order = lexsort(columns)
-    number, first = _inverse(order)[tree.inverse], first[order]
+    number, first = inverse_permutation(order)[tree.inverse], first[order]
 
     child, parent = number[child], number[parent]
     columns = [] if edge_key is None else [*edge_key[edge].flip(1).unbind(1)]
     order = lexsort([*columns, child, parent])
-    return _LinkedTrees(
-        node=node[first],
-        group=group[first],
-        edge=edge[order],
-        child=child[order],
-        parent=parent[order],
-        root=number[root_entry],
-    )
+    links = [column[order] for column in (edge, child, parent)]
+    return node[first], group[first], *links, number[root_entry]
 
 
 def _unroll(
@@ -205,7 +193,7 @@ def _unroll(
     root: Tensor,
     group: Tensor,
     edge_key: Tensor | None,
-) -> _LinkedTrees:
+) -> tuple[Tensor, ...]:
     """Builds every tree in full, one node for every walk to the root."""
     incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
     nodes, groups, parents, edges = [root], [group], [], []
@@ -228,21 +216,9 @@ def _unroll(
         torch.cat([node[:0], *column]) for column in (parents, edges)
     )
     order = torch.argsort(group, stable=True)
-    number = _inverse(order)
+    number = inverse_permutation(order)
     # Every node but the roots is the child of exactly one edge.
     child = number[root.numel() :]
     edge_order = torch.argsort(child)
-    return _LinkedTrees(
-        node=node[order],
-        group=group[order],
-        edge=edge[edge_order],
-        child=child[edge_order],
-        parent=number[parent[edge_order]],
-        root=number[: root.numel()],
-    )
-
-
-def _inverse(order: Tensor) -> Tensor:
-    inverse = torch.empty_like(order)
-    inverse[order] = torch.arange(order.numel(), device=order.device)
-    return inverse
+    links = [column[edge_order] for column in (edge, child, number[parent])]
+    return node[order], group[order], *links, number[: root.numel()]

@@ -1,7 +1,6 @@
 """Points that represent all others, chosen greedily."""
 
 from collections.abc import Iterator
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -17,10 +16,8 @@ _BLOCK = 1 << 23
 _TOGETHER = 16
 
 
-def facility_location(
-    points: Tensor, weight: Tensor, k: int | None = None
-) -> Tensor:
-    r"""Orders points such that the first ones are near to all others.
+def facility_steps(points: Tensor, weight: Tensor) -> Iterator[int]:
+    r"""Picks points one by one such that the first ones represent all others.
 
     Each step adds the point :math:`c` that increases
 
@@ -36,23 +33,9 @@ def facility_location(
     Args:
         points (torch.Tensor): Points of shape :obj:`[n, D]`.
         weight (torch.Tensor): The weight of each point, :obj:`[n]`.
-        k (int, optional): The number of points to pick; if :obj:`None`, picks
-            all. (default: :obj:`None`)
 
-    Returns:
-        torch.Tensor: The order of shape :obj:`[k]`. Of equally good points,
-        the first one comes first.
-    """
-    order = list(islice(facility_steps(points, weight), k))
-    return torch.tensor(order, dtype=torch.long, device=points.device)
-
-
-def facility_steps(points: Tensor, weight: Tensor) -> Iterator[int]:
-    """Picks the points of :meth:`facility_location` one by one, on request.
-
-    Args:
-        points (torch.Tensor): Points of shape :obj:`[n, D]`.
-        weight (torch.Tensor): The weight of each point, :obj:`[n]`.
+    Yields:
+        int: The next point. Of equally good points, the first one comes first.
     """
     num_points = points.size(0)
     if num_points == 0:

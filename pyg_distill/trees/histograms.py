@@ -99,17 +99,7 @@ def keyed_histograms(
     depths: Depths = 'all',
     normalize: Normalization = 'none',
 ) -> KeyedHistograms:
-    """Counts like :meth:`tree_histograms`, and also returns the trees' keys.
-
-    Args:
-        forest (Forest): The trees of some graphs.
-        depths (str, optional): Which trees to count. (default: :obj:`"all"`)
-        normalize (str, optional): What to do with counts.
-            (default: :obj:`"none"`)
-
-    Raises:
-        ValueError: If an option is unknown.
-    """
+    """Counts like :meth:`tree_histograms`, and also returns the trees' keys."""
     for name, option, allowed in [
         ('depths', depths, get_args(Depths)),
         ('normalize', normalize, get_args(Normalization)),

@@ -307,7 +307,7 @@ def _mix_int(value: int) -> int:
 
 
 def _mix_(value: Tensor) -> Tensor:
-    """Scrambles contiguous int64 values in place, one-to-one.
+    """Scrambles new int64 values in place, one-to-one.
 
     Each input bit flips half of the output bits.
     """
@@ -318,8 +318,10 @@ def _mix_(value: Tensor) -> Tensor:
 
 def _xor_shift_(value: Tensor) -> Tensor:
     """Adds the high 32 bits to the low ones, without carry."""
-    # A logical shift, which int64 lacks, would take three passes.
-    halves = value.view(torch.int32).unflatten(-1, (-1, 2))
+    # A logical shift, which int64 lacks, would take three passes. New tensors
+    # are dense: the order of their elements in memory does not matter.
+    flat = value.as_strided((value.numel(),), (1,))
+    halves = flat.view(torch.int32).view(-1, 2)
     is_little = sys.byteorder == 'little'
-    halves[..., 1 - is_little].bitwise_xor_(halves[..., int(is_little)])
+    halves[:, 1 - is_little].bitwise_xor_(halves[:, int(is_little)])
     return value

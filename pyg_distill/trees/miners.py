@@ -1,7 +1,9 @@
 """Searches for frequent item sets: all, closed or maximal ones.
 
-Both sides of a set are bit sets held in one Python integer each. Items that
-are held by exactly the same transactions share one bit.
+A pattern is a set of items and the transactions that hold all of them. Both
+are bit sets, each held in one Python integer. A search takes the frequent items
+as patterns, and yields sets as patterns. `slack` tells how many more items a
+set may have.
 """
 
 import math
@@ -11,7 +13,6 @@ from operator import or_
 
 import numpy as np
 
-# A set of items, and the transactions that hold all of them.
 Pattern = tuple[int, int]
 
 
@@ -29,14 +30,6 @@ def all_sets(
     items that precede it. So a search that is stopped after :math:`N` sets has
     seen little more than :math:`\log_2 N` items of a block of items that all
     co-occur.
-
-    Args:
-        columns (list): The frequent items as patterns.
-        min_support (int): The smallest support of a frequent set.
-        max_size (int, optional): The largest size of a set.
-
-    Yields:
-        The frequent sets as patterns.
     """
     roots = sorted(columns, key=lambda pair: -pair[1].bit_count())
     stack = [(0, 1, roots, enumerate(roots))]
@@ -73,15 +66,6 @@ def closed_sets(
     holds an item that was tried earlier is dropped, as its closed set was
     found there. So no set has to be remembered. The items under each prefix
     are ordered anew, rarest first.
-
-    Args:
-        columns (list): The frequent items as patterns.
-        num_transactions (int): The number of transactions.
-        min_support (int): The smallest support of a frequent set.
-        slack (callable): How many more items a set may have.
-
-    Yields:
-        The closed frequent sets as patterns.
     """
     everything = (1 << num_transactions) - 1
     head, tail = _project(columns, everything, min_support)
@@ -130,20 +114,7 @@ def maximal_sets(
     (progressive focusing). The pruning of parent equivalents and of the union
     of head and tail is from the `"MAFIA: A Maximal Frequent Itemset Algorithm
     for Transactional Databases" <https://doi.org/10.1109/ICDE.2001.914857>`_
-    paper.
-
-    Args:
-        columns (list): The frequent items as patterns.
-        num_transactions (int): The number of transactions.
-        min_support (int): The smallest support of a frequent set.
-        slack (callable): How many more items a set may have.
-        max_work (float): The largest number of intersections.
-
-    Yields:
-        The maximal frequent sets as patterns.
-
-    Raises:
-        OutOfWorkError: If the search takes more than :obj:`max_work`.
+    paper. A search of more than `max_work` intersections raises an error.
     """
     work = 0
     stack: list[tuple[int, list[Pattern], Iterator, list[int]]] = []

@@ -19,7 +19,11 @@ from pyg_distill.trees.miners import (
     closed_sets,
     maximal_sets,
 )
-from pyg_distill.trees.ragged import pointer, ragged_range
+from pyg_distill.trees.ragged import (
+    inverse_permutation,
+    pointer,
+    ragged_range,
+)
 
 Kind = Literal['all', 'closed', 'maximal']
 
@@ -331,13 +335,11 @@ def _to_sets(
     support = torch.tensor([tids.bit_count() for _, tids in patterns]).long()
     size = torch.zeros_like(support).index_add_(0, row, group_size[group])
     order = lexsort([-size, -support])
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(order.numel())
 
     position, offset = ragged_range(group_size[group])
     flat = torch.from_numpy(np.concatenate([*members, np.empty(0, int)]))
     item = flat[pointer(group_size)[group[position]] + offset]
-    set_ = rank[row[position]]
+    set_ = inverse_permutation(order)[row[position]]
     item = item[lexsort([item, set_])]
     return FrequentSets(
         item=item.to(device),

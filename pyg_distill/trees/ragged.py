@@ -1,4 +1,4 @@
-"""Groups of unequal sizes, stored one after the other."""
+"""Groups of unequal sizes, stored one after the other, and permutations."""
 
 from dataclasses import dataclass
 
@@ -23,6 +23,13 @@ def ragged_range(size: Tensor) -> tuple[Tensor, Tensor]:
     group = group.repeat_interleave(size)
     element = torch.arange(group.numel(), device=size.device)
     return group, element - pointer(size)[group]
+
+
+def inverse_permutation(order: Tensor) -> Tensor:
+    """Tells where each element of a permutation of shape :obj:`[n]` stands."""
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(order.numel(), device=order.device)
+    return inverse
 
 
 @dataclass(frozen=True)

@@ -69,15 +69,15 @@ class SharedTrees:
         return position, start[position] + offset
 
     def merge(self, root: Tensor) -> MergedTrees:
-        r"""Builds a small graph in which some trees are found.
+        r"""Builds a small graph that holds some trees.
 
         Its nodes are the distinct trees given. Each is linked to trees among
-        them that have the stems of its children, so that, by induction over
-        the depth, its computation tree is itself. Only if there is none, a
-        child is a node of its own, and so on. If a tree would be linked to
-        itself alone, it has a copy instead, since some layers treat loops
-        differently. So the graph has no loops, but it may have cycles; beyond
-        :math:`L` hops it means nothing.
+        them that have the stems of its children. By induction over the depth,
+        its computation tree is itself. A child whose stem is missing becomes a
+        node of its own, and so on. A tree that would be linked to itself alone
+        is linked to a copy, since some layers treat loops differently. So the
+        graph has no loops, but it may have cycles. It is only meaningful up to
+        :math:`L` hops.
 
         Args:
             root (torch.Tensor): Entries of shape :obj:`[R]`; may repeat.

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_distill.datasets.reading.source import read_source
-from pyg_distill.trees import Forest, Graphs, tree_histograms
-from pyg_distill.trees.histograms import KeyedHistograms, keyed_histograms
-from tests.datasets.sources import random_graphs
+from pyg_distill.trees import (
+    Forest,
+    Graphs,
+    KeyedHistograms,
+    keyed_histograms,
+    tree_histograms,
+)
+from tests.graphs import forest_of as forest
+from tests.graphs import random_graphs
 from tests.oracles import trees_of
-
-
-def forest(graphs: list[Data], num_layers: int) -> Forest:
-    source = read_source(graphs, [], 'a test', log=False)
-    return Forest(source.graphs, num_layers)
 
 
 def counted(graphs: list[Data], depths: list[int]) -> list[list[int]]:

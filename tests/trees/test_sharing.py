@@ -6,30 +6,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch_geometric.data import Batch, Data
 
-from pyg_distill.transforms import ToComputationTrees
-from pyg_distill.trees import Graphs, expected_size, share_trees
-from tests.graphs import cycle, graphs, in_tree, random_graph
-from tests.loader.oracle import merged_size
-from tests.oracles import trees_of
+from pyg_distill.trees import expected_size, share_trees
+from tests.graphs import (
+    cycle,
+    forest_of,
+    graphs,
+    in_tree,
+    joined,
+    random_graph,
+)
+from tests.oracles import merged_size, trees_of
 
 
-def as_graphs(data_list):
-    names = ('x', 'edge_attr', 'edge_weight')
-    return Graphs.from_local(
-        torch.cat([data.edge_index for data in data_list], dim=1),
-        torch.tensor([data.num_nodes for data in data_list]),
-        torch.tensor([data.num_edges for data in data_list]),
-        **{
-            name: torch.cat([data[name] for data in data_list])
-            for name in names
-            if name in data_list[0]
-        },
+def tree_set(data, num_layers, compact=True):
+    """The distinct trees of a graph, in tree-set form."""
+    forest = forest_of([data], num_layers)
+    tree = forest.distinct()
+    group = torch.zeros_like(tree.first)
+    out = as_data(
+        forest.graphs, forest.build(tree.first, group, 1, compact=compact)
     )
+    return out
 
 
 def shared(data_list, num_layers):
     """The dictionary, the entries of all roots, and the graphs of these."""
-    whole = as_graphs(data_list)
+    whole = joined(data_list)
     trees, entry = share_trees(whole, num_layers)
     start = whole.node_ptr[:-1].tolist()
     root, graph = [], []
@@ -43,6 +45,7 @@ def shared(data_list, num_layers):
 
 def as_data(trees, merged):
     data = Data(edge_index=merged.edge_index, num_nodes=merged.node.numel())
+    data.root_index = merged.root_index
     if trees.x is not None:
         data.x = trees.x[merged.node]
     for name in ('edge_attr', 'edge_weight'):
@@ -70,6 +73,7 @@ def assert_merged(data_list, num_layers, original):
     assert not bool((data.edge_index[0] == data.edge_index[1]).any())
 
 
+@pytest.mark.slow
 @given(st.lists(graphs(), min_size=1, max_size=4), st.integers(0, 3))
 def test_merge(data_list, num_layers):
     first = {*data_list[0].keys()}
@@ -85,8 +89,7 @@ def test_merge(data_list, num_layers):
     ]
     assert_merged(kept, num_layers, kept)
     for compact in (True, False):
-        transform = ToComputationTrees(num_layers, compact)
-        sets = [transform(data) for data in kept]
+        sets = [tree_set(data, num_layers, compact) for data in kept]
         assert_merged(sets, num_layers, kept)
 
 
@@ -110,8 +113,7 @@ def test_by_hand():
 
 def test_some_roots_only():
     # The children of a root that are no roots become nodes of their own.
-    transform = ToComputationTrees(3)
-    data = transform(random_graph(connected=True))
+    data = tree_set(random_graph(connected=True), 3)
     trees, root, _ = shared([data], 3)
     want = [trees_of(data, 3)[r] for r in data.root_index.tolist()]
     for i in range(root.numel()):
@@ -149,8 +151,8 @@ def test_expected_size(num_layers, batch_size):
         if data.edge_index is None:
             data.edge_index = torch.empty(2, 0, dtype=torch.long)
     want = brute_force(data_list, num_layers, batch_size)
-    transform = ToComputationTrees(num_layers)
-    for form in (data_list, [transform(data) for data in data_list]):
+    sets = [tree_set(data, num_layers) for data in data_list]
+    for form in (data_list, sets):
         out = expected_size(*shared(form, num_layers), 6, batch_size)
         assert out == pytest.approx(want, rel=1e-12)
     # There are no more than all.
@@ -159,6 +161,7 @@ def test_expected_size(num_layers, batch_size):
         assert out == pytest.approx(want, rel=1e-12)
 
 
+@pytest.mark.slow
 @given(
     st.lists(graphs(max_nodes=4), min_size=1, max_size=5),
     st.integers(1, 4),
@@ -186,13 +189,13 @@ def test_expected_size_of_any(data_list, batch_size, num_layers):
 )
 def test_real_data(real_dataset, name, num_layers, num_trees, ratio):
     dataset = real_dataset(name)
-    whole = as_graphs([Batch.from_data_list(list(dataset)).to('cpu')])
+    whole = joined([Batch.from_data_list(list(dataset)).to('cpu')])
     trees, entry = share_trees(whole, num_layers)
     assert trees.num_trees == num_trees
     # Trees and all their subtrees, as they are stored by the data set.
-    transform = ToComputationTrees(num_layers)
-    data = transform(
-        Data(x=whole.x, edge_index=whole.edge_index, num_nodes=whole.num_nodes)
+    data = tree_set(
+        Data(x=whole.x, edge_index=whole.edge_index, num_nodes=whole.num_nodes),
+        num_layers,
     )
     assert whole.num_nodes / data.num_nodes == pytest.approx(ratio, abs=0.4)
     # Merged, they are fewer: hardly more than the trees themselves.
@@ -201,6 +204,7 @@ def test_real_data(real_dataset, name, num_layers, num_trees, ratio):
     assert merged.node.numel() < data.num_nodes
 
 
+@pytest.mark.slow
 def test_expected_size_of_real_data(real_dataset):
     data_list = list(real_dataset('IMDB-BINARY'))
     for data in data_list:

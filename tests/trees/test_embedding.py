@@ -10,32 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected
 
-from pyg_distill.datasets.reading.source import read_source
-from pyg_distill.trees import Forest
-from pyg_distill.trees.descriptors import (
+from pyg_distill.trees.embedding import (
     GRID,
-    MAX_KINDS,
+    MAX_CATEGORIES,
     FeatureCode,
     TreeCode,
 )
-from tests.datasets.sources import path, random_graphs
+from tests.graphs import forest_of as forest
 from tests.graphs import graphs as any_graphs
-from tests.graphs import permute
+from tests.graphs import permute, random_graphs
 from tests.oracles import Tree, rows, trees_of
 
 Column = tuple[list[float], tuple[float, float] | None]
 
 
-def forest(graphs: list[Data], num_layers: int) -> Forest:
-    source = read_source(graphs, [], 'a test', log=False)
-    return Forest(source.graphs, num_layers)
-
-
-def labelled(graphs: list[Data]) -> list[Data]:
-    for data in graphs:
-        data.y = torch.tensor([0])
-    return graphs
+def path(*labels: int) -> Data:
+    """An undirected path of labelled nodes."""
+    source = torch.arange(max(0, len(labels) - 1))
+    edge_index = to_undirected(torch.stack([source, source + 1]))
+    x = torch.tensor(labels, dtype=torch.float).view(-1, 1)
+    return Data(x=x, edge_index=edge_index)
 
 
 def columns(table: list[tuple]) -> list[Column]:
@@ -43,7 +39,7 @@ def columns(table: list[tuple]) -> list[Column]:
     out: list[Column] = []
     for column in zip(*table, strict=True):
         known = sorted({float(value) for value in column})
-        if len(known) > MAX_KINDS:
+        if len(known) > MAX_CATEGORIES:
             out.append(([], (mean(known), stdev(known))))
         else:
             out.append((known[len(known) == 2 :] if known[1:] else [], None))
@@ -135,32 +131,6 @@ def close(a: dict[Tree, list[float]], b: dict[Tree, list[float]]) -> bool:
     )
 
 
-@settings(max_examples=40)
-@given(
-    st.integers(0, 3),
-    st.sampled_from([3, None]),
-    st.booleans(),
-    st.booleans(),
-    st.integers(0, 1000),
-)
-def test_points_are_histograms_of_unrolled_trees(
-    num_layers: int,
-    num_features: int | None,
-    edge_attr: bool,
-    edge_weight: bool,
-    seed: int,
-) -> None:
-    graphs = random_graphs(
-        6,
-        num_features=num_features,
-        edge_attr=edge_attr,
-        edge_weight=edge_weight,
-        seed=seed,
-    )
-    # No kind is a quantity here, so that all is exact.
-    assert found(graphs, num_layers) == expected(graphs, num_layers)
-
-
 def coded(kind: str, num_nodes: int) -> Tensor | None:
     label = torch.randint(0, 4, (num_nodes,))
     return {
@@ -183,7 +153,7 @@ KINDS = [
 
 
 def random_set(kind: str, on_edges: bool = False) -> list[Data]:
-    out = random_graphs(30, max_nodes=9, num_features=None)
+    out = random_graphs(30, 9, num_features=None)
     for data in out:
         data.x = coded(kind, data.num_nodes)
         if data.x is None:
@@ -203,7 +173,6 @@ def test_any_encoding(kind: str, num_layers: int) -> None:
 @settings(max_examples=30)
 @given(st.lists(any_graphs(5, 6), min_size=1, max_size=1), st.integers(0, 2))
 def test_any_graph(graphs: list[Data], num_layers: int) -> None:
-    graphs = labelled(graphs)
     if any(
         not bool(graphs[0][name].isfinite().all())
         for name in ('x', 'edge_attr', 'edge_weight')
@@ -223,7 +192,7 @@ def test_equal_trees_are_equal_points(kind: str) -> None:
     for i, data in enumerate(graphs):
         # Elsewhere, in another order, and among other trees.
         moved, position = permute(data, seed=i)
-        parts = labelled([graphs[(i + 1) % 30].clone(), moved])
+        parts = [graphs[(i + 1) % 30].clone(), moved]
         some = forest(parts, 2)
         other = code(some)[some.distinct().inverse]
         other = other[parts[0].num_nodes :][position]
@@ -244,18 +213,20 @@ def test_what_is_fitted_does_not_depend_on_how_often_it_is_there(
         assert a is not None
         assert b is not None
         assert a.scale == b.scale
-        assert a.kinds.keys() == b.kinds.keys()
-        assert all(torch.equal(a.kinds[i], b.kinds[i]) for i in a.kinds)
+        assert a.categories.keys() == b.categories.keys()
+        assert all(
+            torch.equal(a.categories[i], b.categories[i]) for i in a.categories
+        )
 
 
 def test_kinds_and_quantities() -> None:
-    many = torch.arange(MAX_KINDS + 1.0)
-    few = many % MAX_KINDS
+    many = torch.arange(MAX_CATEGORIES + 1.0)
+    few = many % MAX_CATEGORIES
     both = (many > 3).float()
     table = torch.stack([many, few, both, torch.ones_like(many)], dim=1)
     code = FeatureCode.fit(table)
     assert code.scale == {0: (32.0, float(many.double().std()))}
-    assert {i: v.numel() for i, v in code.kinds.items()} == {1: 64, 2: 1}
+    assert {i: v.numel() for i, v in code.categories.items()} == {1: 64, 2: 1}
     assert code(table).size() == (65, 64 + 1 + 1)
 
 
