@@ -40,7 +40,7 @@ class Multisets(Selector):
 
     A vocabulary of trees stands for all trees: those that most graphs hold
     are candidates, and facility location picks some that leave no other far
-    away (see :meth:`~pyg_distill.trees.facility_location`). Each tree of the
+    away (see :meth:`~pyg_distill.trees.facility_steps`). Each tree of the
     source becomes the nearest one of the vocabulary. Graphs are then multisets
     over the vocabulary, and herding picks some of each class.
 

@@ -6,7 +6,6 @@ Nothing here knows of data sets or models.
 from pyg_distill.trees.build import BuiltTrees, build_trees
 from pyg_distill.trees.embedding import TreeCode
 from pyg_distill.trees.facility_location import (
-    facility_location,
     facility_steps,
     nearest,
 )
@@ -48,7 +47,6 @@ __all__ = [
     'build_trees',
     'edge_keys',
     'expected_size',
-    'facility_location',
     'facility_steps',
     'frequent_sets',
     'hash_features',
