@@ -6,14 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from pyg_distill.nn.belongings import (
-    companions,
-    misfit,
-    pairs,
-    scope,
-    siblings,
-    tensors,
-)
 from pyg_distill.nn.recorder.layers import find_layers, shorten
 
 
@@ -23,12 +15,12 @@ class TakenLayers(NamedTuple):
     Args:
         taken (dict[str, str]): The layer of the trained student that each
             layer of the new one is a copy of, by name.
-        mass (dict[str, float]): How much attention each layer of the trained
-            student got, by name.
+        mass (dict[str, float]): The attention to each layer of the trained
+            student, by name.
         copied (list[str]): The names of all parameters and buffers of the new
             student that were overwritten.
-        left (list[str]): The names of those that stay as they were, since
-            the trained student has none of their name and shape.
+        left (list[str]): The names of those without a counterpart of the same
+            name and shape, which stay as they are.
     """
 
     taken: dict[str, str]
@@ -50,11 +42,10 @@ def attention_init(
 
     Following an idea of the `"STRIDE: Structure and Embedding Distillation
     with Attention for Graph Neural Networks"
-    <https://arxiv.org/abs/2310.15938v2>`_ paper (Sec. 3.2.3), of which only
-    the purpose is reported, not the rule. Here it is: distil a teacher of
-    :math:`T` layers into a student of :math:`S` layers, and take as many of
-    these as the smaller student has, those that the teacher's layers attend to
-    most,
+    <https://arxiv.org/abs/2310.15938v2>`_ paper (Sec. 3.2.3). The paper does
+    not report the rule. Here, a teacher of :math:`T` layers is distilled into
+    a student of :math:`S` layers. The smaller student takes those of them that
+    the teacher's layers attend to most,
 
     .. math::
         m_j = \sum_{i = 1}^{T} A_{ij}
@@ -67,64 +58,100 @@ def attention_init(
         print(attention_init(tiny, distiller.export(), attention).taken)
         # {'convs.0': 'convs.2'}
 
-    What belongs to a layer comes along: entries of the same position in lists
-    of modules beside its own, such as norms. Of all else, such as the linear
-    layers before and after, whatever has the same name and shape is copied.
+    Entries at the same position in neighboring lists of modules, such as
+    norms, are copied with a layer. Other parameters, such as those of linear
+    layers before and after, are copied if name and shape are the same.
 
     Args:
         student (torch.nn.Module): The model to initialise, in-place.
         trained (torch.nn.Module): The model to copy from.
         attention (torch.Tensor): The attention of shape :obj:`[T, S]`, or its
-            column sums of shape :obj:`[S]`. Fixed attention that is the same
-            for all layers says nothing.
+            column sums of shape :obj:`[S]`. It must differ between layers.
         layers (str or list, optional): The layers of the student, see
             :class:`LayerRecorder`. (default: :obj:`"auto"`)
         trained_layers (str or list, optional): The layers that columns of the
             attention stand for, in this order. (default: :obj:`"auto"`)
-        only_fitting (bool, optional): If set to :obj:`True`, layers that do
-            not have the shape of the student's are passed over. Otherwise an
-            error is raised if one of them is to be taken.
+        only_fitting (bool, optional): If set to :obj:`True`, layers of
+            another shape than the student's are skipped, rather than refused.
             (default: :obj:`False`)
 
     Returns:
         TakenLayers: Which layers were taken, and what else was copied.
 
     Raises:
-        ValueError: If layers do not fit, columns of the attention are not
-            those of the layers, or it does not say which to take.
+        ValueError: If layers do not fit, the attention has not one column a
+            layer, or layers that are taken and left have equal attention.
         TypeError: If an argument is of another type.
     """
-    _check_models(student, trained)
+    for side, model in (('student', student), ('trained', trained)):
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(
+                f"'{side}' must be a torch.nn.Module (got "
+                f'{type(model).__name__}); pass the model itself'
+            )
+        if any(is_lazy(p) for p in model.parameters()):
+            raise ValueError(
+                f"'{side}' must know the shape of its parameters (got lazy "
+                f'ones); call it once before'
+            )
     names = [layer.name for layer in find_layers(student, layers)]
-    known = [layer.name for layer in find_layers(trained, trained_layers)]
-    mass = _column_mass(attention, known)
-    if len(names) > len(known):
+    sources = [layer.name for layer in find_layers(trained, trained_layers)]
+    if student is trained or len(names) > len(sources):
         raise ValueError(
-            f"'student' must not have more layers than 'trained' (got "
-            f'{len(names)} and {len(known)}); name those to initialise, '
-            f'layers={names[:1]}'
+            f"'student' must be another model than 'trained', with at most "
+            f'{len(sources)} layers (got {len(names)}); build a smaller one, '
+            f'or name those to initialise, layers={names[:1]}'
         )
-    chosen = _choose(student, trained, names, known, mass, only_fitting)
-    taken = dict(zip(names, chosen, strict=True))
+    mass = _column_mass(attention, sources)
+    target, source = _tensors(student), _tensors(trained)
+    order = sorted(range(len(sources)), key=lambda j: -float(mass[j]))
+    if only_fitting:
+        order = [
+            j
+            for j in order
+            if not any(_misfit(student, trained, n, sources[j]) for n in names)
+        ]
+        if len(order) < len(names):
+            raise ValueError(
+                f"'trained' must have {len(names)} layers of the shape of "
+                f'{shorten(names)} (got {len(order)} among '
+                f'{shorten(sources)}); build the student as wide'
+            )
+    best, rest = order[: len(names)], order[len(names) :]
+    if rest and torch.isclose(mass[best[-1]], mass[rest[0]]):
+        raise ValueError(
+            f"'attention' must tell the layers apart (got as much for "
+            f'{sources[best[-1]]!r} as for {sources[rest[0]]!r}); pass one '
+            f'that was learned, or a weight for each layer'
+        )
+    taken = dict(zip(names, (sources[j] for j in sorted(best)), strict=True))
 
-    source, target = tensors(trained), tensors(student)
     copied: dict[str, str] = {}
-    apart: set[str] = set()
+    # Whose tensors are not those of the same name.
+    listed: set[str] = set()
     for name, other in taken.items():
-        found = misfit(student, trained, name, other)
-        if found is not None:
+        misfit = _misfit(student, trained, name, other)
+        if misfit is not None:
             raise ValueError(
                 f"'student' layer {name!r} must have the shape of {other!r}, "
-                f'which has most of the attention (got {found}); build the '
+                f'which has most of the attention (got {misfit}); build the '
                 f'student as wide, or pass only_fitting=True for the next one'
             )
-        copied |= pairs(target, name, other)
-        for mine, theirs in companions(student, trained, name, other):
-            copied |= pairs(target, mine, theirs)
-        # Whose entries are not those of the same position.
-        apart |= {scope(student, n) for n in (name, *siblings(student, name))}
+        mine, theirs = _siblings(student, name), _siblings(trained, other)
+        modules = {
+            mine[key]: theirs[key]
+            for key in mine
+            if theirs.get(key, other) != other
+        }
+        for module, counterpart in (modules | {name: other}).items():
+            begin = _prefix(module)
+            for key in target:
+                if key.startswith(begin):
+                    rest_of_key = key.removeprefix(begin)
+                    copied[key] = _prefix(counterpart) + rest_of_key
+        listed |= {_prefix(key) for key in mine or [name]}
     for key in target:
-        if not any(key.startswith(begin) for begin in apart):
+        if not any(key.startswith(begin) for begin in listed):
             copied.setdefault(key, key)
     copied = {
         key: other
@@ -136,46 +163,13 @@ def attention_init(
             target[key].copy_(source[other])
     return TakenLayers(
         taken,
-        dict(zip(known, mass.tolist(), strict=True)),
+        dict(zip(sources, mass.tolist(), strict=True)),
         [key for key in target if key in copied],
         [key for key in target if key not in copied],
     )
 
 
-def _choose(
-    student: torch.nn.Module,
-    trained: torch.nn.Module,
-    names: list[str],
-    known: list[str],
-    mass: Tensor,
-    only_fitting: bool,
-) -> list[str]:
-    """The names of the layers to take, in their order."""
-    place = list(range(len(known)))
-    if only_fitting:
-        place = [
-            j
-            for j in place
-            if all(misfit(student, trained, n, known[j]) is None for n in names)
-        ]
-        if len(place) < len(names):
-            raise ValueError(
-                f"'trained' must have {len(names)} layers of the shape of "
-                f'{shorten(names)} (got {len(place)} among '
-                f'{shorten(known)}); build the student as wide'
-            )
-    order = sorted(place, key=lambda j: -float(mass[j]))
-    best, rest = order[: len(names)], order[len(names) :]
-    if rest and torch.isclose(mass[best[-1]], mass[rest[0]]):
-        raise ValueError(
-            f"'attention' must tell the layers apart (got as much for "
-            f'{known[best[-1]]!r} as for {known[rest[0]]!r}); pass one that '
-            f'was learned, or weights of your choice, one a layer'
-        )
-    return [known[j] for j in sorted(best)]
-
-
-def _column_mass(attention: Any, known: list[str]) -> Tensor:
+def _column_mass(attention: Any, sources: list[str]) -> Tensor:
     if not isinstance(attention, Tensor):
         raise TypeError(
             f"'attention' must be a tensor of shape [T, S] (got "
@@ -183,10 +177,10 @@ def _column_mass(attention: Any, known: list[str]) -> Tensor:
             f'of a single type'
         )
     columns = attention.size(-1) if attention.dim() in (1, 2) else -1
-    if columns != len(known):
+    if columns != len(sources):
         raise ValueError(
-            f"'attention' must have a column for each of {len(known)} layers "
-            f'of trained, {shorten(known)} (got shape '
+            f"'attention' must have a column for each of {len(sources)} layers "
+            f'of trained, {shorten(sources)} (got shape '
             f'{list(attention.size())}); name those that it was learned for, '
             f'trained_layers=[...]'
         )
@@ -200,20 +194,43 @@ def _column_mass(attention: Any, known: list[str]) -> Tensor:
     return mass
 
 
-def _check_models(student: Any, trained: Any) -> None:
-    for name, model in (('student', student), ('trained', trained)):
-        if not isinstance(model, torch.nn.Module):
-            raise TypeError(
-                f"'{name}' must be a torch.nn.Module (got "
-                f'{type(model).__name__}); pass the model itself'
-            )
-        if any(is_lazy(p) for p in model.parameters()):
-            raise ValueError(
-                f"'{name}' must know the shape of its parameters (got lazy "
-                f'ones); call it once before'
-            )
-    if student is trained:
-        raise ValueError(
-            "'student' must be another model than 'trained' (got the same "
-            'twice); build one of fewer layers'
+def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers of a module."""
+    state = module.state_dict()
+    return {key: x for key, x in state.items() if isinstance(x, Tensor)}
+
+
+def _misfit(
+    student: torch.nn.Module, trained: torch.nn.Module, name: str, other: str
+) -> str | None:
+    """How the shapes of a layer differ from those of another."""
+    a, b = (
+        {key: list(x.size()) for key, x in _tensors(module).items()}
+        for module in (
+            student.get_submodule(name),
+            trained.get_submodule(other),
         )
+    )
+    for key in {**a, **b}:
+        if a.get(key) != b.get(key):
+            sizes = a.get(key, 'no shape'), b.get(key, 'no shape')
+            return f'{key} of {sizes[0]} and {sizes[1]}'
+    return None
+
+
+def _siblings(model: torch.nn.Module, name: str) -> dict[str, str]:
+    """Each list beside that of a layer, and its entry at the same position."""
+    own, _, index = name.rpartition('.')
+    if not isinstance(model.get_submodule(own), torch.nn.ModuleList):
+        return {}
+    begin = _prefix(own.rpartition('.')[0])
+    parent = model.get_submodule(begin.removesuffix('.'))
+    return {
+        f'{begin}{key}': f'{begin}{key}.{index}'
+        for key, module in parent.named_children()
+        if isinstance(module, torch.nn.ModuleList) and int(index) < len(module)
+    }
+
+
+def _prefix(name: str) -> str:
+    return f'{name}.' if name else ''

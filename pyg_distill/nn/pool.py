@@ -143,8 +143,9 @@ def global_root_pool(
     if root_index_batch is not None:
         batch = root_index_batch
     elif batch is not None:
-        batch = batch[root_index]
-    x = x[root_index]
+        batch = batch.index_select(0, root_index)
+    # Several times faster than `x[root_index]`, forward and backward.
+    x = x.index_select(0, root_index)
     if root_count is None or reduce in ('max', 'min'):
         return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
     # Sums of many halves would pass their range before they are divided.
@@ -239,7 +240,7 @@ class Roots(NamedTuple):
         index, batch = self.root_index, self.root_index_batch
         assert index is not None
         if batch is None and self.batch is not None:
-            batch = self.batch[index]
+            batch = self.batch.index_select(0, index)
         if self.root_count is not None:
             index = index.repeat_interleave(self.root_count)
             if batch is not None:

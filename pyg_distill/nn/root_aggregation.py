@@ -168,7 +168,7 @@ class RootAggregation(Aggregation):
         # Some aggregations need their input sorted by graph.
         order = torch.argsort(batch, stable=True)
         return self.aggr(
-            x[root_index[order]],
+            x.index_select(0, root_index[order]),
             batch[order],
             dim_size=roots.num_graphs(),
             dim=dim,

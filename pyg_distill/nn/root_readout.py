@@ -203,7 +203,7 @@ class RootReadout(torch.nn.Module):
             got = f"a '{type(out).__name__}'"
             if isinstance(out, Tensor):
                 if num_nodes in (None, out.size(0)):
-                    return out[root_index]
+                    return out.index_select(0, root_index)
                 got = f'{out.size(0)} rows for {num_nodes} nodes'
             raise ValueError(
                 f"'{name}' must return a tensor with one row a node (got "

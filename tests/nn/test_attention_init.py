@@ -259,7 +259,7 @@ def test_bad_models(trained):
         attention_init(Model(1), 'trained', attention)
     with pytest.raises(ValueError, match=r"^'student' must be another model"):
         attention_init(trained, trained, attention)
-    with pytest.raises(ValueError, match=r"^'student' must not have more lay"):
+    with pytest.raises(ValueError, match=r"^'student' must be another model"):
         attention_init(Model(5), trained, attention)
     with pytest.raises(ValueError, match=r"^'student' must know the shape"):
         attention_init(SAGEConv(-1, 6), trained, attention)

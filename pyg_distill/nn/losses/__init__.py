@@ -2,7 +2,12 @@ r"""Losses that compare a student with its teacher."""
 
 from pyg_distill.nn.losses.abkd import ABKDLoss, LayerComparison
 from pyg_distill.nn.losses.at import ATLoss
-from pyg_distill.nn.losses.base import DistillationLoss, TeacherTarget
+from pyg_distill.nn.losses.base import (
+    DistillationLoss,
+    LayerLoss,
+    LayerPairLoss,
+    TeacherTarget,
+)
 from pyg_distill.nn.losses.fitnet import FitNetLoss
 from pyg_distill.nn.losses.gcrd import GCRDLoss
 from pyg_distill.nn.losses.gsp import GSPLoss
@@ -20,6 +25,8 @@ __all__ = [
     'KDLoss',
     'LSPLoss',
     'LayerComparison',
+    'LayerLoss',
+    'LayerPairLoss',
     'StrideLoss',
     'TeacherTarget',
 ]

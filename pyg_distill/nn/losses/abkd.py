@@ -20,6 +20,7 @@ from pyg_distill.nn.losses.checks import (
     check_choice,
     check_count,
     check_equal_widths,
+    check_layers,
     check_positive,
     check_rows,
 )
@@ -319,6 +320,8 @@ class ABKDLoss(LayerLoss):
         """
         out = {}
         for k, layers, y, context in self._by_type(teacher, student, batch):
+            channels = self._widths[self.node_types[k]][0]
+            check_layers('teacher', layers, channels)
             with torch.autocast(y[0].device.type, enabled=False):
                 target = self._prepare(k, layers, False, size=size, **context)
                 rows = self._student_rows(k, target, y, size=size, **context)

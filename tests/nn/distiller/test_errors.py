@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, LSPLoss, TeacherCache
@@ -70,12 +71,16 @@ def test_names(name):
         ({'a': lambda t, s: 3}, TypeError, "got int for 'a'"),
         ([torch.nn.Linear(2, 2)], TypeError, 'subclass DistillationLoss'),
         ([torch.nn.MSELoss], TypeError, 'subclass DistillationLoss'),
+        ([torch.nn.MSELoss()], TypeError, 'subclass DistillationLoss'),
+        ([F.mse_loss], TypeError, 'subclass DistillationLoss'),
         ([], ValueError, 'at least one loss .*leave it out'),
         ({}, ValueError, 'at least one loss'),
     ],
 )
 def test_losses(losses, error, match):
     refused(distil, losses=losses, error=error, match=match)
+    match, error = 'ABKDLoss to Distiller.from_example', TypeError
+    refused(Distiller, small(), big(), ABKDLoss, error=error, match=match)
 
 
 @pytest.mark.parametrize(

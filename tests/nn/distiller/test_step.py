@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, MLP, SAGEConv
 
@@ -592,22 +591,3 @@ def test_models_that_change_layers_in_place(cache):
         want = distiller.losses['abkd'](teacher_layers, student_layers)
         want = want + 4 * KDLoss()(teacher_layers[1], out)
     torch.testing.assert_close(loss.detach(), want)
-
-
-@pytest.mark.parametrize('loss', [torch.nn.MSELoss(), F.mse_loss, LastLayer])
-def test_a_plain_subclass_is_the_remedy(loss):
-    if loss is LastLayer:
-        with pytest.raises(TypeError, match='from_example'):
-            Distiller(small(), big(), loss)
-        step(distil(losses=lambda t, s: LastLayer()))
-        return
-    with pytest.raises(TypeError, match='subclass DistillationLoss'):
-        distil(losses=[loss])
-
-    class LogitsMSE(DistillationLoss):
-        needs = 'logits'
-
-        def forward(self, teacher, student):
-            return F.mse_loss(student, teacher)
-
-    step(distil(losses=[LogitsMSE]))

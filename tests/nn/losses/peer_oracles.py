@@ -50,9 +50,9 @@ def head(x: Matrix, module: Any) -> Matrix:
 def mapped(loss: Any, teacher: Tensor, student: Tensor) -> tuple[Any, Any]:
     """Both layers behind the heads of a loss, if it has any."""
     t, s = teacher.tolist(), student.tolist()
-    if loss.heads is None:
+    if loss.projection != 'both':
         return t, s
-    return head(t, loss.heads.teacher[0]), head(s, loss.heads.student[0])
+    return head(t, loss.teacher_heads[0]), head(s, loss.student_heads[0])
 
 
 def fitnet(loss: Any, teacher: Tensor, student: Tensor) -> float:

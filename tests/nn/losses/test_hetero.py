@@ -183,9 +183,7 @@ def test_stride():
 def test_nothing_in_common():
     with pytest.raises(
         ValueError,
-        match=r"'student_channels' must share a node type with "
-        r"'teacher_channels' that attention weighs \(got \['b'\] and "
-        r"\['a'\]\); record layers of both as tensors or both by node type",
+        match=r"'student_channels' must share .* \(got \['b'\] and \['a'\]",
     ):
         ABKDLoss([{'a': 3}], [{'b': 3}])
     with pytest.raises(ValueError, match=r"\(got \[''\] and \['a'\]\)"):
@@ -193,8 +191,7 @@ def test_nothing_in_common():
     loss = ABKDLoss(TEACHER, STUDENT)
     with pytest.raises(
         ValueError,
-        match=r"'student' must hold one of the node types a, b that 'teacher' "
-        r'holds \(got only_student and only_teacher\)',
+        match=r"'student' must hold .* a, b .*only_student and only_teacher",
     ):
         loss(features(TEACHER, ('a', 'b')), features(STUDENT, ('a', 'b')))
     with pytest.raises(ValueError, match=r'\(got a and b, only_teacher\)'):
@@ -211,8 +208,7 @@ def test_layers_that_are_not_as_declared():
     teacher, student = features(TEACHER), features(STUDENT)
     with pytest.raises(
         TypeError,
-        match=r"'student' must be a list of dictionaries by node type, as its "
-        r'channels were declared \(got list\)',
+        match=r"'student' must be a list of dictionaries .*\(got list\)",
     ):
         loss(teacher, [x['a'] for x in student])
     with pytest.raises(TypeError, match=r"'teacher' must be .*\(got Tensor\)"):
@@ -225,8 +221,7 @@ def test_layers_that_are_not_as_declared():
     plain = ABKDLoss([4, 3], [2, 2])
     with pytest.raises(
         TypeError,
-        match=r"'student' layer 0 must be a tensor \(got dict\); declare "
-        r'channels by node type where layers are dictionaries',
+        match=r"'student' layer 0 must be a tensor \(got dict\)",
     ):
         plain([torch.randn(6, 4), torch.randn(6, 3)], features(STUDENT))
     with pytest.raises(TypeError, match=r"'teacher' layer 0 .*\(got dict\)"):
@@ -236,7 +231,10 @@ def test_layers_that_are_not_as_declared():
 @pytest.mark.parametrize('attention', ['uniform', 'learned'])
 def test_graphs_without_nodes_of_a_type(attention):
     loss = ABKDLoss(
-        [{'a': 4, 'b': 3}], [{'a': 2, 'b': 2}] * 2, attention, 'graph'
+        [{'a': 4, 'b': 3}],
+        [{'a': 2, 'b': 2}] * 2,
+        attention,
+        granularity='graph',
     )
     sizes = {'a': [2, 1, 3, 1], 'b': [3, 0, 2, 1]}
     teacher, student = (

@@ -7,6 +7,8 @@ from torch.testing import assert_close
 from pyg_distill.nn import KDLoss
 from tests.nn.losses import oracles
 
+X = torch.ones(6, 3)
+
 
 @pytest.mark.parametrize('temperature', [0.5, 1.0, 2, 7.0])
 @pytest.mark.parametrize('multi_label', [False, True])
@@ -14,7 +16,7 @@ from tests.nn.losses import oracles
 def test_kd(temperature, multi_label, size):
     teacher, student = torch.randn(2, *size, dtype=torch.double) * 3
     student.requires_grad_()
-    loss = KDLoss(temperature, multi_label)
+    loss = KDLoss(temperature, multi_label=multi_label)
     out = loss(teacher, student)
     want = oracles.kd(teacher, student, temperature, multi_label)
     assert out.item() == pytest.approx(want, rel=1e-9)
@@ -45,18 +47,20 @@ def test_by_hand():
     assert torch.equal(KDLoss()(teacher, student), KDLoss(2)(teacher, student))
     # With two columns: log cosh(1 / tau) each.
     want = torch.tensor(1.0).cosh().log() / 2
-    assert_close(KDLoss(1, True)(teacher, student), want)
+    assert_close(KDLoss(1, multi_label=True)(teacher, student), want)
 
 
 @pytest.mark.parametrize('multi_label', [False, True])
 def test_zero_where_equal(multi_label):
     x = 5 * torch.randn(6, 4)
     student = x.clone().requires_grad_()
-    loss = KDLoss(3.0, multi_label)(x, student)
+    loss = KDLoss(3.0, multi_label=multi_label)(x, student)
     (grad,) = torch.autograd.grad(loss, student)
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
     assert grad.abs().max() < 1e-6
-    assert KDLoss(3.0, multi_label)(x, x + torch.randn_like(x)) > 1e-3
+    assert (
+        KDLoss(3.0, multi_label=multi_label)(x, x + torch.randn_like(x)) > 1e-3
+    )
 
 
 def test_one_binary_task():
@@ -68,16 +72,12 @@ def test_one_binary_task():
         loss(teacher[:0], student[:0])
 
 
-def test_shift():
+def test_what_does_not_matter():
     teacher, student = torch.randn(2, 6, 4)
     out = KDLoss()(teacher, student)
     assert_close(KDLoss()(teacher + 3, student - 1), out)
     binary = KDLoss(multi_label=True)
     assert abs(binary(teacher + 3, student) - binary(teacher, student)) > 1e-2
-
-
-def test_number_of_rows_does_not_matter():
-    teacher, student = torch.randn(2, 6, 4)
     for multi_label in [False, True]:
         loss = KDLoss(multi_label=multi_label)
         twice = loss(teacher.repeat(2, 1), student.repeat(2, 1))
@@ -129,8 +129,12 @@ def test_half_precision(dtype, multi_label):
 def test_repr():
     assert str(KDLoss()) == 'KDLoss(temperature=2)'
     assert str(KDLoss(0.5)) == 'KDLoss(temperature=0.5)'
-    assert str(KDLoss(1, True)) == 'KDLoss(temperature=1, multi_label=True)'
+    assert (
+        str(KDLoss(1, multi_label=True))
+        == 'KDLoss(temperature=1, multi_label=True)'
+    )
     assert not list(KDLoss().parameters())
+    assert KDLoss.needs == 'logits'
 
 
 @pytest.mark.parametrize('multi_label', [False, True])
@@ -139,3 +143,36 @@ def test_compile(multi_label):
     loss = KDLoss(multi_label=multi_label)
     compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
     assert_close(compiled(teacher, student), loss(teacher, student))
+
+
+def test_extreme_logits():
+    teacher = torch.tensor([[1e4, -1e4], [0.0, 0.0]])
+    student = torch.tensor([[-1e4, 1e4], [1e4, -1e4]], requires_grad=True)
+    for multi_label in [False, True]:
+        loss = KDLoss(multi_label=multi_label)(teacher, student)
+        (grad,) = torch.autograd.grad(loss, student)
+        assert loss.isfinite()
+        assert grad.isfinite().all()
+
+
+@pytest.mark.parametrize('value', [0, None, 'a', float('inf'), float('nan')])
+def test_bad_temperature(value):
+    with pytest.raises(ValueError, match="'temperature' must be a finite"):
+        KDLoss(value)
+
+
+@pytest.mark.parametrize(
+    ('teacher', 'student', 'match'),
+    [
+        (X, X[:4], r'one shape \[N, C\] \(got \[6, 3\] and \[4, 3\]'),
+        (X[None], X[None], 'one shape'),
+        (X[0], X[0], 'multi_label=True'),
+        (X.clone().requires_grad_(), X, "'teacher' must not require grad"),
+        (X[:0], X[:0], 'at least one row'),
+        (X[:, :0], X[:, :0], 'at least one row and class'),
+        (X[:, :1], X[:, :1], 'two classes or more'),
+    ],
+)
+def test_bad_logits(teacher, student, match):
+    with pytest.raises(ValueError, match=match):
+        KDLoss()(teacher, student)

@@ -1,4 +1,4 @@
-"""Losses as modules: compiled, copied, saved, printed and asked."""
+"""Losses as modules: declared, compiled, copied, saved and printed."""
 
 import copy
 import io
@@ -6,29 +6,94 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
-from pyg_distill.nn import ABKDLoss, LayerComparison, StrideLoss
+from pyg_distill.nn import (
+    ABKDLoss,
+    ATLoss,
+    DistillationLoss,
+    Distiller,
+    GSPLoss,
+    KDLoss,
+    LayerComparison,
+    LSPLoss,
+    StrideLoss,
+)
+from tests.nn.distiller.models import big, graph, small
+from tests.nn.losses.helpers import ABKD, WIDTHS, both, each_abkd, grads
 
-WIDTHS = [4, 3, 4], [2, 3]
 BATCH = torch.tensor([0, 0, 1, 1, 2, 2])
-LOSSES = {
-    'default': ABKDLoss,
-    'learned': lambda *args: ABKDLoss(*args, 'learned'),
-    'paper': ABKDLoss.paper,
-    'stride': StrideLoss,
-}
 
 
-def layers(widths):
-    return [torch.randn(6, width) + 0.5 for width in widths]
+def sides(widths=WIDTHS):
+    return both(widths, dtype=torch.float)
 
 
-@pytest.fixture(autouse=True)
-def _fresh():
-    torch._dynamo.reset()
+class LastLayerMSE(DistillationLoss):
+    needs = 'layers'
+
+    def forward(self, teacher, student):
+        return F.mse_loss(student[-1], teacher[-1])
 
 
+class LogitsMSE(DistillationLoss):
+    needs = 'logits'
+
+    def forward(self, teacher, student):
+        return F.mse_loss(student, teacher)
+
+
+@pytest.mark.parametrize('loss', [LastLayerMSE(), LogitsMSE()])
+@pytest.mark.parametrize('cache', [False, True])
+def test_a_loss_of_a_user(loss, cache):
+    inputs = graph()
+    distiller = Distiller.from_example(
+        small(), big(), inputs, {'mine': loss}, cache=cache
+    ).train()
+    out = distiller(*inputs)
+    with torch.no_grad():
+        # The last layer returns the logits.
+        want = F.mse_loss(out, big().eval()(*inputs))
+    assert_close(distiller.loss().detach(), want)
+    with pytest.raises(NotImplementedError, match='has no prepare'):
+        loss.prepare([])
+
+
+@pytest.mark.parametrize(
+    ('loss', 'want'),
+    [
+        (DistillationLoss(), ('layers', False, False, False, 'node')),
+        (KDLoss(), ('logits', False, False, False, 'node')),
+        (ABKDLoss(*WIDTHS), ('layers', False, False, True, 'node')),
+        (
+            ABKDLoss(*WIDTHS, granularity='group'),
+            ('layers', False, False, True, 'all'),
+        ),
+        (
+            ABKDLoss(*WIDTHS, granularity='graph'),
+            ('layers', False, True, False, 'all'),
+        ),
+        (StrideLoss(*WIDTHS), ('layers', False, False, True, 'node')),
+        (LSPLoss(*WIDTHS), ('layers', True, False, True, 'node')),
+        (GSPLoss(*WIDTHS), ('layers', False, False, True, 'node')),
+        (
+            ATLoss(*WIDTHS, per_graph=True),
+            ('layers', False, True, True, 'node'),
+        ),
+    ],
+)
+def test_declared_needs(loss, want):
+    assert want == (
+        loss.needs,
+        loss.needs_edges,
+        loss.needs_batch,
+        loss.can_prepare,
+        loss.target_level,
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('attention', 'granularity'),
     [
@@ -42,64 +107,50 @@ def _fresh():
     ],
 )
 def test_compile(attention, granularity):
+    torch.compiler.reset()
+    widths = [4, 4], [2, 2]
     loss = ABKDLoss(
-        [4, 4],
-        [2, 2],
+        *widths,
         attention,
-        granularity,
+        granularity=granularity,
         center=granularity != 'pooled',
         num_groups=4,
     )
-    teacher = layers([4, 4])
-    student = [x.requires_grad_() for x in layers([2, 2])]
+    teacher, student = sides(widths)
+    student = [x.requires_grad_() for x in student]
     compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
     through = [*loss.parameters(), *student]
-    given = teacher
-    if granularity == 'node':
-        given = loss.prepare(teacher)
+    target = loss.prepare(teacher) if granularity == 'node' else teacher
     want = loss(teacher, student, BATCH, 3)
-    out = compiled(given, student, BATCH, 3)
+    out = compiled(target, student, BATCH, 3)
     assert_close(out, want)
-    for x, y in zip(
-        torch.autograd.grad(out, through, allow_unused=True),
-        torch.autograd.grad(want, through, allow_unused=True),
-        strict=True,
-    ):
-        if y is None:
-            assert x is None or x.abs().max() == 0
-        else:
-            assert_close(x, y)
+    assert_close(grads(out, through), grads(want, through))
     assert_close(compiled.last_attention, loss.last_attention)
+    if granularity == 'graph':
+        with pytest.raises(RuntimeError, match='must have nodes in compiled'):
+            compiled(teacher, student, BATCH, 4)
 
 
-def test_compiled_code_leaves_no_graph_out():
-    loss = ABKDLoss([4], [2], granularity='graph')
-    compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
-    with pytest.raises(RuntimeError, match='must have nodes in compiled'):
-        compiled(layers([4]), layers([2]), BATCH, 4)
-
-
-@pytest.mark.parametrize('name', ['paper', 'stride'])
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['paper', 'stride', 'types'])
 def test_compile_others(name):
-    loss = LOSSES[name](*WIDTHS)
-    teacher, student = layers(WIDTHS[0]), layers(WIDTHS[1])
+    torch.compiler.reset()
+    if name == 'types':
+        loss = ABKDLoss([{'a': 4, 'b': 3}], [{'a': 2, 'b': 2}])
+        teacher = [{'a': torch.randn(6, 4), 'b': torch.randn(5, 3)}]
+        student = [{'a': torch.randn(6, 2), 'b': torch.randn(5, 2)}]
+    else:
+        loss = ABKD[name](*WIDTHS)
+        teacher, student = sides()
     compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
     assert_close(compiled(teacher, student), loss(teacher, student))
 
 
-def test_compile_by_type():
-    loss = ABKDLoss([{'a': 4, 'b': 3}], [{'a': 2, 'b': 2}])
-    teacher = [{'a': torch.randn(6, 4), 'b': torch.randn(5, 3)}]
-    student = [{'a': torch.randn(6, 2), 'b': torch.randn(5, 2)}]
-    compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
-    assert_close(compiled(teacher, student), loss(teacher, student))
-
-
-@pytest.mark.parametrize('name', LOSSES)
+@each_abkd
 def test_copies(name):
-    loss = LOSSES[name](*WIDTHS)
-    teacher = layers(WIDTHS[0])
-    student = [(2 * x.requires_grad_()) for x in layers(WIDTHS[1])]
+    loss = ABKD[name](*WIDTHS)
+    teacher, student = sides()
+    student = [2 * x.requires_grad_() for x in student]
     want = loss(teacher, student)
     buffer = io.BytesIO()
     torch.save(loss, buffer)
@@ -117,17 +168,11 @@ def test_copies(name):
                 p.add_(1.0)
         assert not torch.equal(other(teacher, student), want)
     assert torch.equal(loss(teacher, student), want)
-
-
-@pytest.mark.parametrize('name', LOSSES)
-def test_state_dict(name):
-    loss, other = LOSSES[name](*WIDTHS), LOSSES[name](*WIDTHS)
-    teacher, student = layers(WIDTHS[0]), layers(WIDTHS[1])
-    want = loss(teacher, student)
+    other = ABKD[name](*WIDTHS)
     assert not torch.equal(other(teacher, student), want)
     other.load_state_dict(loss.state_dict())
     assert torch.equal(other(teacher, student), want)
-    # What a target holds is not saved, nor what the last call left.
+    # Neither targets nor the last call are saved.
     assert set(loss.state_dict()) == {n for n, _ in loss.named_parameters()}
 
 
@@ -139,83 +184,77 @@ def test_reset_parameters():
         assert (old != new).all()
         # As torch.nn.Linear: uniform within one by the root of the width.
         bound = new.size(1) ** -0.5
-        assert new.abs().max() <= bound
-        assert new.abs().max() > 0.8 * bound
+        assert 0.8 * bound < new.abs().max() <= bound
         assert new.std().item() == pytest.approx(bound / 3**0.5, rel=0.2)
 
 
-def test_repr():
-    assert str(ABKDLoss(*WIDTHS)) == (
-        "ABKDLoss(3 -> 2 layers, attention='uniform', granularity='node', "
-        "projection='student', normalize=True, reduction='mean', center=True)"
-    )
-    loss = ABKDLoss(
-        [4] * 3, [4], [[1], [2], [3]], 'group', None, reduction='sum'
-    )
-    assert str(loss) == (
-        "ABKDLoss(3 -> 1 layers, attention='fixed', granularity='group', "
-        "projection=None, normalize=True, reduction='sum', center=True, "
-        'num_groups=512)'
-    )
-    loss = ABKDLoss(*WIDTHS, 'learned', temperature=2.0, normalize=False)
-    assert str(loss) == (
-        "ABKDLoss(3 -> 2 layers, attention='learned', granularity='node', "
-        "projection='student', normalize=False, temperature=2.0, "
-        "softmax_over='student', reduction='mean', center=True, "
-        'hidden_channels=64)'
-    )
-    loss = ABKDLoss.paper(*WIDTHS, attention='last', hidden_channels=8)
-    assert str(loss) == (
-        "ABKDLoss(3 -> 2 layers, attention='last', granularity='pooled', "
-        "projection='both', normalize=True, reduction='mean', center=False, "
-        'subspace=True, hidden_channels=8)'
-    )
-    assert str(StrideLoss(*WIDTHS, 0.5, num_samples=9)) == (
-        "StrideLoss(3 -> 2 layers, attention='learned', "
-        "granularity='node', projection='both', normalize=True, "
-        "temperature=1.0, softmax_over='student', reduction='mean', "
-        'center=False, subspace=True, hidden_channels=64, '
-        'structure_weight=0.5, structure_temperature=0.075, num_samples=9)'
-    )
-    typed = ABKDLoss([{'a': 4}, {'a': 4}], [{'a': 2}])
-    assert str(typed).startswith('ABKDLoss(2 -> 1 layers, attention=')
-    assert str(typed).endswith(", node_types=['a'])")
-    target = ABKDLoss(*WIDTHS).prepare(layers(WIDTHS[0]))
-    assert str(target).startswith(f'TeacherTarget({target.num_rows} rows, wid')
-    assert str(target).endswith(f', {target.num_bytes:,} bytes)')
+@pytest.mark.parametrize(
+    ('loss', 'want'),
+    [
+        (
+            ABKDLoss(*WIDTHS),
+            "ABKDLoss(3 -> 2 layers, attention='uniform', granularity='node', "
+            "projection='student', normalize=True, reduction='mean', "
+            'center=True)',
+        ),
+        (
+            ABKDLoss([4], [4], [[1]], granularity='group', projection=None),
+            "ABKDLoss(1 -> 1 layers, attention='fixed', granularity='group', "
+            "projection=None, normalize=True, reduction='mean', center=True, "
+            'num_groups=512)',
+        ),
+        (
+            StrideLoss(*WIDTHS, structure_weight=0.5, max_nodes=8),
+            "StrideLoss(3 -> 2 layers, attention='learned', "
+            "granularity='node', projection='both', normalize=True, "
+            "temperature=1.0, softmax_over='student', reduction='mean', "
+            'center=False, subspace=True, hidden_channels=64, max_nodes=8, '
+            'structure_weight=0.5, structure_temperature=0.075, '
+            'num_samples=128)',
+        ),
+        (
+            ATLoss([{'a': 4}, {'a': 4}], [{'a': 2}]),
+            "ATLoss(teacher_layer=-1, student_layer=-1, reduction='sum', "
+            "per_graph=False, node_types=['a'])",
+        ),
+        (
+            ABKDLoss([4], [4]).prepare([torch.randn(6, 4)]),
+            'TeacherTarget(6 rows, widths=[4], 120 bytes)',
+        ),
+    ],
+)
+def test_repr(loss, want):
+    assert str(loss) == want
 
 
-@pytest.mark.parametrize('name', LOSSES)
+@each_abkd
 def test_last(name):
-    loss = LOSSES[name](*WIDTHS)
-    teacher = layers(WIDTHS[0])
-    student = [x.requires_grad_() for x in layers(WIDTHS[1])]
-    out = loss(teacher, student)
+    loss = ABKD[name](*WIDTHS)
+    for attribute in ['last_attention', 'last_distance']:
+        with pytest.raises(RuntimeError, match='has not been called yet'):
+            getattr(loss, attribute)
+    teacher, student = sides()
+    out = loss(teacher, [x.requires_grad_() for x in student])
+    last = loss.last_attention
     pair = loss.compare(teacher, student)
     assert isinstance(pair, LayerComparison)
     assert pair.attention.size() == pair.distance.size() == (3, 2)
-    assert not pair.attention.requires_grad
-    assert not pair.distance.requires_grad
-    assert torch.equal(loss.last_attention, pair.attention)
-    assert not loss.last_attention.requires_grad
-    if name != 'default':
+    assert not any(x.requires_grad for x in (*pair, last))
+    assert torch.equal(last, pair.attention)
+    if name == 'default':
+        with pytest.raises(RuntimeError, match=r'folds .* call compare'):
+            loss.last_distance  # noqa: B018
+    else:
         assert_close(loss.last_distance, pair.distance)
-        assert not loss.last_distance.requires_grad
-        total = (loss.last_attention * loss.last_distance).sum() / 3
-        assert_close(total, out.detach())
+        assert_close((last * loss.last_distance).sum() / 3, out.detach())
+    # compare() leaves the last call as it is.
+    loss.compare(*sides())
+    assert loss.last_attention is last
     # A failed call leaves nothing of the one before.
     with pytest.raises(ValueError, match='must hold the 2 layers'):
         loss(teacher, student[:1])
     with pytest.raises(RuntimeError, match='has not been called yet'):
         loss.last_attention  # noqa: B018
-
-
-def test_compare_leaves_the_last_call():
-    loss = ABKDLoss(*WIDTHS, 'learned')
-    loss(layers(WIDTHS[0]), layers(WIDTHS[1]))
-    last = loss.last_attention
-    loss.compare(layers(WIDTHS[0]), layers(WIDTHS[1]))
-    assert loss.last_attention is last
 
 
 def test_same_precision_of_pairs():
@@ -230,7 +269,6 @@ def test_same_precision_of_pairs():
     )
     teacher = [torch.randn(50, 4) + 1000 for _ in range(2)]
     student = [x + 0.1 * torch.randn(50, 4) for x in teacher]
-    wide = copy.deepcopy(loss).double()
-    want = wide.compare(teacher, student).distance
+    want = copy.deepcopy(loss).double().compare(teacher, student).distance
     got = loss.compare(teacher, student).distance.double()
     assert_close(got, want, rtol=1e-3, atol=0.0)

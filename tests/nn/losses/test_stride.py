@@ -6,8 +6,8 @@ from torch import Tensor
 
 from pyg_distill.nn import ABKDLoss, StrideLoss
 from tests.nn.losses import oracles
+from tests.nn.losses.helpers import WIDTHS, both, grads
 
-WIDTHS = [4, 3, 4], [2, 3]
 OPTIONS = {
     'attention_kind': 'learned',
     'projection': 'both',
@@ -17,20 +17,13 @@ OPTIONS = {
 }
 
 
-def layers(widths: list[int], num_nodes: int = 7) -> list[Tensor]:
-    return [
-        torch.randn(num_nodes, width, dtype=torch.double) + 0.5
-        for width in widths
-    ]
-
-
 def check(
     loss: StrideLoss,
     structure: tuple[float, float],
     nodes: list[int] | None = None,
     **options: object,
 ) -> None:
-    teacher, student = layers(WIDTHS[0]), layers(WIDTHS[1])
+    teacher, student = both(WIDTHS, 7)
     options = {**OPTIONS, **options}
 
     def value(loss: StrideLoss, student: list[Tensor]) -> float:
@@ -48,12 +41,10 @@ def check(
     out = loss(teacher, leaves)
     assert out.item() == pytest.approx(value(loss, student), rel=1e-7)
     parameters = list(loss.parameters())
-    grads = torch.autograd.grad(out, [*parameters, *leaves])
-    direction = [torch.randn_like(grad) for grad in grads]
-    got = sum(
-        (grad * d).sum().item()
-        for grad, d in zip(grads, direction, strict=True)
-    )
+    slopes = grads(out, [*parameters, *leaves])
+    direction = [torch.randn_like(grad) for grad in slopes]
+    pairs = zip(slopes, direction, strict=True)
+    got = sum((grad * d).sum().item() for grad, d in pairs)
     count = len(parameters)
     want = oracles.slope(
         value, loss, student, (direction[:count], direction[count:]), 1e-6
@@ -65,7 +56,11 @@ def check(
 @pytest.mark.parametrize('structure', [(1.0, 0.075), (0.3, 0.5)])
 def test_all_rows(structure, num_samples):
     loss = StrideLoss(
-        *WIDTHS, *structure, num_samples=num_samples, hidden_channels=3
+        *WIDTHS,
+        structure_weight=structure[0],
+        structure_temperature=structure[1],
+        num_samples=num_samples,
+        hidden_channels=3,
     )
     check(loss.double(), structure)
 
@@ -73,7 +68,11 @@ def test_all_rows(structure, num_samples):
 @pytest.mark.parametrize('num_samples', [1, 4, 6])
 def test_sampled_rows(num_samples):
     loss = StrideLoss(
-        *WIDTHS, 0.5, 0.2, num_samples=num_samples, hidden_channels=3
+        *WIDTHS,
+        structure_weight=0.5,
+        structure_temperature=0.2,
+        num_samples=num_samples,
+        hidden_channels=3,
     )
     torch.manual_seed(5)
     nodes = torch.randperm(7)[:num_samples].tolist()
@@ -82,7 +81,7 @@ def test_sampled_rows(num_samples):
 
 def test_samples_are_drawn_anew(monkeypatch):
     loss = StrideLoss(*WIDTHS, num_samples=3, hidden_channels=3).double()
-    teacher, student = layers(WIDTHS[0]), layers(WIDTHS[1])
+    teacher, student = both(WIDTHS, 7)
     assert loss(teacher, student) != loss(teacher, student)
     drawn = []
     randperm = torch.randperm
@@ -120,18 +119,21 @@ def test_without_structure():
     loss = StrideLoss(*WIDTHS, structure_weight=0, hidden_channels=3)
     first = ABKDLoss.paper(*WIDTHS, granularity='node', hidden_channels=3)
     first.load_state_dict(loss.state_dict(), strict=False)
-    teacher = [x.float() for x in layers(WIDTHS[0])]
-    student = [x.float() for x in layers(WIDTHS[1])]
+    teacher, student = both(WIDTHS, 7, torch.float)
     assert torch.equal(loss(teacher, student), first(teacher, student))
-    both = StrideLoss(*WIDTHS, hidden_channels=3)
-    both.load_state_dict(loss.state_dict())
-    assert both(teacher, student) > loss(teacher, student)
+    full = StrideLoss(*WIDTHS, hidden_channels=3)
+    full.load_state_dict(loss.state_dict())
+    assert full(teacher, student) > loss(teacher, student)
 
 
 def test_contrast_by_hand():
     # Rows that are orthogonal: log(1 + exp(-1 / tau)), or the reverse.
     loss = StrideLoss(
-        [2], [2], 1.0, 0.5, attention='uniform', hidden_channels=2
+        [2],
+        [2],
+        structure_temperature=0.5,
+        attention='uniform',
+        hidden_channels=2,
     ).double()
     matching = loss.matchings[0]
     for projection in (matching.teacher_structure, matching.student_structure):
@@ -147,10 +149,27 @@ def test_contrast_by_hand():
         assert got == pytest.approx(want, rel=1e-5)
 
 
-def test_autocast():
-    loss = StrideLoss(*WIDTHS, hidden_channels=3)
-    teacher = [x.float() for x in layers(WIDTHS[0])]
-    student = [x.float() for x in layers(WIDTHS[1])]
-    want = loss(teacher, student)
-    with torch.autocast('cpu', torch.bfloat16):
-        assert torch.equal(loss(teacher, student), want)
+def test_dead_rows():
+    loss = StrideLoss([4, 4], [3, 3], hidden_channels=5)
+    teacher, student = both(([4, 4], [3, 3]), 8, torch.float)
+    for x in (teacher[1], student[0], student[1][3]):
+        x.zero_()
+    leaves = [x.requires_grad_() for x in student]
+    out = loss(teacher, leaves)
+    got = grads(out, [*loss.parameters(), *leaves])
+    assert all(x.isfinite().all() for x in [out, *got])
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        ({'projection': 'student'}, 'projects both sides'),
+        ({'structure_weight': -1}, "'structure_weight' must be at least 0"),
+        ({'structure_temperature': 0}, "'structure_temperature' .*above 0"),
+        ({'num_samples': 0}, "'num_samples' .*1 or more"),
+        ({'granularity': 'edge'}, "'granularity' must be"),
+    ],
+)
+def test_bad_options(options, match):
+    with pytest.raises(ValueError, match=match):
+        StrideLoss(*WIDTHS, **options)
