@@ -267,28 +267,28 @@ def evaluate(
 
 
 def _read_per_run(
-    given: Any,
+    source: Any,
     name: str,
     runs: Sequence[int],
     read: Callable[[Any, str], LabelledGraphs],
 ) -> Callable[[int], LabelledGraphs]:
     """A function of the run that reads its data set, and keeps the last."""
-    if _is_dataset(given):
-        graphs = read(given, name)
+    if _is_dataset(source):
+        graphs = read(source, name)
         return lambda run: graphs
-    is_list = isinstance(given, list | tuple) and len(given) > 0
-    if is_list and all(map(_is_dataset, given)):
-        if len(given) != len(runs):
+    is_list = isinstance(source, list | tuple) and len(source) > 0
+    if is_list and all(map(_is_dataset, source)):
+        if len(source) != len(runs):
             raise ValueError(
-                f"'{name}' must hold one data set a run (got {len(given)} "
+                f"'{name}' must hold one data set a run (got {len(source)} "
                 f'for {len(runs)} runs); pass one data set for all, or a '
                 f'function of the run'
             )
-        of_run = dict(zip(runs, given, strict=True)).__getitem__
-    elif callable(given) and not isinstance(given, Data):
-        of_run = given
+        of_run = dict(zip(runs, source, strict=True)).__getitem__
+    elif callable(source) and not isinstance(source, Data):
+        of_run = source
     else:
-        got = type(given[0] if is_list else given).__name__
+        got = type(source[0] if is_list else source).__name__
         what = f"a list of '{got}'" if is_list else f"'{got}'"
         raise TypeError(
             f"'{name}' must be a data set, a list of them or a function of "

@@ -341,11 +341,11 @@ class Evaluation:
                 )
             records[key] = r
         options: dict[str, dict[str, Any]] = {}
-        for name, given in (o for e in evaluations for o in e.options.items()):
-            if options.setdefault(name, given) != given:
+        for name, used in (o for e in evaluations for o in e.options.items()):
+            if options.setdefault(name, used) != used:
                 raise ValueError(
                     f"'evaluations' must have the same options for {name!r} "
-                    f'(got {options[name]} and {given}); evaluate with '
+                    f'(got {options[name]} and {used}); evaluate with '
                     f'another name=...'
                 )
         sets = {

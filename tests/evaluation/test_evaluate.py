@@ -1,6 +1,5 @@
 import random
 import sys
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -330,27 +329,15 @@ def test_resume_trains_what_is_missing() -> None:
         call(sets, runs=3, lr=0.1, resume=part, **options)
 
 
-class WithEdges(torch.nn.Module):
-    def __init__(self, in_channels, hidden_channels, num_layers, edge_dim=4):
-        super().__init__()
-        channels = [in_channels] + [hidden_channels] * num_layers
-        self.convs = torch.nn.ModuleList(
-            GINEConv(torch.nn.Linear(a, b), edge_dim=edge_dim)
-            for a, b in pairwise(channels)
-        )
-
-    def forward(self, x, edge_index, edge_attr=None):
-        for conv in self.convs:
-            assert edge_attr.dtype == x.dtype
-            x = conv(x, edge_index, edge_attr).relu()
-        return x
+def with_edges(channels, hidden, num_layers, edge_dim=4) -> GINEConv:
+    return GINEConv(torch.nn.Linear(channels, hidden), edge_dim=edge_dim)
 
 
 def test_custom_models_may_read_edges() -> None:
     options = {'aggregators': ['sum'], 'scalers': ['identity']}
     options['deg'] = torch.tensor([0, 1])
     models = {
-        'edges': WithEdges,
+        'edges': with_edges,
         'GAT': lambda i, h, n: GAT(i, h, n, edge_dim=4),
         'blind': GAT,
         # It fails if it gets edge features without `edge_dim`.
@@ -363,7 +350,7 @@ def test_custom_models_may_read_edges() -> None:
 
 
 @pytest.mark.parametrize('size', [(), (1,), (2, 3)])
-@pytest.mark.parametrize('build', [WithEdges, GAT])
+@pytest.mark.parametrize('build', [with_edges, GAT])
 def test_batches_without_edges(build, size: tuple[int, ...]) -> None:
     edge_dim = torch.Size(size).numel()
     graphs = [

@@ -151,6 +151,13 @@ def test_comparison() -> None:
     assert 'better in 1 of 3 cells, worse in 0' in str(found)
     with pytest.raises(ValueError, match=r"names of training sets.*'c'"):
         result.compare('a', 'c')
+    # Only runs that both have are compared.
+    part = evaluation({'a': rows, 'b': [r[:3] for r in others]})
+    for names in (('a', 'b'), ('b', 'a')):
+        cell = part.compare(*names).cells[0]
+        assert cell.num_runs == 3
+        p = t_test(rows[0][:3], others[0][:3])
+        assert cell.p == pytest.approx(p, abs=1e-4)
     single = evaluation({'a': [r[:1] for r in rows], 'b': others})
     with pytest.raises(ValueError, match='two runs or more'):
         single.compare('a', 'b')
