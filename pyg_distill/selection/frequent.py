@@ -1,11 +1,11 @@
 """The paper's selection: sets of trees that many graphs of a class hold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from math import inf
 from numbers import Integral
-from operator import and_, or_
+from operator import or_
 from typing import Literal
 
 import numpy as np
@@ -41,6 +41,8 @@ Support = int | float | Mapping[int, int | float]
 
 # The support if nothing says how much to keep.
 DEFAULT_SUPPORT = 0.1
+# Sets that are counted at a time.
+BLOCK = 1024
 # With a larger share of distinct trees, hardly any are frequent.
 MAX_DISTINCT = 0.9
 
@@ -346,53 +348,65 @@ class _Class:
             torch.Tensor: The means, rounded half up, one for each entry of
             :obj:`sets.item`.
         """
-        by_tree = self._by_tree(sets)
-        is_holder = np.zeros(self.known.num_graphs, dtype=bool)
-        out = []
-        trees = sets.item.split(sets.ptr.diff().tolist())
-        for p, support in enumerate(sets.support.tolist()):
-            graphs = sets.transactions(p).cpu().numpy()
-            is_holder[graphs] = True
-            for tree in trees[p].tolist():
-                graph, count = by_tree[tree]
-                total = int(count[is_holder[graph]].sum())
-                out.append((2 * total + support) // (2 * support))
-            is_holder[graphs] = False
-        return sets.item.new_tensor(out)
+        row, matrix = self._matrix(sets, self.occurrences.count)
+        width = (self.known.num_graphs + 7) // 8
+        totals = []
+        for start, stop, set_of_entry in _blocks(sets):
+            packed = b''.join(
+                tids.to_bytes(width, 'little') for tids in sets.tids[start:stop]
+            )
+            bits = np.unpackbits(
+                np.frombuffer(packed, np.uint8).reshape(-1, width),
+                axis=1,
+                count=self.known.num_graphs,
+                bitorder='little',
+            )
+            holders = torch.from_numpy(bits).double().t()
+            total = torch.sparse.mm(matrix, holders)
+            entries = slice(int(sets.ptr[start]), int(sets.ptr[stop]))
+            totals.append(total[row[entries], set_of_entry])
+        total = torch.cat(totals).long()
+        support = sets.support.repeat_interleave(sets.ptr.diff())
+        return (2 * total + support) // (2 * support)
 
     def num_holders(self, sets: FrequentSets) -> Tensor:
         """The graphs of this class that hold each set, of shape :obj:`[P]`."""
-        holders = dict.fromkeys(sets.item.tolist(), 0)
-        for tree, (graph, _) in self._by_tree(sets).items():
-            row = np.zeros(self.known.num_graphs, dtype=np.uint8)
-            row[graph] = 1
-            packed = np.packbits(row, bitorder='little').tobytes()
-            holders[tree] = int.from_bytes(packed, 'little')
-        number = [
-            reduce(and_, (holders[t] for t in trees.tolist())).bit_count()
-            for trees in sets.item.split(sets.ptr.diff().tolist())
-        ]
-        return sets.support.new_tensor(number)
+        one = torch.ones_like(self.occurrences.count)
+        row, matrix = self._matrix(sets, one)
+        numbers = []
+        for start, stop, set_of_entry in _blocks(sets):
+            entries = slice(int(sets.ptr[start]), int(sets.ptr[stop]))
+            member = torch.zeros(
+                matrix.size(0), stop - start, dtype=torch.double
+            )
+            member[row[entries], set_of_entry] = 1
+            hits = torch.sparse.mm(matrix.t(), member)
+            size = sets.ptr.diff()[start:stop]
+            numbers.append((hits == size).sum(dim=0))
+        return torch.cat(numbers)
 
-    def _by_tree(
-        self, sets: FrequentSets
-    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """The graphs that hold each tree of some sets, and how often."""
+    def _matrix(
+        self, sets: FrequentSets, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The row of each entry of some sets, and trees by graphs, sparse."""
+        tree, row = sets.item.unique(return_inverse=True)
         found = self.occurrences
-        kept = torch.isin(found.tree, sets.item)
-        tree, graph, count = (
-            column[kept].cpu().numpy()
-            for column in (found.tree, found.graph, found.count)
+        kept = torch.isin(found.tree, tree)
+        index = torch.stack(
+            [torch.searchsorted(tree, found.tree[kept]), found.graph[kept]]
         )
-        order = np.argsort(tree, kind='stable')
-        tree, graph, count = tree[order], graph[order], count[order]
-        value, start = np.unique(tree, return_index=True)
-        graphs = np.split(graph, start[1:])
-        counts = np.split(count, start[1:])
-        return {
-            int(v): (g, c)
-            for v, g, c in zip(value, graphs, counts, strict=False)
-        }
+        size = tree.numel(), self.known.num_graphs
+        return row, torch.sparse_coo_tensor(
+            index, value[kept].double(), size, check_invariants=False
+        ).coalesce()
+
+
+def _blocks(sets: FrequentSets) -> Iterator[tuple[int, int, Tensor]]:
+    """Ranges of sets that fit into memory, and the set of each entry."""
+    for start in range(0, len(sets), BLOCK):
+        stop = min(start + BLOCK, len(sets))
+        size = sets.ptr.diff()[start:stop]
+        yield start, stop, torch.arange(stop - start).repeat_interleave(size)
 
 
 def _drop_shared(
