@@ -171,7 +171,10 @@ class LayerRecorder:
         """
         calls = self._checked_calls()
         store = self._store
-        if store.versions not in (None, store.parameter_versions()):
+        if (
+            store.versions is not None
+            and store.versions != store.parameter_versions()
+        ):
             raise RuntimeError(
                 f"the parameters of '{type(self.model).__name__}' have "
                 f'changed since its layers were recorded; call the model '
