@@ -54,7 +54,8 @@ class FrequentTrees(Selector):
     Graph Distillation for Graph Classification"
     <https://arxiv.org/abs/2310.09486>`_, ICLR 2024, Section 3.2). The trees
     of a graph are a transaction, and the sets are the frequent item sets of
-    each class. With a budget, the smallest support is taken whose sets fit.
+    each class. With a budget, the smallest support of at least two graphs is
+    taken whose sets fit.
 
     Args:
         min_support (float or int or dict, optional): How many graphs of a
@@ -252,13 +253,17 @@ class _Search:
         if num_bytes > budget.num_bytes:
             what = 'the most frequent tree sets of each class'
             raise budget.too_small(int(num_bytes), what)
-        # Low supports take long, so they are tried only if higher ones fit.
-        low = 0
+        # Low supports take long, so they are tried only if higher ones fit. A
+        # set of one graph is not frequent.
+        low, size = 1, num_bytes
         while high - low > 1:
-            new = max(1, high // 2) if low == 0 else (low + high) // 2
+            new = (low + high) // 2
+            if low == 1 and budget.num_bytes < 8 * size:
+                # Half the support might take many times the budget.
+                new = max(new, 3 * high // 4)
             tried, num_bytes = self._try(new)
             if tried is not None and num_bytes <= budget.num_bytes:
-                high, selected = new, tried
+                high, selected, size = new, tried, num_bytes
             else:
                 low = new
         return selected
