@@ -53,6 +53,8 @@ class ContentDigest:
 
 def _raw(value: Tensor) -> memoryview:
     value = value.detach().cpu().contiguous()
+    if value.numel() < 2:  # Its strides may be anything.
+        value = value.clone(memory_format=torch.contiguous_format)
     return value.reshape(-1).view(torch.uint8).numpy().data
 
 

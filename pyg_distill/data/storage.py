@@ -6,6 +6,7 @@ DEFLATE, from Python's :mod:`zlib`.
 """
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -363,10 +364,12 @@ class _Reader:
         entry = self.schema[name]
         array = np.frombuffer(self._columns[name], entry['type'])
         bits = torch.from_numpy(array.astype(np.int64))
-        bits = bits.view(-1, entry['num_distinct']).t()
+        dtype, shape = getattr(torch, entry['dtype']), entry['shape']
+        width = math.prod(shape[1:]) * (2 if dtype.is_complex else 1)
+        bits = bits.view(width, entry['num_distinct']).t()
         if f'{name} numbers' in self.schema:
             bits = bits[self.integers(f'{name} numbers')]
-        return _from_bits(bits, getattr(torch, entry['dtype']), entry['shape'])
+        return _from_bits(bits, dtype, shape)
 
 
 def _narrow(value: np.ndarray) -> np.ndarray:
@@ -381,10 +384,9 @@ def _narrow(value: np.ndarray) -> np.ndarray:
 
 def _to_bits(value: Tensor) -> Tensor:
     """Rows of any type as integers of shape :obj:`[n, w]`."""
-    num_rows = value.size(0) if value.dim() else 1
     if value.is_complex():
         value = torch.view_as_real(value)
-    width = value.numel() // num_rows if num_rows else 1
+    num_rows, width = value.size(0), math.prod(value.size()[1:])
     if value.is_floating_point():
         kind = {2: torch.int16, 4: torch.int32, 8: torch.int64, 1: torch.int8}
         value = value.view(kind[value.element_size()])

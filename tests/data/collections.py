@@ -93,7 +93,7 @@ def with_all_attributes(num_graphs: int = 9) -> list[Data]:
         data.x = torch.randn(size, 2, 2).double()
         data.edge_attr = torch.randint(9, (data.num_edges, 1)).to(torch.int8)
         data.edge_weight = torch.rand(data.num_edges).bfloat16()
-        data.target = torch.rand(1, 2, 3).half()
+        data.score = torch.rand(1, 2, 3).half()
         data.flag = torch.tensor([i % 2 == 0])
         data.wave = torch.randn(size, 2, dtype=torch.cfloat)
         data.scalar = torch.tensor(i / 2)
@@ -160,7 +160,8 @@ GRAPHS: dict[str, Callable[[], list[Data]]] = {
 
 def raw(value: Tensor) -> tuple:
     """What a dense tensor is, bit by bit."""
-    content = value.detach().contiguous().reshape(-1)
+    content = value.detach().clone(memory_format=torch.contiguous_format)
+    content = content.reshape(-1)
     return value.dtype, value.size(), content.view(torch.uint8).tolist()
 
 

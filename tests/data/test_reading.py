@@ -157,7 +157,7 @@ def test_nothing_outside_of_a_slice_is_read() -> None:
     assert table.num_bytes == read_table(good).num_bytes
     assert compressed_size(source) == compressed_size(good)
     for whole in (bad, Graphs(bad)):
-        with pytest.raises(ValueError, match='edge|NaN'):
+        with pytest.raises(ValueError, match="'edge_index'"):
             _ = read_table(whole).graphs
 
 
@@ -292,8 +292,11 @@ def test_sparse_adjacencies(layout: Any, how: str, beside: bool) -> None:
         for out, data in zip(found, expected, strict=True):
             edges = [
                 sorted(
-                    zip(*d.edge_index.tolist(), d.edge_weight.tolist(),
-                        strict=True)
+                    zip(
+                        *d.edge_index.tolist(),
+                        d.edge_weight.tolist(),
+                        strict=True,
+                    )
                 )
                 for d in (out, data)
             ]
@@ -322,7 +325,9 @@ def test_labels_and_graphs_by_loops() -> None:
         for data in graphs:
             edges += [[u + start, v + start] for u, v in data.edge_index.t()]
             start += data.num_nodes
-        assert found.edge_index.t().tolist() == [[int(a), int(b)] for a, b in edges]
+        assert found.edge_index.t().tolist() == [
+            [int(a), int(b)] for a, b in edges
+        ]
         for key in ('x', 'edge_attr', 'edge_weight'):
             expected = torch.cat([data[key] for data in graphs])
             assert torch.equal(getattr(found, key), expected)
