@@ -313,10 +313,10 @@ def test_classes_that_only_the_data_set_knows(max_graphs: int) -> None:
     assert found.class_sizes() == {0: 1, 10**12: 2}
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_change_of_content_changes_the_digest(data: st.DataObject) -> None:
-    graphs = with_all_attributes() if data.draw(st.booleans()) else typed()
+    graphs = data.draw(st.sampled_from([with_all_attributes, typed]))(4)
     before = Source(graphs, 1).digest()
     i = data.draw(st.integers(0, len(graphs) - 1))
     names = sorted({*graphs[i].to_dict()} - {'num_nodes', 'y'})
@@ -344,11 +344,9 @@ def test_any_change_of_content_changes_the_digest(data: st.DataObject) -> None:
         return
     if key == 'edge_index' and graphs[i].num_nodes < 2:
         return
-    size = data.draw(st.integers(1, 9))
     assert Source(changed, 1).digest() != before
-    for source in (Graphs(graphs), cut(graphs, size)):
-        assert Source(source, 1).digest() == before
-    assert Source(cut(changed, size), 1).digest() != before
+    assert Source(cut(changed, 2), 1).digest() != before
+    assert Source(cut(graphs, 2), 1).digest() == before
 
 
 @pytest.mark.parametrize(
