@@ -13,7 +13,7 @@ from torch_geometric.loader import DataLoader
 from pyg_distill.data import Source, TreeStatistics, read_table
 from pyg_distill.data.attributes import level_of
 from pyg_distill.data.statistics import collect_statistics
-from tests.data.collections import Lazy, Minimal, Stream, typed
+from tests.data.collections import Lazy, Minimal, Stream
 from tests.datasets.sources import Graphs, path, random_graphs
 
 
@@ -177,15 +177,6 @@ def test_labels_that_are_no_classes(
     text = message(ValueError, call, source)
     assert "'y'" in text
     assert named in text
-
-
-def test_one_label_each_not_as_many_as_graphs() -> None:
-    graphs = random_graphs(4, (0,))
-    graphs[0].y = torch.tensor([0, 1])
-    graphs[3].y = torch.empty(0, dtype=torch.long)
-    for source in (graphs, Graphs(graphs)):
-        text = message(ValueError, collect, source)
-        assert '2 values for graph 0' in text
 
 
 @every
@@ -386,10 +377,3 @@ def test_level_of(
 ) -> None:
     sizes = map(torch.tensor, (size, num_nodes, num_edges))
     assert level_of(name, *sizes) == want
-
-
-def test_the_level_of_a_list_of_graphs_does_not_depend_on_the_first() -> None:
-    # The first graph has nothing that its class would count on from.
-    assert typed()[0].anchor.numel() == 0
-    for part in (typed(), typed()[:2]):
-        assert 'anchor' in read_table(part).uncarried

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch_geometric.transforms as T
 from torch import Tensor
-from torch.utils.data import ConcatDataset, Subset, random_split
+from torch.utils.data import ConcatDataset, Subset
 from torch_geometric.data import Data, InMemoryDataset
 
 from pyg_distill.data import GraphTable, Source, compressed_size, read_table
@@ -23,7 +23,7 @@ from tests.data.collections import (
     typed,
     with_all_attributes,
 )
-from tests.datasets.sources import Graphs, path, random_graphs
+from tests.datasets.sources import Graphs, random_graphs
 
 pytestmark = pytest.mark.filterwarnings('ignore:Unable to accurately infer')
 
@@ -305,14 +305,6 @@ def test_sparse_adjacencies(layout: Any, how: str, beside: bool) -> None:
             assert 'adj_t' not in out
 
 
-def test_a_random_split() -> None:
-    graphs = random_graphs(12)
-    generator = torch.Generator().manual_seed(0)
-    train, _ = random_split(graphs, [8, 4], generator=generator)
-    expected = [graphs[i] for i in train.indices]
-    assert_graphs(read_table(train).to_list(), expected)
-
-
 def test_labels_and_graphs_by_loops() -> None:
     graphs = random_graphs(9, (0, 1, 2), edge_attr=True, edge_weight=True)
     for table in (
@@ -390,9 +382,3 @@ def test_stored_data_sets_are_not_read_graph_by_graph(
     assert_graphs(found, expected)
     (chunk,) = Source(source, 2).map(lambda chunk: chunk, '')
     assert chunk.table.data is source._data
-
-
-def test_one_graph_without_nodes_is_a_graph() -> None:
-    table = read_table([path()])
-    assert table.graphs.num_nodes == 0
-    assert table.label.tolist() == [0]

@@ -14,7 +14,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
     random_split,
 )
-from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import (
     DataLoader,
     DynamicBatchSampler,
@@ -341,8 +341,6 @@ BAD: dict[str, tuple[Any, dict, type[Exception], str]] = {
     ),
     'empty': ([], {}, ValueError, r"at least one graph .*an empty 'list'"),
     'one graph': (SET, {}, TypeError, "got one 'Data'"),
-    'an iterator': (iter([SET]), {}, TypeError, 'expects a data set'),
-    'HeteroData': ([HeteroData()], {}, TypeError, "'HeteroData'"),
     'batch': ([Batch.from_data_list([SET])], {}, ValueError, 'to_data_list'),
     'increments': (typed(), {'num_layers': 2}, ValueError, 'anchor.*wide'),
     'collate_fn': ([SET], {'collate_fn': list}, ValueError, "'collate_fn'"),
@@ -354,7 +352,6 @@ BAD: dict[str, tuple[Any, dict, type[Exception], str]] = {
         r"'follow_batch' must .*got \['x'\]",
     ),
     'follow a string': ([SET], {'follow_batch': 'y'}, TypeError, r"\['y'\]"),
-    'exclude a string': ([SET], {'exclude_keys': 'y'}, TypeError, r"\['y'\]"),
     'exclude roots': (
         [SET],
         {'exclude_keys': ['root_count']},
@@ -366,18 +363,6 @@ BAD: dict[str, tuple[Any, dict, type[Exception], str]] = {
         {},
         ValueError,
         r"got also 'z'.*exclude_keys=\['z'\]",
-    ),
-    'names that count on': (
-        changed(node_index=torch.tensor([0])),
-        {},
-        ValueError,
-        'node_index',
-    ),
-    'other attributes': (
-        [SET, *changed(extra=1)],
-        {},
-        ValueError,
-        r"graph 1 differs from graph 0 in 'extra'.*exclude_keys",
     ),
     'roots': (
         changed(root_index=SET.root_index + SET.num_nodes),
@@ -391,13 +376,6 @@ BAD: dict[str, tuple[Any, dict, type[Exception], str]] = {
         ValueError,
         "'root_count' must have one entry a root",
     ),
-    'rows of edges': (
-        changed(edge_attr=torch.rand(3, 1)),
-        {},
-        ValueError,
-        "'edge_attr' must have one row per edge",
-    ),
-    'sparse': (changed(x=SET.x.to_sparse()), {}, TypeError, 'a dense tensor'),
     'NaN': (changed(x=SET.x * float('nan')), {}, ValueError, 'NaN'),
 }
 
