@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,9 +31,9 @@ class ContentDigest:
                 self._add(f'{key} {table.dim(key)}', value)
                 self._add(f'size of {key}', table.sizes(key))
             else:
-                for data in table.to_list():
-                    content = pickle.dumps(data[key], protocol=4)
-                    self._column(f'{key} of {kind.__name__}').update(content)
+                column = self._column(f'{key} of {kind.__name__}')
+                for value in table.objects(key):
+                    column.update(_content(value))
 
     def hexdigest(self) -> str:
         """The digest of everything that was added."""
@@ -42,10 +44,32 @@ class ContentDigest:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def _add(self, name: str, value: Tensor) -> None:
-        value = value.detach().cpu().contiguous()
         name = f'{name} {value.dtype} {list(value.size()[1:])}'
-        data = value.reshape(-1).view(torch.uint8).numpy().data
-        self._column(name).update(data)
+        self._column(name).update(_raw(value))
 
     def _column(self, name: str) -> hashlib.blake2b:
         return self._columns.setdefault(name, hashlib.blake2b(digest_size=16))
+
+
+def _raw(value: Tensor) -> memoryview:
+    value = value.detach().cpu().contiguous()
+    if value.numel() < 2:  # Its strides may be anything.
+        value = value.clone(memory_format=torch.contiguous_format)
+    return value.reshape(-1).view(torch.uint8).numpy().data
+
+
+def _content(value: Any) -> bytes:
+    """The content of nested values, as pickled views hold whole storages."""
+    parts: list[Any]
+    if isinstance(value, Tensor) and value.layout == torch.strided:
+        kind = f'{value.dtype} {list(value.size())}'
+        return f'{kind} '.encode() + bytes(_raw(value))
+    if isinstance(value, Mapping):
+        parts = [part for item in value.items() for part in item]
+    elif isinstance(value, list | tuple):
+        parts = list(value)
+    else:
+        return pickle.dumps(value, protocol=4)
+    contents = [_content(part) for part in parts]
+    head = f'{type(value).__name__} {[len(c) for c in contents]} '
+    return head.encode() + b''.join(contents)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from pyg_distill.data.attributes import (
     OF_DISTILLED,
+    check_exclude_keys,
     refuse_reserved,
     to_plain,
 )
@@ -421,7 +422,8 @@ def read_table(
         TypeError: If it holds anything but homogeneous graphs.
         ValueError: If it is empty or its graphs have different attributes.
     """
-    if isinstance(source, Data | HeteroData) or not (
+    exclude_keys = check_exclude_keys(exclude_keys)
+    if isinstance(source, Data | HeteroData | Mapping | str) or not (
         hasattr(source, '__len__') and hasattr(source, '__getitem__')
     ):
         raise TypeError(
@@ -488,7 +490,9 @@ def _stored(source: Any, exclude_keys: Sequence[str]) -> GraphTable | None:
         and 'edge_index' in source.slices
     ):
         return None
-    data, slices = source._data, dict(source.slices)
+    data = source._data
+    # PyG ignores slices of deleted attributes, and attributes without slices.
+    slices = {key: v for key, v in source.slices.items() if key in data}
     index = source._indices
     selected = None if index is None else torch.tensor(list(index))
     # Items that PyG keeps win over the tensors, and may have been changed.
@@ -507,12 +511,13 @@ def _stored(source: Any, exclude_keys: Sequence[str]) -> GraphTable | None:
     else:
         return None
     left_out = {*exclude_keys} & {*slices}
-    if left_out:
+    slices = {key: v for key, v in slices.items() if key not in left_out}
+    dropped = {*data.keys()} - {*slices, 'num_nodes'}
+    if dropped:
         data = data.__copy__()
-        for key in left_out:
+        for key in dropped:
             del data[key]
-            del slices[key]
-        if 'x' in left_out:
+        if 'x' in dropped:
             data._store._num_nodes = num_nodes.tolist()
             data.num_nodes = int(num_nodes.sum())
     return GraphTable(data, slices, num_nodes, selected, left_out)
@@ -526,9 +531,10 @@ def declared_classes(source: Any) -> int:
     if getter is InMemoryDataset.num_classes and source.transform is None:
         # PyG counts the distinct values of labels that are floats.
         y = source._data.get('y')
-        if not isinstance(y, Tensor) or not y.numel():
+        if not isinstance(y, Tensor):
             return 0
-        return int(y[y.isfinite()].max()) + 1
+        y = y[y.isfinite()]
+        return int(y.max()) + 1 if y.numel() else 0
     if getter in (InMemoryDataset.num_classes, Dataset.num_classes):
         return 0  # They look at the same labels again.
     return int(source.num_classes)

@@ -352,6 +352,7 @@ class _Part:
                 del shape[table.dim(key)]
                 layout[key] = f'{value.dtype} of shape {shape}'
             else:
+                value = value[0] if isinstance(value, list) else value
                 layout[key] = type(value).__name__
         # Labels are cast, so their type does not matter.
         layout['y'] = layout['y'].partition(' of ')[2]

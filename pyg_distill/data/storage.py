@@ -6,6 +6,7 @@ DEFLATE, from Python's :mod:`zlib`.
 """
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,14 +150,16 @@ def _write_graphs(writer: '_Writer', table: GraphTable) -> None:
     num_nodes, num_edges = table.num_nodes, table.num_edges.cpu()
     writer.integers('num_nodes', num_nodes)
     writer.integers('num_edges', num_edges)
-    source, target = table.rows('edge_index').cpu()
-    writer.integers('source', source)
-    writer.integers('target', target)
+    edge_index = table.rows('edge_index').cpu()
+    writer.note('edge_dtype', str(edge_index.dtype).removeprefix('torch.'))
+    for name, row in zip(('source', 'target'), edge_index, strict=True):
+        writer.integers(name, row.long())
     for key in table.keys:
         if key == 'edge_index':
             continue
+        column = f'{key} of a graph'
         if not table.is_tensor(key):
-            writer.objects(key, [data[key] for data in table.to_list()])
+            writer.objects(column, table.objects(key))
             continue
         size = table.sizes(key)
         level = 'other'
@@ -172,7 +175,7 @@ def _write_graphs(writer: '_Writer', table: GraphTable) -> None:
             writer.integers(f'{key} sizes', size)
         dim = table.dim(key)
         value = table.rows(key).cpu().movedim(dim, 0)
-        writer.rows(key, value, level=level, dim=dim)
+        writer.rows(column, value, level=level, dim=dim)
     writer.note('has_num_nodes', hasattr(table.data._store, '_num_nodes'))
 
 
@@ -182,12 +185,14 @@ def _read_graphs(reader: '_Reader', data_cls: type[Data]) -> GraphTable:
     edge_index = torch.stack(
         [reader.integers('source'), reader.integers('target')]
     )
+    edge_index = edge_index.to(getattr(torch, reader.note('edge_dtype')))
     values: dict[str, Any] = {'edge_index': edge_index}
     slices: dict[str, Any] = {'edge_index': pointer(num_edges)}
     one = torch.ones_like(num_nodes)
-    for key, entry in reader.entries():
+    for column, entry in reader.entries():
+        key = column.removesuffix(' of a graph')
         if entry['kind'] == 'objects':
-            values[key] = reader.objects(key)
+            values[key] = reader.objects(column)
             slices[key] = pointer(one)
         elif entry['kind'] == 'rows':
             level = entry['level']
@@ -195,7 +200,7 @@ def _read_graphs(reader: '_Reader', data_cls: type[Data]) -> GraphTable:
                 size = reader.integers(f'{key} sizes')
             else:
                 size = {'one': one, 'node': num_nodes, 'edge': num_edges}[level]
-            values[key] = reader.rows(key).movedim(0, entry['dim'])
+            values[key] = reader.rows(column).movedim(0, entry['dim'])
             slices[key] = pointer(size)
     data = data_cls.from_dict(values)
     if reader.note('has_num_nodes'):
@@ -273,13 +278,16 @@ class _Writer:
         self._add(name, narrow.tobytes(), 'integers', type=narrow.dtype.str)
 
     def objects(self, name: str, values: list[Any]) -> None:
+        key = name.removesuffix(' of a graph')
         try:
             text = json.dumps(values)
+            if json.loads(text) != values:
+                raise TypeError('JSON has no tuples, nor keys but strings')
         except TypeError as error:
             raise TypeError(
-                f"'{name}' must hold tensors, numbers or strings to be stored "
-                f'(got {type(values[0]).__name__}); leave it out with '
-                f"exclude_keys=['{name}']"
+                f"'{key}' must hold tensors, numbers, strings or lists of "
+                f'these to be stored (got {type(values[0]).__name__}); leave '
+                f"it out with exclude_keys=['{key}']"
             ) from error
         self._add(name, text.encode(), 'objects')
 
@@ -356,10 +364,12 @@ class _Reader:
         entry = self.schema[name]
         array = np.frombuffer(self._columns[name], entry['type'])
         bits = torch.from_numpy(array.astype(np.int64))
-        bits = bits.view(-1, entry['num_distinct']).t()
+        dtype, shape = getattr(torch, entry['dtype']), entry['shape']
+        width = math.prod(shape[1:]) * (2 if dtype.is_complex else 1)
+        bits = bits.view(width, entry['num_distinct']).t()
         if f'{name} numbers' in self.schema:
             bits = bits[self.integers(f'{name} numbers')]
-        return _from_bits(bits, getattr(torch, entry['dtype']), entry['shape'])
+        return _from_bits(bits, dtype, shape)
 
 
 def _narrow(value: np.ndarray) -> np.ndarray:
@@ -374,10 +384,9 @@ def _narrow(value: np.ndarray) -> np.ndarray:
 
 def _to_bits(value: Tensor) -> Tensor:
     """Rows of any type as integers of shape :obj:`[n, w]`."""
-    num_rows = value.size(0) if value.dim() else 1
     if value.is_complex():
         value = torch.view_as_real(value)
-    width = value.numel() // num_rows if num_rows else 1
+    num_rows, width = value.size(0), math.prod(value.size()[1:])
     if value.is_floating_point():
         kind = {2: torch.int16, 4: torch.int32, 8: torch.int64, 1: torch.int8}
         value = value.view(kind[value.element_size()])

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 import torch
+from numpy import ndarray
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.data.collate import collate
@@ -133,6 +134,18 @@ class GraphTable:
             and isinstance(self.slices[key], Tensor)
         )
 
+    def _is_list(self, key: str) -> bool:
+        """Whether an attribute is a list with one entry a graph."""
+        # PyG has a list of slices for lists of tensors.
+        value, ptr = self.data[key], self.slices[key]
+        return isinstance(value, list) and isinstance(ptr, Tensor)
+
+    def objects(self, key: str) -> list[Any]:
+        """The values of an attribute that is no tensor, one a graph."""
+        if self._is_list(key):
+            return [self.data[key][i] for i in self._positions().tolist()]
+        return [data[key] for data in self.to_list()]
+
     def dim(self, key: str) -> int:
         """The dimension along which an attribute is concatenated."""
         value = self.data[key]
@@ -189,8 +202,7 @@ class GraphTable:
             :obj:`None` if there is one graph.
         """
         if len(self) == 1 or not all(
-            self.is_tensor(key) or isinstance(self.data[key], list)
-            for key in self.keys
+            self.is_tensor(key) or self._is_list(key) for key in self.keys
         ):
             return InMemoryDataset.collate(self.to_list())
         data, slices = copy.copy(self.data), {}
@@ -199,9 +211,8 @@ class GraphTable:
                 data[key] = self.rows(key)
                 size = self.sizes(key)
             else:
-                index = self._positions().tolist()
-                data[key] = [self.data[key][i] for i in index]
-                size = torch.ones(len(index), dtype=torch.long)
+                data[key] = self.objects(key)
+                size = torch.ones(len(self), dtype=torch.long)
             slices[key] = torch.nn.functional.pad(size.cumsum(0), (1, 0))
         if hasattr(self.data._store, '_num_nodes'):
             data.num_nodes = int(self.num_nodes.sum())
@@ -281,46 +292,29 @@ class GraphTable:
     def levels(self) -> dict[str, Level]:
         """The level of each attribute but features and edges, by its name."""
         out: dict[str, Level] = {}
+        kind = type(self.data)
+        has_rules = (kind.__inc__, kind.__cat_dim__) != (
+            Data.__inc__,
+            Data.__cat_dim__,
+        )
+        graphs = self.to_list() if has_rules else []
         for key in self.keys:
             if key in (*FEATURES, *STRUCTURE):
                 continue
-            if self._is_pointer(key):
+            out[key] = 'graph'
+            size = None
+            if any(_is_batched_specially(data, key) for data in graphs):
                 out[key] = 'node'
             elif self.is_tensor(key):
-                out[key] = level_of(
-                    key, self.sizes(key), self.num_nodes, self.num_edges
-                )
-            else:
+                size = self.sizes(key)
+            elif self._is_list(key):
                 # A list per graph may have an entry a node or edge.
-                value = self.data[key]
-                out[key] = 'graph'
-                if (
-                    isinstance(value, list)
-                    and value
-                    and isinstance(value[0], list | tuple)
-                ):
-                    size = torch.tensor([len(v) for v in value])
-                    size = size[self._positions()]
-                    out[key] = level_of(
-                        key, size, self.num_nodes, self.num_edges
-                    )
+                values = self.objects(key)
+                if all(isinstance(v, list | tuple | ndarray) for v in values):
+                    size = torch.tensor([len(v) for v in values])
+            if size is not None:
+                out[key] = level_of(key, size, self.num_nodes, self.num_edges)
         return out
-
-    def _is_pointer(self, key: str) -> bool:
-        """Whether a subclass of `Data` batches an attribute in its own way."""
-        kind = type(self.data)
-        if kind is Data:
-            return False
-        value = self.data[key]
-        plain = Data()
-        # One graph is enough to tell what its class does with the name.
-        one = separate(
-            kind, self.data, int(self._positions()[0]), self.slices, None, False
-        )
-        inc, dim = one.__inc__(key, value), one.__cat_dim__(key, value)
-        if isinstance(inc, Tensor):
-            inc = bool((inc != 0).any())
-        return bool(inc) or dim != plain.__cat_dim__(key, value)
 
     @property
     def uncarried(self) -> list[str]:
@@ -368,6 +362,13 @@ def concatenate(
         return tables[0]
     graphs = [data for table in tables for data in table.to_list()]
     return GraphTable.from_list(graphs, caller=caller)
+
+
+def _is_batched_specially(data: Data, key: str) -> bool:
+    """Whether the class of a graph has its own rule to batch an attribute."""
+    inc, dim = data.__inc__(key, data[key]), data.__cat_dim__(key, data[key])
+    has_inc = bool(torch.as_tensor(inc).any())
+    return has_inc or dim != Data().__cat_dim__(key, data[key])
 
 
 def _layout(data: Data) -> dict[str, Any]:
