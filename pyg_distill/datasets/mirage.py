@@ -225,7 +225,7 @@ class MirageDataset(InMemoryDataset):
             check_choice(
                 'class_weight', class_weight, ('source', 'uniform', 'none')
             )
-            check_count('num_graphs', num_graphs)
+            number = check_count('num_graphs', num_graphs)
             size = budget
             if budget is not None:
                 hint = 'an int is bytes, 0.02 is 2 % of those of the source'
@@ -241,7 +241,7 @@ class MirageDataset(InMemoryDataset):
             self._options: dict[str, Any] = {
                 'num_layers': check_num_layers(num_layers),
                 'budget': size,
-                'num_graphs': num_graphs,
+                'num_graphs': number,
                 'selection': self._selector.name,
                 'selection_kwargs': self._selector.options(),
                 'class_weight': class_weight,
@@ -503,12 +503,29 @@ def _distil(
         selected = selector(statistics, budget)
         progress.stage('compressing')
         encoded = encode(selected.graphs)
+        _check_limits(selected, encoded, budget)
         report = _report(statistics, budget, selected, options, encoded)
         data, slices = _finish(selected.graphs, selected.graph_id, report)
         progress.stage('counting shared trees')
         report = _measure(report, data, slices, options['num_layers'])
         seconds = perf_counter() - start - source.seconds
         return data, slices, replace(report, seconds=seconds), encoded
+
+
+def _check_limits(
+    selected: Selected, encoded: Encoded, budget: Budget
+) -> None:
+    """Refuses what a selector keeps beyond its limits."""
+    num_bytes, num_graphs = encoded.num_bytes, len(selected.label)
+    most = budget.num_graphs
+    if (most is not None and num_graphs > most) or (
+        not budget.is_default and num_bytes > budget.num_bytes
+    ):
+        raise ValueError(
+            f'{selected.selection!r} must not keep more than budget='
+            f'{budget.budget} and num_graphs={most} allow (got {num_bytes} '
+            f'bytes in {num_graphs} graphs); let it return budget.fill(order)'
+        )
 
 
 def _report(
