@@ -13,12 +13,9 @@ from torch_geometric.utils import (
     is_undirected,
 )
 
-from pyg_distill.datasets.molecules import grow
-from pyg_distill.datasets.molecules.draw import Draw
-from pyg_distill.datasets.molecules.molecule import parse
-from pyg_distill.datasets.toy_molecules import ToyMolecules
-from pyg_distill.trees.keys import edge_keys, tree_keys
-from pyg_distill.trees.unique import unique_keys
+from pyg_distill.datasets import ToyMolecules, molecules
+from pyg_distill.datasets.molecules import Draw, parse
+from pyg_distill.trees import edge_keys, tree_keys, unique_keys
 
 NEUTRAL, ACID, BASE = range(3)
 BONDS = ToyMolecules.bond_types
@@ -212,8 +209,8 @@ def test_structure_tells_the_class_but_not_always(dataset: Dataset) -> None:
 def test_without_noise_structure_is_the_class(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(grow, 'LABEL_NOISE', 0.0)
-    monkeypatch.setattr(grow, 'AMPHOTERIC_RATE', 0.0)
+    monkeypatch.setattr(molecules, 'LABEL_NOISE', 0.0)
+    monkeypatch.setattr(molecules, 'AMPHOTERIC_RATE', 0.0)
     for data in ToyMolecules():
         assert motifs(data) == {int(data.y)} - {NEUTRAL}
 

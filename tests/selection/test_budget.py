@@ -260,16 +260,31 @@ def test_a_number_of_graphs_out_of_range() -> None:
 
 
 def test_a_budget_and_a_number() -> None:
-    for selection, budget in (('herding', 250), ('multisets', 110)):
-        few = MirageDataset(
-            GRAPHS, 1, selection=selection, budget=600, num_graphs=4
-        )
-        assert len(few) == 4
-        limited = MirageDataset(
-            GRAPHS, 1, selection=selection, budget=budget, num_graphs=59
-        )
+    for selection, options in (
+        ('herding', {}),
+        ('multisets', {'vocabulary_size': 60}),
+    ):
+
+        def distil(
+            selection: str = selection, options: dict = options, **limits: Any
+        ) -> MirageDataset:
+            return MirageDataset(
+                TOY,
+                2,
+                selection=selection,
+                selection_kwargs=options,
+                **limits,
+            )
+
+        most = distil(num_graphs=60).report.compressed_bytes
+        assert len(distil(budget=most, num_graphs=4)) == 4
+        budget = most * 7 // 8
+        limited = distil(budget=budget, num_graphs=59)
         assert 4 < len(limited) < 59
         assert limited.report.compressed_bytes <= budget
+        # Few more would fit, of any class.
+        more = distil(num_graphs=len(limited) + 5)
+        assert more.report.compressed_bytes > budget
 
 
 def test_by_default_a_tenth_and_at_least_one_graph_a_class() -> None:
@@ -283,10 +298,10 @@ def test_by_default_a_tenth_and_at_least_one_graph_a_class() -> None:
 
 
 def test_a_larger_budget_keeps_more() -> None:
-    for selection in ('kcenter', 'multisets'):
+    for selection in ('kcenter', 'random'):
         small, large = (
             MirageDataset(GRAPHS, 1, selection=selection, budget=budget)
-            for budget in (120, 400)
+            for budget in (170, 400)
         )
         assert len(small) < len(large)
 

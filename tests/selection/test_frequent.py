@@ -242,8 +242,20 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Any) -> None:
         kept = keep(graphs, 1, value, root=str(tmp_path), max_size=np.int64(3))
         options = kept.report.options['selection_kwargs']
         assert options['min_support'] == plain
-    expected_sets = keep(graphs, 2, class_weight="none", **expected)
-    assert summary(kept) == summary(expected_sets)
+        assert summary(kept) == summary(keep(graphs, 1, plain, max_size=3))
+
+
+def test_the_paper_keeps_all_sets_once() -> None:
+    graphs = random_graphs(12)
+    kept = MirageDataset.paper(graphs, 2, 2)
+    expected: dict[str, Any] = {
+        'min_support': 2,
+        'kind': 'all',
+        'multiplicity': 'one',
+        'compact': False,
+    }
+    same_sets = keep(graphs, 2, class_weight='none', **expected)
+    assert summary(kept) == summary(same_sets)
     assert expected.items() <= kept.report.options['selection_kwargs'].items()
     assert bool((kept.root_count == 1).all())
     mean = kept.support / kept.support.float().mean()

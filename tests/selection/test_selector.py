@@ -343,7 +343,7 @@ OPTIONS: list[dict[str, Any]] = [
     {'selection': 'auto', 'budget': 400},
     {'selection': 'auto', 'num_graphs': 9},
     {'selection': 'lossless'},
-    {'selection': FrequentTrees(2, 'all', drop_shared=True)},
+    {'selection': FrequentTrees(1, 'all', drop_shared=True, max_size=2)},
     {'selection': Herding('both'), 'num_graphs': 7, 'class_weight': 'uniform'},
     {'selection': LargestGraphs(), 'budget': 0.3},
 ]  # fmt: skip
