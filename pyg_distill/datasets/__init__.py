@@ -1,8 +1,7 @@
 r"""Distilled data sets, and data to try them on."""
 
 from pyg_distill.datasets.mirage import MirageDataset
-from pyg_distill.datasets.report import DistillationReport, Size
-from pyg_distill.datasets.sharing import Sharing
+from pyg_distill.datasets.report import DistillationReport, Sharing, Size
 from pyg_distill.datasets.toy_molecules import ToyMolecules
 from pyg_distill.selection.base import ClassSummary
 

@@ -37,10 +37,11 @@ from pyg_distill.datasets.cache import (
 )
 from pyg_distill.datasets.report import (
     DistillationReport,
+    Sharing,
     Size,
     format_options,
+    predict_sharing,
 )
-from pyg_distill.datasets.sharing import Sharing, predict_sharing
 from pyg_distill.datasets.transform_checks import check_item, check_transform
 from pyg_distill.selection.base import ClassWeight, Selected, sample_weights
 from pyg_distill.selection.budget import (
@@ -512,9 +513,7 @@ def _distil(
         return data, slices, replace(report, seconds=seconds), encoded
 
 
-def _check_limits(
-    selected: Selected, encoded: Encoded, budget: Budget
-) -> None:
+def _check_limits(selected: Selected, encoded: Encoded, budget: Budget) -> None:
     """Refuses what a selector keeps beyond its limits."""
     num_bytes, num_graphs = encoded.num_bytes, len(selected.label)
     most = budget.num_graphs

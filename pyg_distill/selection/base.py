@@ -326,3 +326,14 @@ def order_by_class(order: Tensor, label: Tensor) -> dict[int, list[int]]:
     return {
         c: order[label[order] == c].tolist() for c in label.unique().tolist()
     }
+
+
+def random_order(num_graphs: int, seed: int = 0) -> Tensor:
+    """A random order of positions that depends on the seed alone.
+
+    Args:
+        num_graphs (int): The number of graphs :math:`G`.
+        seed (int, optional): The seed. (default: :obj:`0`)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(num_graphs, generator=generator)

@@ -2,11 +2,10 @@
 
 from numbers import Integral
 
-import torch
 from torch import Tensor
 
 from pyg_distill.data.statistics import TreeStatistics
-from pyg_distill.selection.base import Selector
+from pyg_distill.selection.base import Selector, random_order
 from pyg_distill.selection.budget import Budget
 
 
@@ -33,14 +32,3 @@ class Random(Selector):
     def select(self, statistics: TreeStatistics, budget: Budget) -> Tensor:
         """Fills the budget in a random order."""
         return budget.fill(random_order(statistics.num_graphs, self.seed))
-
-
-def random_order(num_graphs: int, seed: int = 0) -> Tensor:
-    """A random order of positions that depends on the seed alone.
-
-    Args:
-        num_graphs (int): The number of graphs :math:`G`.
-        seed (int, optional): The seed. (default: :obj:`0`)
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(num_graphs, generator=generator)

@@ -9,8 +9,12 @@ from torch.nn.functional import embedding_bag
 from pyg_distill.data.statistics import TreeStatistics
 from pyg_distill.data.table import GraphTable
 from pyg_distill.data.tree_sets import TreeSets
-from pyg_distill.selection.base import ClassWeight, Selected, sample_weights
-from pyg_distill.selection.random import random_order
+from pyg_distill.selection.base import (
+    ClassWeight,
+    Selected,
+    random_order,
+    sample_weights,
+)
 from pyg_distill.trees import Forest, TreeCode
 
 # The graphs of the source that are scored on.

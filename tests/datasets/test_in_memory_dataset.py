@@ -37,9 +37,14 @@ class Loaded(InMemoryDataset):
 
 
 @pytest.fixture(
-    params=[('frequent', 3), ('frequent', None), ('herding', 3),
-            ('herding', None)], ids=str
-)  # fmt: skip
+    params=[
+        ('frequent', 3),
+        ('frequent', None),
+        ('herding', 3),
+        ('herding', None),
+    ],
+    ids=str,
+)
 def dataset(request: pytest.FixtureRequest) -> MirageDataset:
     selection, num_features = request.param
     graphs = random_graphs(30, num_features=num_features)
@@ -293,8 +298,9 @@ def test_transforms_that_change_trees_are_refused(transform: Any) -> None:
 
 @pytest.mark.parametrize('transform', OF_NODES[:-2] + OF_NODES[-1:], ids=str)
 def test_transforms_that_change_nodes_are_refused(transform: Any) -> None:
-    kept = MirageDataset(GRAPHS, 2, selection='random', num_graphs=6,
-                         transform=transform)  # fmt: skip
+    kept = MirageDataset(
+        GRAPHS, 2, selection='random', num_graphs=6, transform=transform
+    )
     with pytest.raises(ValueError, match='pre_transform'):
         list(kept)
 
@@ -389,9 +395,12 @@ def test_pre_transform_and_pre_filter(tmp_path: Path) -> None:
         options: Any = {'num_graphs': 5, 'selection': selection}
         expected = MirageDataset(wanted, 2, **options)
         paths = set()
-        for pre in ({'pre_transform': double, 'pre_filter': is_large},
-                    {'pre_transform': double}, {'pre_filter': is_large},
-                    {}):  # fmt: skip
+        for pre in (
+            {'pre_transform': double, 'pre_filter': is_large},
+            {'pre_transform': double},
+            {'pre_filter': is_large},
+            {},
+        ):
             for _ in range(2):
                 kept = MirageDataset(
                     graphs, 2, root=str(tmp_path), **pre, **options

@@ -52,8 +52,14 @@ def test_all_items_have_the_same_attributes(
         assert data.target.tolist() == [[float(data.y == c) for c in range(3)]]
         assert data.weight.size() == data.support.size() == (1,)
         assert data.weight.dtype == data.target.dtype == torch.float
-        for key in ('root_index', 'root_count', 'num_layers', 'support',
-                    'graph_id', 'y'):  # fmt: skip
+        for key in (
+            'root_index',
+            'root_count',
+            'num_layers',
+            'support',
+            'graph_id',
+            'y',
+        ):
             assert data[key].dtype == torch.long
         i = int(data.graph_id)
         assert (i == -1) == (kept.report.selection == 'frequent')
@@ -62,9 +68,11 @@ def test_all_items_have_the_same_attributes(
             assert data.root_index.equal(nodes)
             assert data.root_count.equal(torch.ones_like(nodes))
             for key, value in graphs[i].to_dict().items():
-                assert value == data[key] if key == 'num_nodes' else (
-                    value.equal(data[key])
-                )  # fmt: skip
+                assert (
+                    value == data[key]
+                    if key == 'num_nodes'
+                    else (value.equal(data[key]))
+                )
         elif i >= 0:
             assert int(data.y) == int(graphs[i].y)
     assert kept.source_index.equal(torch.cat([d.graph_id for d in kept]))
@@ -143,9 +151,11 @@ def test_whole_graphs_keep_all_attributes(
         assert {*data.keys()} == {*source.keys()} | FORM
         for key, value in source.to_dict().items():
             other = data[key]
-            assert value == other if key == 'smiles' else (
-                value.equal(other) and value.dtype == other.dtype
-            )  # fmt: skip
+            assert (
+                value == other
+                if key == 'smiles'
+                else (value.equal(other) and value.dtype == other.dtype)
+            )
     batch = Batch.from_data_list(list(kept))
     expected = Batch.from_data_list([graphs[i] for i in kept.source_index])
     for key in {*graphs[0].keys()} - {'smiles'}:
@@ -157,7 +167,9 @@ def test_whole_graphs_keep_all_attributes(
 
 def test_another_class_of_graphs_is_named(tmp_path: Any) -> None:
     options: Any = {'num_graphs': 4, 'selection': 'random'}
-    kept = MirageDataset(rich_graphs(Molecule), 2, root=str(tmp_path), **options)
+    kept = MirageDataset(
+        rich_graphs(Molecule), 2, root=str(tmp_path), **options
+    )
     with pytest.raises(ValueError, match='data_cls=') as info:
         MirageDataset.from_file(kept.processed_paths[0])
     assert 'Molecule' in str(info.value)
@@ -170,8 +182,14 @@ def test_trees_refuse_what_they_cannot_carry(selection: str) -> None:
     limits = {} if selection == 'lossless' else {'budget': 0.9}
     for source in (graphs, Stream(graphs)):
         text = message(ValueError, source, 2, selection=selection, **limits)
-        for name in ('pos', 'train_mask', 'random_walk_pe', 'edge_type',
-                     'anchor', 'wide'):  # fmt: skip
+        for name in (
+            'pos',
+            'train_mask',
+            'random_walk_pe',
+            'edge_type',
+            'anchor',
+            'wide',
+        ):
             assert f"'{name}'" in text
         for name in ('smiles', 'number'):
             assert f"'{name}'" not in text
@@ -231,7 +249,9 @@ def test_classes_that_the_split_lacks(selection: Any) -> None:
 def test_held_out_graphs_are_not_read(selection: Any) -> None:
     graphs = random_graphs(20, max_nodes=7, edge_attr=True)
     split = [3, 7, 7, 0, 12, 5, 1, 18]
-    expected = distil([graphs[i] for i in split], selection, class_weight='none')
+    expected = distil(
+        [graphs[i] for i in split], selection, class_weight='none'
+    )
     for i in {*range(20)} - {*split}:
         graphs[i].x[:] = float('nan')
         graphs[i].edge_attr[:] = 77

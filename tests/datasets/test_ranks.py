@@ -119,9 +119,7 @@ def distil_all(rank: int, world_size: int, folder: str) -> None:
     cached: dict[str, Any] = {'distributed': True, 'root': f'{folder}/root'}
     for selection in (Random(), FrequentTrees()):
         for graphs in (named, named, named):
-            out.append(
-                MirageDataset(graphs, 2, selection=selection, **cached)
-            )
+            out.append(MirageDataset(graphs, 2, selection=selection, **cached))
     # What any of them reads is part of the name.
     last = mine[::-1] if rank == world_size - 1 else mine
     out.append(MirageDataset(last, 2, selection=FrequentTrees(), **cached))
@@ -132,7 +130,9 @@ def distil_all(rank: int, world_size: int, folder: str) -> None:
     few = GRAPHS[:1] if whole else []
     out.append(MirageDataset(few, 1, distributed=True))
     result = [plain(kept) for kept in out]
-    torch.save((result, errors(rank, world_size, folder)), f'{folder}/{rank}.pt')
+    torch.save(
+        (result, errors(rank, world_size, folder)), f'{folder}/{rank}.pt'
+    )
     stop()
 
 
@@ -184,9 +184,7 @@ def errors(rank: int, world_size: int, folder: str) -> dict[str, str]:
         'empty': distil([]),
         'sets': distil(good, selection=FrequentTrees(1, max_sets=1)),
         'budget': distil(good, budget=1),
-        'support': distil(
-            good, selection=FrequentTrees(2 if last else 1)
-        ),
+        'support': distil(good, selection=FrequentTrees(2 if last else 1)),
         'bad option': distil(good, budget=0 if last else 900),
         'force': distil(good, force_reload=last),
         'source_id': distil(good, source_id='a' if last else 'b'),

@@ -98,7 +98,9 @@ class Prices:
 
 @settings(max_examples=30)
 @given(SIZES, st.integers(0, 60), st.integers(0, 1000))
-def test_filling_is_a_walk(sizes: dict[int, int], limit: int, seed: int) -> None:
+def test_filling_is_a_walk(
+    sizes: dict[int, int], limit: int, seed: int
+) -> None:
     # A graph that does not fit ends its class, and the others go on.
     prices = Prices(sizes, limit, seed)
     taken: dict[int, list[int]] = {c: [] for c in sizes}
@@ -174,10 +176,12 @@ def test_no_more_graphs_would_fit(selection: str, budget: int) -> None:
 @pytest.mark.parametrize('budget', [1, 1e-6])
 @pytest.mark.parametrize(
     ('selection', 'options'),
-    [*((name, {}) for name in SELECTIONS),
-     ('multisets', {'vocabulary_size': 7, 'compact': False})],
+    [
+        *((name, {}) for name in SELECTIONS),
+        ('multisets', {'vocabulary_size': 7, 'compact': False}),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_the_smallest_budget_is_named_and_works(
     selection: str, options: dict, budget: float
 ) -> None:
@@ -237,7 +241,9 @@ def test_turns_are_those_of_webster(sizes: dict[int, int]) -> None:
     assert taken == sizes
 
 
-@pytest.mark.parametrize('selection', ['auto', 'herding', 'random', 'multisets'])
+@pytest.mark.parametrize(
+    'selection', ['auto', 'herding', 'random', 'multisets']
+)
 @pytest.mark.parametrize('num_graphs', [3, 10, 60])
 def test_a_number_of_graphs_is_exact_and_keeps_shares(
     selection: str, num_graphs: int
@@ -290,9 +296,7 @@ def test_a_budget_and_a_number() -> None:
 def test_by_default_a_tenth_and_at_least_one_graph_a_class() -> None:
     source = ToyMolecules(num_graphs=200, log=False)
     kept = MirageDataset(source, 2, selection='herding')
-    assert same(
-        kept, MirageDataset(source, 2, selection='herding', budget=0.1)
-    )
+    assert same(kept, MirageDataset(source, 2, selection='herding', budget=0.1))
     few = MirageDataset([path(1, 2, 3), path(3, 4, y=1)], 2)
     assert sorted(few.y.tolist()) == [0, 1]
 

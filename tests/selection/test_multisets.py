@@ -139,9 +139,7 @@ def test_graphs_are_herded_by_square_roots_of_counts() -> None:
     ]
     kept = keep(graphs, 1, 6, vocabulary_size=6)
     assert kept.source_index.tolist() == sorted(expected)
-    assert all(
-        tree_set(data, 1) == sets[int(data.graph_id)] for data in kept
-    )
+    assert all(tree_set(data, 1) == sets[int(data.graph_id)] for data in kept)
 
 
 @pytest.mark.parametrize('compact', [True, False])
@@ -271,7 +269,9 @@ def test_lossless_carries_what_a_graph_has_beside_its_trees() -> None:
 
 @pytest.mark.parametrize('limits', [{'budget': 0.1}, {'num_graphs': 3}])
 def test_lossless_takes_no_limits(limits: dict) -> None:
-    text = message(ValueError, random_graphs(8), 1, selection='lossless', **limits)
+    text = message(
+        ValueError, random_graphs(8), 1, selection='lossless', **limits
+    )
     assert f'{next(iter(limits))} cannot be given' in text
     assert same(
         MirageDataset(random_graphs(8), 1, selection='herding', num_graphs=8),

@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from pyg_distill.datasets import MirageDataset
 from pyg_distill.selection import Herding, KCenter
-from pyg_distill.selection.random import random_order
+from pyg_distill.selection.base import random_order
 from tests.oracles import trees_of
 from tests.selection.helpers import message, path, random_graphs, same
 
@@ -186,13 +186,16 @@ def test_graphs_are_compared_by_histograms_of_trees(
     for label in (0, 1):
         member = [i for i in range(24) if int(graphs[i].y) == label]
         rows = points[member]
-        left = {member.index(i) for i in kept.source_index.tolist()
-                if i in member}  # fmt: skip
+        left = {
+            member.index(i) for i in kept.source_index.tolist() if i in member
+        }
         picked: list[int] = []
         while left:
             # Of what may come next, some graph is among those that are kept.
             total = rows[picked].sum(0)
-            gap = (rows.mean(0) - (rows + total) / (len(picked) + 1)).norm(dim=1)
+            gap = (rows.mean(0) - (rows + total) / (len(picked) + 1)).norm(
+                dim=1
+            )
             if selection == 'kcenter' and picked:
                 gap = -torch.cdist(rows, rows[picked]).min(1).values
             gap[picked] = float('inf')
@@ -256,11 +259,13 @@ def test_more_graphs_hold_fewer() -> None:
     graphs = random_graphs(30, (0, 1, 2))
     for selection in ('herding', 'kcenter', 'random'):
         kept = [
-            {*MirageDataset(
-                graphs, 1, selection=selection, num_graphs=k
-            ).source_index.tolist()}
+            {
+                *MirageDataset(
+                    graphs, 1, selection=selection, num_graphs=k
+                ).source_index.tolist()
+            }
             for k in (3, 8, 21, 30)
-        ]  # fmt: skip
+        ]
         assert kept[0] < kept[1] < kept[2] < kept[3] == {*range(30)}
 
 

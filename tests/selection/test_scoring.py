@@ -78,8 +78,10 @@ def described(
     for root in range(data.num_nodes):
         hops, front = [], [root]
         for _ in range(num_layers + 1):
-            rows = [[1.0, *(float(data.x[i]) == c for c in (1, 2, 3))]
-                    for i in front]  # fmt: skip
+            rows = [
+                [1.0, *(float(data.x[i]) == c for c in (1, 2, 3))]
+                for i in front
+            ]
             hops.append(torch.tensor(rows).sum(dim=0))
             pairs = data.edge_index.t().tolist()
             front = [s for i in front for s, t in pairs if t == i]
@@ -332,7 +334,9 @@ def test_trees_are_left_out_where_they_cannot_carry_attributes() -> None:
     assert all(data.pos.size() == (data.num_nodes, 2) for data in kept)
     kept = MirageDataset(source, 2, budget=0.5, exclude_keys=['pos'])
     assert 'frequent' in kept.report.scores
-    assert 'frequent' not in MirageDataset(source, 2, num_graphs=7).report.scores
+    assert (
+        'frequent' not in MirageDataset(source, 2, num_graphs=7).report.scores
+    )
 
 
 def test_equally_good_candidates_and_bad_options() -> None:

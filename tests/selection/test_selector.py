@@ -72,7 +72,9 @@ def test_a_selector_of_a_user(limit: dict, tmp_path: Any) -> None:
         assert kept.source_index.tolist() == largest(9)
     elif 'budget' in limit:
         assert report.compressed_bytes <= (
-            300 if limit['budget'] == 300 else 0.4 * report.source_compressed_bytes
+            300
+            if limit['budget'] == 300
+            else 0.4 * report.source_compressed_bytes
         )
     assert report.selection == 'LargestGraphs'
     assert report.options['selection_kwargs'] == {'by': 'num_nodes'}
@@ -80,10 +82,12 @@ def test_a_selector_of_a_user(limit: dict, tmp_path: Any) -> None:
     options = {'selection': LargestGraphs, 'root': str(tmp_path), **limit}
     for _ in range(2):
         assert alike(MirageDataset(GRAPHS, 2, **options), kept)
-    again = MirageDataset(GRAPHS, 2, selection_kwargs={'by': 'num_nodes'},
-                          **options)  # fmt: skip
-    other = MirageDataset(GRAPHS, 2, selection_kwargs={'by': 'num_edges'},
-                          **options)  # fmt: skip
+    again = MirageDataset(
+        GRAPHS, 2, selection_kwargs={'by': 'num_nodes'}, **options
+    )
+    other = MirageDataset(
+        GRAPHS, 2, selection_kwargs={'by': 'num_edges'}, **options
+    )
     first = MirageDataset(GRAPHS, 2, **options)
     assert first.processed_paths == again.processed_paths
     assert first.processed_paths != other.processed_paths
@@ -97,16 +101,20 @@ def test_arguments_are_stored_and_shown() -> None:
     shown = Herding(embedding=points).options()['embedding']
     digest = hashlib.blake2b(points.numpy().tobytes(), digest_size=8)
     assert shown == f'float32 tensor [3, 2] {digest.hexdigest()}'
-    for other in (points + 1, points.long(), points.view(2, 3), points.to_sparse(),
-                  points.bfloat16()):  # fmt: skip
+    for other in (
+        points + 1,
+        points.long(),
+        points.view(2, 3),
+        points.to_sparse(),
+        points.bfloat16(),
+    ):
         assert Herding(embedding=other).options()['embedding'] != shown
 
     class Forgetful(Selector):
         def __init__(self, size: int = 3) -> None:
             self.number = size
 
-    text = message(AttributeError, GRAPHS, 1, selection=Forgetful(),
-                   budget=100)  # fmt: skip
+    text = message(AttributeError, GRAPHS, 1, selection=Forgetful(), budget=100)
     assert "'Forgetful' must store its argument 'size'" in text
 
 
@@ -159,7 +167,9 @@ def test_selectors_that_keep_too_much_or_one_class() -> None:
         text = message(ValueError, GRAPHS, 1, selection=Greedy(), **limit)
         assert "'Greedy' must not keep more" in text
         assert 'budget.fill' in text
-    assert len(MirageDataset(GRAPHS, 1, selection=Greedy(), num_graphs=30)) == 30
+    assert (
+        len(MirageDataset(GRAPHS, 1, selection=Greedy(), num_graphs=30)) == 30
+    )
 
     class FirstClass(Selector):
         def select(self, statistics: Any, budget: Any) -> Tensor:
@@ -239,14 +249,23 @@ def test_names_and_classes() -> None:
         (TypeError, "'num_layers'", {'num_layers': 2.0}),
         (TypeError, "'num_layers'", {'num_layers': True}),
         (ValueError, "'source_id'", {'source_id': 'a'}),
-        (ValueError, 'num_graphs cannot be given', {
-            'num_graphs': 3, 'selection': 'frequent'}),
-        (ValueError, "'budget' finds a min_support", {
-            'budget': 300, 'selection': 'frequent',
-            'selection_kwargs': {'min_support': 2}}),
+        (
+            ValueError,
+            'num_graphs cannot be given',
+            {'num_graphs': 3, 'selection': 'frequent'},
+        ),
+        (
+            ValueError,
+            "'budget' finds a min_support",
+            {
+                'budget': 300,
+                'selection': 'frequent',
+                'selection_kwargs': {'min_support': 2},
+            },
+        ),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_options_are_refused_in_one_line(
     error: type[Exception], word: str, options: dict
 ) -> None:
@@ -338,15 +357,18 @@ CHUNKED: list[Callable] = [
     lambda g: DataLoader(g, batch_size=7),
 ]
 OPTIONS: list[dict[str, Any]] = [
-    *({'selection': name, 'budget': 0.5} for name in BY_NAME
-      if name not in ('lossless', 'auto')),
+    *(
+        {'selection': name, 'budget': 0.5}
+        for name in BY_NAME
+        if name not in ('lossless', 'auto')
+    ),
     {'selection': 'auto', 'budget': 400},
     {'selection': 'auto', 'num_graphs': 9},
     {'selection': 'lossless'},
     {'selection': FrequentTrees(1, 'all', drop_shared=True, max_size=2)},
     {'selection': Herding('both'), 'num_graphs': 7, 'class_weight': 'uniform'},
     {'selection': LargestGraphs(), 'budget': 0.3},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize('options', OPTIONS, ids=str)
