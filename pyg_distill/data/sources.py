@@ -109,6 +109,7 @@ class Source:
         self._whole: Chunk | None = None
         self._num_local: int | None = None
         self._content: str | None = None
+        self._num_classes = 0
         self._fetched = torch.empty(0, dtype=torch.long)
         self._fetched_graphs: list[Data] = []
 
@@ -139,7 +140,8 @@ class Source:
             yield self._whole
             return
         is_whole = self._chunks.kind == 'whole'
-        content, last, start = ContentDigest(), None, 0
+        content = None if is_whole else ContentDigest()
+        last, start = None, 0
         tables = self._tables()
         bar = tqdm(
             desc=stage,
@@ -149,13 +151,13 @@ class Source:
         )
         with bar:
             while (chunk := self._next(tables, start)) is not None:
-                if not is_whole:
+                if content is not None:
                     content.add(chunk.table)
                 last = chunk if start == 0 else None
                 start += len(chunk.table)
                 yield chunk
                 bar.update(len(chunk.table))
-        if not is_whole:
+        if content is not None:
             self._check_again(content.hexdigest())
         self._num_local = start
         # One chunk is small enough to keep.
@@ -179,6 +181,7 @@ class Source:
                     f'data.y = torch.tensor([0])'
                 )
             num_classes = max(num_classes, int(table.label.max()) + 1)
+            self._num_classes = max(self._num_classes, num_classes)
             chunk = Chunk(table, start, self.num_layers, num_classes)
             self.seconds += perf_counter() - begin
             if self._chunks.kind != 'whole':
@@ -224,7 +227,7 @@ class Source:
         return Data
 
     def digest(self) -> str:
-        """A hash of the content of all graphs of all ranks."""
+        """A hash of the content of all graphs, and the number of classes."""
 
         def local() -> str:
             if self._content is None:
@@ -234,7 +237,7 @@ class Source:
                 content = ContentDigest()
                 content.add(self._whole.table)
                 self._content = content.hexdigest()
-            return str(self._content)
+            return f'{self._content} {self._num_classes}'
 
         return ' '.join(self.ranks.all_gather(local, 'reading its shard'))
 
