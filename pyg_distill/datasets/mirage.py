@@ -447,7 +447,13 @@ class MirageDataset(InMemoryDataset):
             cached = ranks.on_rank_zero(
                 lambda: read_cache(path, self._digest), 'reading the cache'
             )
-        self._open(cached, source.data_class, path)
+
+        def data_class() -> type[Data]:
+            # An empty shard does not know the class.
+            kinds = ranks.all_gather(source.data_class, 'reading its class')
+            return next((kind for kind in kinds if kind is not Data), Data)
+
+        self._open(cached, data_class, path)
 
     def _store(
         self,
@@ -488,7 +494,10 @@ def _distil(
 ) -> tuple[Data, dict[str, Tensor] | None, DistillationReport, Encoded]:
     """Selects what to keep, and says what was done."""
     start = perf_counter() - source.seconds
-    with Progress('Distilling', source.log) as progress:
+    with (
+        source.ranks.share_errors('distilling'),
+        Progress('Distilling', source.log) as progress,
+    ):
         progress.stage('counting trees')
         statistics = collect_statistics(source, selector.needs)
         message = repetition_message(statistics)
