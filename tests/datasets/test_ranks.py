@@ -54,7 +54,9 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 # Unequal shards, one of them empty, so that blocks are cut across them.
 BOUNDS = {2: [0, 11, 40], 3: [0, 0, 27, 40]}
-BLOCKS = (4096, 16)
+# Small blocks matter where a share of the source is asked for.
+CASES = [(4096, options) for options in OPTIONS]
+CASES += [(16, OPTIONS[i]) for i in (0, 2, 7)]
 
 
 class Named(Data):
@@ -109,9 +111,9 @@ def distil_all(rank: int, world_size: int, folder: str) -> None:
     source = [mine[:2], mine[2:]] if rank == 1 else mine
     source = Graphs(mine) if rank == 2 else source
     out = []
-    for storage.BLOCK in BLOCKS:
-        for options in OPTIONS:
-            out.append(MirageDataset(source, 2, distributed=True, **options))
+    for storage.BLOCK, options in CASES:
+        out.append(MirageDataset(source, 2, distributed=True, **options))
+    storage.BLOCK = 4096
     scoring.MAX_GRAPHS = 20
     out.append(MirageDataset(source, 2, budget=0.6, distributed=True))
     scoring.MAX_GRAPHS = 4096
@@ -205,8 +207,8 @@ def errors(rank: int, world_size: int, folder: str) -> dict[str, str]:
 
 def expected_sets(world_size: int) -> list[MirageDataset]:
     out = []
-    for storage.BLOCK in BLOCKS:
-        out += [MirageDataset(GRAPHS, 2, **options) for options in OPTIONS]
+    for storage.BLOCK, options in CASES:
+        out.append(MirageDataset(GRAPHS, 2, **options))
     storage.BLOCK = 4096
     scoring.MAX_GRAPHS = 20
     out.append(MirageDataset(GRAPHS, 2, budget=0.6))

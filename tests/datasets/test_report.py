@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch_geometric.data import Data
 
 import pyg_distill
 from pyg_distill.datasets import (
@@ -202,8 +201,9 @@ def test_predicts_for_usual_batches(real_dataset: Callable) -> None:
     assert 'TreeSetLoader pays off' in str(kept.report)
 
 
+@pytest.mark.slow
 def test_distilling_runs_through_few_files() -> None:
-    source: list[Data] = list(ToyMolecules(num_graphs=300, log=False))
+    source = ToyMolecules(num_graphs=300, log=False)
     package = os.path.dirname(pyg_distill.__file__)
     files: set[str] = set()
 
@@ -217,4 +217,4 @@ def test_distilling_runs_through_few_files() -> None:
         MirageDataset(source, num_layers=2, budget=0.02, log=False)
     finally:
         sys.setprofile(None)
-    assert len(files) <= 27, sorted(files)
+    assert len(files) <= 29, sorted(files)

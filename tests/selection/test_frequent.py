@@ -260,10 +260,9 @@ def test_the_paper_keeps_all_sets_once() -> None:
     assert bool((kept.root_count == 1).all())
     mean = kept.support / kept.support.float().mean()
     assert kept.weight.tolist() == pytest.approx(mean.tolist())
-    dropped = MirageDataset.paper(
-        graphs, 2, 2, drop_shared=True, class_weight='source'
-    )
-    assert dropped.report.options['selection_kwargs']['drop_shared']
+    other = MirageDataset.paper(graphs, 2, 2, max_size=1, class_weight='source')
+    assert other.report.options['selection_kwargs']['max_size'] == 1
+    assert other.report.options['class_weight'] == 'source'
 
 
 @pytest.mark.parametrize('value', [0, 1.5, -1, float('nan'), 0.0, -0.1])
