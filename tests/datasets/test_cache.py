@@ -212,10 +212,7 @@ def test_a_named_source_is_not_read_again(
             assert same(found, expected)
     with pytest.raises(AssertionError, match='read'):
         distil(
-            tmp_path,
-            Unreadable(GRAPHS),
-            source_id='split 1',
-            force_reload=True,
+            tmp_path, Unreadable(GRAPHS), source_id='split 1', force_reload=True
         )
 
 

@@ -184,7 +184,9 @@ def test_graphs_without_features_have_the_nodes_that_trees_need() -> None:
     kept = MirageDataset(graphs, 1, selection='frequent')
     for data in [*kept, *pickle.loads(pickle.dumps(kept))]:
         assert 'x' not in data
-        used = torch.cat([data.edge_index.reshape(-1), data.root_index]).unique()
+        used = torch.cat(
+            [data.edge_index.reshape(-1), data.root_index]
+        ).unique()
         assert data.num_nodes == used.numel()
     constant = MirageDataset(
         graphs, 1, selection='frequent', transform=T.Constant()

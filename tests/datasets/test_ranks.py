@@ -142,7 +142,7 @@ class Once:
     """Gives its graphs the first time only."""
 
     def __init__(self, graphs: list[Data]) -> None:
-        self.graphs = graphs
+        self.graphs = Graphs(graphs)
         self.rounds = 0
 
     def __iter__(self) -> Any:
@@ -276,7 +276,7 @@ def test_any_number_of_processes(world_size: int, tmp_path: Path) -> None:
     # One cache of each source, written by one process.
     for name, number in [('root', 3), ('given', 1), ('errors', 1)]:
         files = [p for p in (tmp_path / name).rglob('*') if p.is_file()]
-        assert [file.suffix for file in files] == ['.pt'] * number
+        assert [file.suffix for file in files] == ['.pt'] * number, name
     check_errors(said)
 
 

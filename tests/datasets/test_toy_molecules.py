@@ -8,10 +8,7 @@ import torch
 from torch_geometric.data import Batch, Data, Dataset
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
-from torch_geometric.utils import (
-    contains_self_loops,
-    is_undirected,
-)
+from torch_geometric.utils import contains_self_loops, is_undirected
 
 from pyg_distill.datasets import ToyMolecules, molecules
 from pyg_distill.datasets.molecules import parse

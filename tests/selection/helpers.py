@@ -1,5 +1,6 @@
 """Small data sets to select from, and what selectors are asked about them."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -133,10 +134,22 @@ def alike(found: MirageDataset, expected: MirageDataset) -> bool:
     return same(found, expected) and reports[0] == reports[1]
 
 
-def message(error: type[Exception], *args: Any, **kwargs: Any) -> str:
+def keep(
+    source: Any, num_layers: int, selection: Any = 'auto', **options: Any
+) -> MirageDataset:
+    """A distilled data set; options that it does not know are a selector's."""
+    known = inspect.signature(MirageDataset).parameters
+    own = {key: options.pop(key) for key in {*options} - {*known}}
+    own |= options.pop('selection_kwargs', {})
+    return MirageDataset(
+        source, num_layers, selection=selection, selection_kwargs=own, **options
+    )
+
+
+def message(error: Any, *args: Any, **kwargs: Any) -> str:
     """The one line with which a data set is refused."""
     with pytest.raises(error, match=r'.') as info:
-        MirageDataset(*args, **kwargs)
+        keep(*args, **kwargs)
     text = str(info.value)
     assert '\n' not in text
     assert len(text) > 30

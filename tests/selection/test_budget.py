@@ -20,7 +20,7 @@ from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.selection import Budget, BudgetTooSmall, Herding, Multisets
 from pyg_distill.selection.budget import class_turns
 from tests.oracles import trees_of
-from tests.selection.helpers import path, random_graphs, same
+from tests.selection.helpers import keep, path, random_graphs, same
 
 GRAPHS = random_graphs(60, (0, 1, 2), max_nodes=9, edge_attr=True)
 TOY = ToyMolecules(num_graphs=60, log=False)
@@ -43,7 +43,7 @@ def stored(kept: MirageDataset) -> int:
 @pytest.mark.parametrize('budget', [180, 260, 0.5, 0.9])
 @pytest.mark.parametrize('selection', SELECTIONS)
 def test_the_result_fits(selection: str, budget: float) -> None:
-    kept = MirageDataset(GRAPHS, 1, selection=selection, budget=budget)
+    kept = keep(GRAPHS, 1, selection=selection, budget=budget)
     report, limit = kept.report, budget
     if isinstance(budget, float):
         assert report.source_compressed_bytes == compressed_size(GRAPHS)
@@ -66,10 +66,10 @@ def test_trees_fit_as_they_are_stored(
         'selection_kwargs': {'compact': compact},
         'budget': 260,
     }
-    kept = MirageDataset(GRAPHS, 1, root=str(tmp_path), **options)
+    kept = keep(GRAPHS, 1, root=str(tmp_path), **options)
     content = torch.load(kept.processed_paths[0], weights_only=True)
     assert content['payload'].numel() == kept.report.compressed_bytes <= 260
-    assert same(kept, MirageDataset(GRAPHS, 1, **options))
+    assert same(kept, keep(GRAPHS, 1, **options))
 
 
 class Prices:
@@ -156,12 +156,12 @@ def test_sizes_that_fall_again_do_not_exceed_the_limit(limit: int) -> None:
 @pytest.mark.parametrize('selection', ['herding', 'kcenter', 'random'])
 @pytest.mark.parametrize('budget', [180, 300])
 def test_no_more_graphs_would_fit(selection: str, budget: int) -> None:
-    kept = MirageDataset(GRAPHS, 1, selection=selection, budget=budget)
+    kept = keep(GRAPHS, 1, selection=selection, budget=budget)
     index, counts = kept.source_index, Counter(kept.y.tolist())
     for label in range(3):
         # The graph that would be next is the one that more graphs add.
         for k in range(len(kept) + 1, 61):
-            more = MirageDataset(GRAPHS, 1, selection=selection, num_graphs=k)
+            more = keep(GRAPHS, 1, selection=selection, num_graphs=k)
             mine = more.source_index[more.y == label]
             new = mine[~torch.isin(mine, index)]
             if new.numel():
@@ -186,9 +186,7 @@ def test_the_smallest_budget_is_named_and_works(
     selection: str, options: dict, budget: float
 ) -> None:
     def distil(budget: float) -> MirageDataset:
-        return MirageDataset(
-            TOY, 2, budget=budget, selection=selection, selection_kwargs=options
-        )
+        return keep(TOY, 2, budget=budget, selection=selection, **options)
 
     with pytest.raises(BudgetTooSmall, match='too small') as info:
         distil(budget)
@@ -252,7 +250,7 @@ def test_a_number_of_graphs_is_exact_and_keeps_shares(
     graphs = [data.clone() for data in GRAPHS]
     for data, label in zip(graphs, labels, strict=True):
         data.y = torch.tensor([label])
-    kept = MirageDataset(graphs, 1, selection=selection, num_graphs=num_graphs)
+    kept = keep(graphs, 1, selection=selection, num_graphs=num_graphs)
     expected = {3: [1, 1, 1], 10: [6, 3, 1], 60: [36, 18, 6]}[num_graphs]
     assert torch.bincount(kept.y).tolist() == expected
     assert kept.report.source_compressed_bytes is None
@@ -261,7 +259,7 @@ def test_a_number_of_graphs_is_exact_and_keeps_shares(
 def test_a_number_of_graphs_out_of_range() -> None:
     for number in (2, 61):
         with pytest.raises(ValueError, match='num_graphs') as info:
-            MirageDataset(GRAPHS, 1, selection='herding', num_graphs=number)
+            keep(GRAPHS, 1, selection='herding', num_graphs=number)
         assert f'got {number}' in str(info.value)
 
 
@@ -274,13 +272,7 @@ def test_a_budget_and_a_number() -> None:
         def distil(
             selection: str = selection, options: dict = options, **limits: Any
         ) -> MirageDataset:
-            return MirageDataset(
-                TOY,
-                2,
-                selection=selection,
-                selection_kwargs=options,
-                **limits,
-            )
+            return keep(TOY, 2, selection=selection, **options, **limits)
 
         most = distil(num_graphs=60).report.compressed_bytes
         assert len(distil(budget=most, num_graphs=4)) == 4
@@ -295,16 +287,16 @@ def test_a_budget_and_a_number() -> None:
 
 def test_by_default_a_tenth_and_at_least_one_graph_a_class() -> None:
     source = ToyMolecules(num_graphs=200, log=False)
-    kept = MirageDataset(source, 2, selection='herding')
-    assert same(kept, MirageDataset(source, 2, selection='herding', budget=0.1))
-    few = MirageDataset([path(1, 2, 3), path(3, 4, y=1)], 2)
+    kept = keep(source, 2, selection='herding')
+    assert same(kept, keep(source, 2, selection='herding', budget=0.1))
+    few = keep([path(1, 2, 3), path(3, 4, y=1)], 2)
     assert sorted(few.y.tolist()) == [0, 1]
 
 
 def test_a_larger_budget_keeps_more() -> None:
     for selection in ('kcenter', 'random'):
         small, large = (
-            MirageDataset(GRAPHS, 1, selection=selection, budget=budget)
+            keep(GRAPHS, 1, selection=selection, budget=budget)
             for budget in (170, 400)
         )
         assert len(small) < len(large)
@@ -324,12 +316,13 @@ def test_frequent_sets_have_the_smallest_support_that_fits(kind: str) -> None:
 
     def distil(**options: Any) -> MirageDataset:
         kwargs = {k: v for k, v in options.items() if k != 'budget'}
-        return MirageDataset(
+        return keep(
             source,
             1,
             budget=options.get('budget'),
             selection='frequent',
-            selection_kwargs={'kind': kind, **kwargs},
+            kind=kind,
+            **kwargs,
         )
 
     tried = []
@@ -358,13 +351,7 @@ def test_too_many_of_the_most_frequent_sets() -> None:
     graphs = [path(*range(9)), path(*range(9), y=1)]
     options = {'kind': 'all', 'max_sets': 5}
     with pytest.raises(BudgetTooSmall, match='max_sets') as info:
-        MirageDataset(
-            graphs,
-            1,
-            selection='frequent',
-            selection_kwargs=options,
-            budget=1000,
-        )
+        keep(graphs, 1, selection='frequent', **options, budget=1000)
     assert '\n' not in str(info.value)
 
 

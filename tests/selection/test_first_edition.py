@@ -15,6 +15,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
+from tests.selection.helpers import keep
 
 EXPECTED = json.loads(
     Path(__file__).with_name('first_edition.json').read_text()
@@ -82,13 +83,8 @@ def select(name: str, source: Any, support: float) -> MirageDataset:
     }.get(name, {})
     selection: Any = name.partition('_')[0]
     counted = selection not in ('frequent', 'lossless')
-    return MirageDataset(
-        source,
-        2,
-        num_graphs=40 if counted else None,
-        selection=selection,
-        selection_kwargs=options,
-    )
+    options['num_graphs'] = 40 if counted else None
+    return keep(source, 2, selection, **options)
 
 
 CASES = [

@@ -15,9 +15,9 @@ from torch_geometric.data import Data
 
 from pyg_distill.datasets import MirageDataset
 from tests.oracles import tree_set, trees_of
+from tests.selection import helpers
 from tests.selection.brute_force import distil
 from tests.selection.helpers import Graphs, path, random_graphs
-from tests.selection.helpers import message as refused
 
 SUPPORTS = st.sampled_from([1, 2, 0.1, 0.3, 0.5, 2 / 3, 1.0])
 
@@ -25,28 +25,15 @@ SUPPORTS = st.sampled_from([1, 2, 0.1, 0.3, 0.5, 2 / 3, 1.0])
 def keep(
     graphs: Any, num_layers: int, min_support: Any = 0.1, **options: Any
 ) -> MirageDataset:
-    own = {
-        key: options.pop(key)
-        for key in ('class_weight', 'root')
-        if key in options
-    }
-    kwargs = {'min_support': min_support, **options}
-    return MirageDataset(
-        graphs, num_layers, selection='frequent', selection_kwargs=kwargs, **own
-    )
+    options['min_support'] = min_support
+    return helpers.keep(graphs, num_layers, 'frequent', **options)
 
 
-def message(error: type[Exception], *args: Any, **options: Any) -> str:
-    graphs, num_layers, *rest = args
-    if rest:
-        options['min_support'] = rest[0]
-    return refused(
-        error,
-        graphs,
-        num_layers,
-        selection='frequent',
-        selection_kwargs=options,
-    )
+def message(
+    error: Any, graphs: Any, num_layers: int, *args: Any, **options: Any
+) -> str:
+    options |= {'min_support': args[0]} if args else {}
+    return helpers.message(error, graphs, num_layers, 'frequent', **options)
 
 
 def summary(dataset: MirageDataset) -> list[tuple]:
@@ -365,16 +352,7 @@ def test_options_that_leave_nothing_say_so() -> None:
 @pytest.mark.parametrize('options', [{'min_support': 0.1}, {'budget': 900}])
 def test_classes_without_nodes_are_named(options: dict) -> None:
     graphs = [*[path(1, 2), path(3)] * 4, path(y=1), path(y=1)]
-    options = dict(options)
-    budget = options.pop('budget', None)
-    text = refused(
-        ValueError,
-        graphs,
-        1,
-        budget=budget,
-        selection='frequent',
-        selection_kwargs=options,
-    )
+    text = message(ValueError, graphs, 1, **options)
     assert 'class 1' in text
     assert '2 graphs' in text
     # All other selections keep them.

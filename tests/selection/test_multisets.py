@@ -15,6 +15,7 @@ from pyg_distill.datasets import MirageDataset
 from pyg_distill.selection import Herding
 from pyg_distill.trees import Forest, TreeCode, facility_steps
 from tests.oracles import Tree, tree_set, trees_of
+from tests.selection import helpers
 from tests.selection.helpers import message, path, random_graphs, same
 
 
@@ -22,17 +23,10 @@ def keep(
     graphs: Sequence[Data],
     num_layers: int,
     num_graphs: int | None = None,
-    budget: Any = None,
     **options: Any,
 ) -> MirageDataset:
-    return MirageDataset(
-        graphs,
-        num_layers,
-        num_graphs=num_graphs,
-        budget=budget,
-        selection='multisets',
-        selection_kwargs=options,
-    )
+    options['num_graphs'] = num_graphs
+    return helpers.keep(graphs, num_layers, 'multisets', **options)
 
 
 def points_of(graphs: Sequence[Data], num_layers: int) -> dict[Tree, list]:
@@ -203,7 +197,7 @@ def test_bad_sizes_of_a_vocabulary() -> None:
             random_graphs(8),
             1,
             selection='multisets',
-            selection_kwargs={'vocabulary_size': value},
+            vocabulary_size=value,
         )
         assert "'vocabulary_size'" in text
         assert f'{value}' in text
@@ -230,12 +224,7 @@ def test_lossless_keeps_the_multiset_of_trees_in_order(
         edge_attr=True,
         edge_weight=True,
     )
-    kept = MirageDataset(
-        graphs,
-        num_layers,
-        selection='lossless',
-        selection_kwargs={'compact': compact},
-    )
+    kept = helpers.keep(graphs, num_layers, 'lossless', compact=compact)
     assert kept.source_index.tolist() == [*range(14)]
     for data, source in zip(kept, graphs, strict=True):
         assert tree_set(data, num_layers) == Counter(

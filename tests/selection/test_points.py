@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_distill.datasets import MirageDataset
 from pyg_distill.selection import Herding, KCenter
 from pyg_distill.selection.base import random_order
 from tests.oracles import trees_of
-from tests.selection.helpers import message, path, random_graphs, same
+from tests.selection.helpers import keep, message, path, random_graphs, same
 
 Point = tuple[Any, ...]
 
@@ -176,13 +175,7 @@ def test_graphs_are_compared_by_histograms_of_trees(
 ) -> None:
     graphs = random_graphs(24, (0, 1), max_nodes=7, edge_attr=True, seed=3)
     points = compared(graphs, 2, name)
-    kept = MirageDataset(
-        graphs,
-        2,
-        num_graphs=10,
-        selection=selection,
-        selection_kwargs={'histogram': name},
-    )
+    kept = keep(graphs, 2, num_graphs=10, selection=selection, histogram=name)
     for label in (0, 1):
         member = [i for i in range(24) if int(graphs[i].y) == label]
         rows = points[member]
@@ -211,21 +204,14 @@ def test_embeddings_may_be_given() -> None:
     points = torch.randn(20, 3)
     for selection, selector in (('herding', Herding()), ('kcenter', KCenter())):
         options = {'num_graphs': 6, 'selection': selection}
-        kept = MirageDataset(
-            graphs, 2, selection_kwargs={'embedding': points}, **options
-        )
+        kept = keep(graphs, 2, embedding=points, **options)
         expected = [
             label + 2 * step
             for label in (0, 1)
             for step in islice(selector.steps(points[label::2]), 3)
         ]
         assert kept.source_index.tolist() == sorted(expected)
-        sparse = MirageDataset(
-            graphs,
-            2,
-            selection_kwargs={'embedding': points.to_sparse()},
-            **options,
-        )
+        sparse = keep(graphs, 2, embedding=points.to_sparse(), **options)
         assert same(sparse, kept)
 
 
@@ -245,11 +231,7 @@ def test_bad_embeddings(
     selection: str, embedding: Any, error: type[Exception], word: str
 ) -> None:
     text = message(
-        error,
-        random_graphs(12),
-        1,
-        selection=selection,
-        selection_kwargs={'embedding': embedding},
+        error, random_graphs(12), 1, selection=selection, embedding=embedding
     )
     assert "'embedding'" in text
     assert word in text
@@ -260,7 +242,7 @@ def test_more_graphs_hold_fewer() -> None:
     for selection in ('herding', 'kcenter', 'random'):
         kept = [
             {
-                *MirageDataset(
+                *keep(
                     graphs, 1, selection=selection, num_graphs=k
                 ).source_index.tolist()
             }
@@ -273,13 +255,7 @@ def test_random_draws_depend_on_their_seed_only() -> None:
     graphs = [path(i, y=i % 2) for i in range(40)]
 
     def draw(seed: int) -> list[int]:
-        kept = MirageDataset(
-            graphs,
-            1,
-            num_graphs=10,
-            selection='random',
-            selection_kwargs={'seed': seed},
-        )
+        kept = keep(graphs, 1, num_graphs=10, selection='random', seed=seed)
         return kept.source_index.tolist()
 
     torch.manual_seed(5)
@@ -294,11 +270,5 @@ def test_random_draws_depend_on_their_seed_only() -> None:
     # Each is drawn 15 times on average, within four standard deviations.
     assert all(abs(drawn[i] - 15) < 4 * 3.4 for i in range(40))
     for seed in (0.5, True, 'a'):
-        text = message(
-            TypeError,
-            graphs,
-            1,
-            selection='random',
-            selection_kwargs={'seed': seed},
-        )
+        text = message(TypeError, graphs, 1, selection='random', seed=seed)
         assert "'seed'" in text

@@ -13,7 +13,6 @@ from torch_geometric.data import Batch, Data, Dataset
 from torch_geometric.loader import DataLoader
 
 from pyg_distill.data import sources
-from pyg_distill.datasets import MirageDataset
 from pyg_distill.selection import (
     Auto,
     BudgetTooSmall,
@@ -34,6 +33,7 @@ from tests.selection.helpers import (
     Stream,
     alike,
     cut,
+    keep,
     message,
     path,
     random_graphs,
@@ -66,7 +66,7 @@ def largest(num_graphs: int) -> list[int]:
     'limit', [{'budget': 300}, {'budget': 0.4}, {'num_graphs': 9}, {}]
 )
 def test_a_selector_of_a_user(limit: dict, tmp_path: Any) -> None:
-    kept = MirageDataset(GRAPHS, 2, selection=LargestGraphs(), **limit)
+    kept = keep(GRAPHS, 2, selection=LargestGraphs(), **limit)
     report = kept.report
     if 'num_graphs' in limit:
         assert kept.source_index.tolist() == largest(9)
@@ -81,14 +81,10 @@ def test_a_selector_of_a_user(limit: dict, tmp_path: Any) -> None:
     assert "selection='LargestGraphs'" in repr(kept)
     options = {'selection': LargestGraphs, 'root': str(tmp_path), **limit}
     for _ in range(2):
-        assert alike(MirageDataset(GRAPHS, 2, **options), kept)
-    again = MirageDataset(
-        GRAPHS, 2, selection_kwargs={'by': 'num_nodes'}, **options
-    )
-    other = MirageDataset(
-        GRAPHS, 2, selection_kwargs={'by': 'num_edges'}, **options
-    )
-    first = MirageDataset(GRAPHS, 2, **options)
+        assert alike(keep(GRAPHS, 2, **options), kept)
+    again = keep(GRAPHS, 2, by='num_nodes', **options)
+    other = keep(GRAPHS, 2, by='num_edges', **options)
+    first = keep(GRAPHS, 2, **options)
     assert first.processed_paths == again.processed_paths
     assert first.processed_paths != other.processed_paths
 
@@ -126,7 +122,7 @@ def test_arguments_that_cannot_name_a_cache(tmp_path: Any) -> None:
         def select(self, statistics: Any, budget: Any) -> Tensor:
             return budget.fill(torch.arange(statistics.num_graphs))
 
-    assert len(MirageDataset(GRAPHS, 1, selection=Called(), num_graphs=3)) == 3
+    assert len(keep(GRAPHS, 1, selection=Called(), num_graphs=3)) == 3
     options = {'selection': Called(), 'num_graphs': 3, 'root': str(tmp_path)}
     text = message(TypeError, GRAPHS, 1, **options)
     assert 'root=None' in text
@@ -167,15 +163,13 @@ def test_selectors_that_keep_too_much_or_one_class() -> None:
         text = message(ValueError, GRAPHS, 1, selection=Greedy(), **limit)
         assert "'Greedy' must not keep more" in text
         assert 'budget.fill' in text
-    assert (
-        len(MirageDataset(GRAPHS, 1, selection=Greedy(), num_graphs=30)) == 30
-    )
+    assert len(keep(GRAPHS, 1, selection=Greedy(), num_graphs=30)) == 30
 
     class FirstClass(Selector):
         def select(self, statistics: Any, budget: Any) -> Tensor:
             return (statistics.label == 0).nonzero().view(-1).int()
 
-    kept = MirageDataset(GRAPHS, 1, selection=FirstClass())
+    kept = keep(GRAPHS, 1, selection=FirstClass())
     assert kept.weight.tolist() == [1.0] * len(kept)
     assert kept[0].target.tolist() == [[1.0, 0.0, 0.0]]
 
@@ -186,25 +180,17 @@ def test_selectors_that_are_none() -> None:
     assert "got 'herdin'" in text
     for odd in (3, None, dict, len):
         assert 'Selector' in message(TypeError, GRAPHS, 1, selection=odd)
-    text = message(
-        TypeError, GRAPHS, 1, selection=Random(), selection_kwargs={'seed': 1}
-    )
+    text = message(TypeError, GRAPHS, 1, selection=Random(), seed=1)
     assert "'selection_kwargs'" in text
     for selection in ('random', Random):
-        text = message(
-            TypeError,
-            GRAPHS,
-            1,
-            selection=selection,
-            selection_kwargs={'sead': 1},
-        )
+        text = message(TypeError, GRAPHS, 1, selection=selection, sead=1)
         assert 'sead' in text
 
     class Unfinished(Selector):
         pass
 
     with pytest.raises(NotImplementedError):
-        MirageDataset(GRAPHS, 1, selection=Unfinished())
+        keep(GRAPHS, 1, selection=Unfinished())
 
     class Needy(Selector):
         def select(self, statistics: Any, budget: Any) -> Tensor:
@@ -285,29 +271,29 @@ def test_options_are_refused_in_one_line(
 
 def test_the_folder_is_not_the_source() -> None:
     with pytest.raises(TypeError, match='root='):
-        MirageDataset('folder', 2)
+        keep('folder', 2)
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Any) -> None:
-    kept = MirageDataset(
+    kept = keep(
         GRAPHS,
         np.int64(2),
         num_graphs=np.int64(6),
         selection='multisets',
-        selection_kwargs={'vocabulary_size': np.int32(7)},
+        vocabulary_size=np.int32(7),
         root=str(tmp_path),
     )
-    expected = MirageDataset(
+    expected = keep(
         GRAPHS,
         2,
         num_graphs=6,
         selection='multisets',
-        selection_kwargs={'vocabulary_size': 7},
+        vocabulary_size=7,
         root=str(tmp_path),
     )
     assert kept.processed_paths == expected.processed_paths
     for budget in (np.int64(300), np.float64(0.5)):
-        kept = MirageDataset(GRAPHS, 2, selection='herding', budget=budget)
+        kept = keep(GRAPHS, 2, selection='herding', budget=budget)
         assert type(kept.report.options['budget']) in (int, float)
 
 
@@ -323,7 +309,7 @@ def test_weights_sum_to_shares(class_weight: Any) -> None:
     assert found.tolist() == pytest.approx(weigh(rows, sizes, class_weight))
     assert float(found.mean()) == pytest.approx(1)
     source = [path(i, y=int(i > 3)) for i in range(12)]
-    kept = MirageDataset(
+    kept = keep(
         source, 1, num_graphs=6, selection='random', class_weight=class_weight
     )
     total = [float(kept.weight[kept.y == c].sum()) for c in (0, 1)]
@@ -375,11 +361,11 @@ OPTIONS: list[dict[str, Any]] = [
 def test_any_chunks_give_the_same(
     options: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    expected = MirageDataset(GRAPHS, 2, **options)
+    expected = keep(GRAPHS, 2, **options)
     names = set()
     monkeypatch.setattr(sources, 'MAX_GRAPHS', 6)
     for wrap in CHUNKED[:3] if 'auto' in str(options) else CHUNKED:
-        found = MirageDataset(wrap(GRAPHS), 2, root=str(tmp_path), **options)
+        found = keep(wrap(GRAPHS), 2, root=str(tmp_path), **options)
         assert alike(found, expected)
         names.add(found.processed_paths[0])
     assert len(names) == 1
@@ -395,18 +381,13 @@ def test_blocks_of_a_source_do_not_depend_on_chunks(
         monkeypatch.setattr(storage, 'BLOCK', block)
         for chunk in (1000, 7, 16):
             monkeypatch.setattr(sources, 'MAX_GRAPHS', chunk)
-            kept = MirageDataset(
-                Stream(GRAPHS), 2, selection='random', budget=0.9
-            )
+            kept = keep(Stream(GRAPHS), 2, selection='random', budget=0.9)
             sizes.add((block, kept.report.source_compressed_bytes))
-            assert same(
-                kept,
-                MirageDataset(GRAPHS, 2, selection='random', budget=0.9),
-            )
+            assert same(kept, keep(GRAPHS, 2, selection='random', budget=0.9))
     assert len(sizes) == 2
 
 
 def test_the_smallest_budget_of_all_candidates_is_named() -> None:
     with pytest.raises(BudgetTooSmall) as info:
-        MirageDataset(GRAPHS, 1, budget=1)
-    assert len(MirageDataset(GRAPHS, 1, budget=int(info.value.num_bytes))) > 2
+        keep(GRAPHS, 1, budget=1)
+    assert len(keep(GRAPHS, 1, budget=int(info.value.num_bytes))) > 2
