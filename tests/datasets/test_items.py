@@ -16,7 +16,6 @@ from tests.selection.helpers import (
     Stream,
     equal,
     message,
-    path,
     random_graphs,
     same,
 )
@@ -269,20 +268,3 @@ def test_memory_is_not_shared_with_the_source(selection: Any) -> None:
     source._data.y.fill_(7)
     source._data.edge_index.fill_(0)
     assert all(map(equal, kept, before))
-
-
-def test_features_keep_their_bits_and_types() -> None:
-    special = [0.0, -0.0, 1e-40, float('inf'), -1.5, 3.25]
-    for dtype in (torch.float, torch.double, torch.half, torch.bfloat16):
-        graphs = [path(*special[i:], 1, 2, y=i % 2) for i in range(4)]
-        for data in graphs:
-            data.x = data.x.to(dtype)
-        for selection in ('random', 'lossless'):
-            limits = {} if selection == 'lossless' else {'num_graphs': 4}
-            for data in distil(graphs, selection, **limits):
-                source = graphs[int(data.graph_id)]
-                assert data.x.dtype == dtype
-                if selection == 'random':
-                    assert data.x.view(torch.uint8).equal(
-                        source.x.view(torch.uint8)
-                    )

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,27 +177,6 @@ def test_predicts_what_sharing_saves(
         assert sharing.num_shared_edges == pytest.approx(batch.num_edges)
     else:
         assert sharing.num_shared_nodes <= batch.num_nodes + 1e-6
-
-
-@pytest.mark.slow
-def test_predicts_for_usual_batches(real_dataset: Callable) -> None:
-    kept = MirageDataset(real_dataset('MUTAG'), 2, selection='lossless')
-    sharing = kept.report.sharing
-    assert sharing.batch_size == 128
-    seed = torch.Generator().manual_seed(0)
-    loader = TreeSetLoader(
-        kept, 128, shuffle=True, drop_last=True, generator=seed
-    )
-    sizes = [
-        [batch.num_nodes, batch.num_edges]
-        for _ in range(50)
-        for batch in loader
-    ]
-    nodes, edges = torch.tensor(sizes, dtype=torch.double).mean(dim=0).tolist()
-    assert sharing.num_shared_nodes == pytest.approx(nodes, rel=0.01)
-    assert sharing.num_shared_edges == pytest.approx(edges, rel=0.01)
-    assert sharing.pays
-    assert 'TreeSetLoader pays off' in str(kept.report)
 
 
 @pytest.mark.slow

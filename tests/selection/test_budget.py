@@ -17,7 +17,7 @@ from pyg_distill.data.sources import Source
 from pyg_distill.data.statistics import collect_statistics
 from pyg_distill.data.storage import encode
 from pyg_distill.datasets import MirageDataset, ToyMolecules
-from pyg_distill.selection import Budget, BudgetTooSmall, Herding, Multisets
+from pyg_distill.selection import Budget, BudgetTooSmall
 from pyg_distill.selection.budget import class_turns
 from tests.oracles import trees_of
 from tests.selection.helpers import keep, path, random_graphs, same
@@ -293,15 +293,6 @@ def test_by_default_a_tenth_and_at_least_one_graph_a_class() -> None:
     assert sorted(few.y.tolist()) == [0, 1]
 
 
-def test_a_larger_budget_keeps_more() -> None:
-    for selection in ('kcenter', 'random'):
-        small, large = (
-            keep(GRAPHS, 1, selection=selection, budget=budget)
-            for budget in (170, 400)
-        )
-        assert len(small) < len(large)
-
-
 @pytest.mark.parametrize('kind', ['closed', 'all'])
 def test_frequent_sets_have_the_smallest_support_that_fits(kind: str) -> None:
     source = random_graphs(24, (0, 1, 1), max_nodes=4)
@@ -353,15 +344,3 @@ def test_too_many_of_the_most_frequent_sets() -> None:
     with pytest.raises(BudgetTooSmall, match='max_sets') as info:
         keep(graphs, 1, selection='frequent', **options, budget=1000)
     assert '\n' not in str(info.value)
-
-
-def test_a_selector_sees_the_limit() -> None:
-    statistics = known(needs=('shares',))
-    budget = Budget(statistics, 0.5)
-    assert budget.num_bytes == compressed_size(GRAPHS) // 2
-    assert budget.measured_bytes == compressed_size(GRAPHS)
-    for selector in (Herding(), Multisets(5)):
-        selected = selector(statistics, budget)
-        assert encode(selected.graphs).num_bytes <= budget.num_bytes
-    assert Budget(statistics, num_graphs=3).num_bytes == float('inf')
-    assert Budget(statistics).is_default

@@ -3,7 +3,6 @@
 import re
 from ast import literal_eval
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -126,19 +125,6 @@ def test_supports_are_those_of_mlxtend(seed: int) -> None:
             if int(data.y) == label
         }
         assert found == expected
-
-
-@pytest.mark.slow
-def test_supports_of_real_data(real_dataset: Callable) -> None:
-    graphs = real_dataset('MUTAG')
-    kept = keep(graphs, 2, 0.3)
-    held = [{*trees_of(data, 2)} for data in graphs]
-    labels = [int(data.y) for data in graphs]
-    for data in kept:
-        items = {*tree_set(data, 2)}
-        pairs = zip(held, labels, strict=True)
-        support = sum(items <= h and y == int(data.y) for h, y in pairs)
-        assert support == int(data.support)
 
 
 def test_an_example_by_hand() -> None:

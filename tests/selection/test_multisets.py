@@ -1,7 +1,7 @@
 """Rare trees are replaced by the nearest ones; lossless replaces none."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -201,13 +201,6 @@ def test_bad_sizes_of_a_vocabulary() -> None:
         )
         assert "'vocabulary_size'" in text
         assert f'{value}' in text
-
-
-@pytest.mark.slow
-def test_a_real_data_set(real_dataset: Callable) -> None:
-    graphs = list(real_dataset('MUTAG')[:40])
-    kept = keep(graphs, 2, 40, vocabulary_size=25)
-    check_replaced(graphs, kept, 2)
 
 
 @pytest.mark.parametrize('num_layers', [0, 1, 2])

@@ -1,7 +1,6 @@
 """A ridge regression on what random features see of trees, written out."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ from pyg_distill.selection import (
 )
 from pyg_distill.selection.auto import MARGIN
 from pyg_distill.selection.scoring import area_under_curve
-from tests.selection.helpers import alike, path, random_graphs, same
+from tests.selection.helpers import path, random_graphs, same
 
 
 def known(graphs: Any, num_layers: int, needs: Any = ()) -> Any:
@@ -344,15 +343,3 @@ def test_equally_good_candidates_and_bad_options() -> None:
     assert {*kept.report.scores.values()} == {0.5}
     assert kept.report.selection == 'herding'
     assert repr(Auto()) == 'Auto()'
-
-
-@pytest.mark.slow
-def test_real_sources(real_dataset: Callable) -> None:
-    for source in (ToyMolecules(log=False), real_dataset('MUTAG')):
-        kept = MirageDataset(source, 2, budget=0.1, exclude_keys=['edge_attr'])
-        report = kept.report
-        assert report.compressed_bytes <= 0.1 * report.source_compressed_bytes
-        assert len(report.scores) == 3
-        assert max(report.scores.values()) > 0.8
-        again = MirageDataset(source, 2, budget=0.1, exclude_keys=['edge_attr'])
-        assert alike(again, kept)
