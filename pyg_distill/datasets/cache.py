@@ -7,6 +7,7 @@ import os.path as osp
 import uuid
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from io import BytesIO
 from typing import Any
 
 import fsspec
@@ -117,15 +118,15 @@ def read_cache(path: str, digest: str | None = None) -> CachedSet:
     """
     try:
         with fsspec.open(path, 'rb') as file:
-            content = torch.load(file, map_location='cpu', weights_only=True)
-        header, payload, report = _check_content(content)
-    except MemoryError:
-        raise
+            stored = BytesIO(file.read())
     except OSError as error:
         raise ValueError(
             f"cannot read '{path}' ({error.strerror or error}); pass the file "
             f'that MirageDataset cached, or another root'
         ) from error
+    try:
+        content = torch.load(stored, map_location='cpu', weights_only=True)
+        header, payload, report = _check_content(content)
     except Exception as error:
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise ValueError(
@@ -142,7 +143,7 @@ def read_cache(path: str, digest: str | None = None) -> CachedSet:
     return CachedSet(
         Encoded(header['schema'], payload),
         content['graph_id'],
-        replace(report, file_size=fs.get_fs(path).size(path)),
+        replace(report, file_size=stored.getbuffer().nbytes),
         header['digest'],
     )
 

@@ -226,7 +226,7 @@ class MirageDataset(InMemoryDataset):
             check_choice(
                 'class_weight', class_weight, ('source', 'uniform', 'none')
             )
-            check_count('num_graphs', num_graphs)
+            number = check_count('num_graphs', num_graphs)
             size = budget
             if budget is not None:
                 hint = 'an int is bytes, 0.02 is 2 % of those of the source'
@@ -242,7 +242,7 @@ class MirageDataset(InMemoryDataset):
             self._options: dict[str, Any] = {
                 'num_layers': check_num_layers(num_layers),
                 'budget': size,
-                'num_graphs': num_graphs,
+                'num_graphs': number,
                 'selection': self._selector.name,
                 'selection_kwargs': self._selector.options(),
                 'class_weight': class_weight,
@@ -447,7 +447,13 @@ class MirageDataset(InMemoryDataset):
             cached = ranks.on_rank_zero(
                 lambda: read_cache(path, self._digest), 'reading the cache'
             )
-        self._open(cached, source.data_class, path)
+
+        def data_class() -> type[Data]:
+            # An empty shard does not know the class.
+            kinds = ranks.all_gather(source.data_class, 'reading its class')
+            return next((kind for kind in kinds if kind is not Data), Data)
+
+        self._open(cached, data_class, path)
 
     def _store(
         self,
@@ -488,7 +494,10 @@ def _distil(
 ) -> tuple[Data, dict[str, Tensor] | None, DistillationReport, Encoded]:
     """Selects what to keep, and says what was done."""
     start = perf_counter() - source.seconds
-    with Progress('Distilling', source.log) as progress:
+    with (
+        source.ranks.share_errors('distilling'),
+        Progress('Distilling', source.log) as progress,
+    ):
         progress.stage('counting trees')
         statistics = collect_statistics(source, selector.needs)
         message = repetition_message(statistics)
@@ -504,12 +513,27 @@ def _distil(
         selected = selector(statistics, budget)
         progress.stage('compressing')
         encoded = encode(selected.graphs)
+        _check_limits(selected, encoded, budget)
         report = _report(statistics, budget, selected, options, encoded)
         data, slices = _finish(selected.graphs, selected.graph_id, report)
         progress.stage('counting shared trees')
         report = _measure(report, data, slices, options['num_layers'])
         seconds = perf_counter() - start - source.seconds
         return data, slices, replace(report, seconds=seconds), encoded
+
+
+def _check_limits(selected: Selected, encoded: Encoded, budget: Budget) -> None:
+    """Refuses what a selector keeps beyond its limits."""
+    num_bytes, num_graphs = encoded.num_bytes, len(selected.label)
+    most = budget.num_graphs
+    if (most is not None and num_graphs > most) or (
+        not budget.is_default and num_bytes > budget.num_bytes
+    ):
+        raise ValueError(
+            f'{selected.selection!r} must not keep more than budget='
+            f'{budget.budget} and num_graphs={most} allow (got {num_bytes} '
+            f'bytes in {num_graphs} graphs); let it return budget.fill(order)'
+        )
 
 
 def _report(

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pyg_distill.data.table import GraphTable
 from pyg_distill.selection.base import ClassSummary
@@ -13,6 +14,30 @@ from pyg_distill.trees import expected_size, share_trees
 BATCH_SIZE = 128
 # Merging costs about as much time as a fifth of the nodes.
 _WORTH = 1.2
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a data set.
+
+    Attributes:
+        num_graphs: The number of graphs.
+        num_nodes: The number of nodes.
+        num_edges: The number of edges.
+        num_bytes: The bytes of all tensors: elements times their size. Of a
+            source, attributes that are left out do not count.
+    """
+
+    num_graphs: int
+    num_nodes: int
+    num_edges: int
+    num_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f'{self.num_graphs:,} graphs, {self.num_nodes:,} nodes, '
+            f'{self.num_edges:,} edges, {self.num_bytes:,} bytes'
+        )
 
 
 @dataclass(frozen=True)
@@ -52,30 +77,6 @@ class Sharing:
             f'{self.num_edges:,.0f} edges, or {self.num_shared_nodes:,.0f} and '
             f'{self.num_shared_edges:,.0f} if trees are shared, '
             f'{self.factor:.1f} times fewer: TreeSetLoader {advice}'
-        )
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of a data set.
-
-    Attributes:
-        num_graphs: The number of graphs.
-        num_nodes: The number of nodes.
-        num_edges: The number of edges.
-        num_bytes: The bytes of all tensors: elements times their size. Of a
-            source, attributes that are left out do not count.
-    """
-
-    num_graphs: int
-    num_nodes: int
-    num_edges: int
-    num_bytes: int
-
-    def __str__(self) -> str:
-        return (
-            f'{self.num_graphs:,} graphs, {self.num_nodes:,} nodes, '
-            f'{self.num_edges:,} edges, {self.num_bytes:,} bytes'
         )
 
 
@@ -225,7 +226,7 @@ def predict_sharing(
     """
     graphs = table.graphs
     trees, entry = share_trees(graphs, num_layers)
-    graph = graphs.graph_of_node()
+    graph: Tensor = graphs.graph_of_node()
     if 'root_index' in table.keys:
         size = table.sizes('root_index').to(graph.device)
         graph = torch.arange(len(table), device=graph.device)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ClassWeight = Literal['source', 'uniform', 'none']
 
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
 
 @dataclass(frozen=True)
 class ClassSummary:
@@ -174,11 +176,37 @@ class Selector:
     ) -> Selected:
         """Calls :meth:`select`, and fetches the graphs that it returns."""
         selected = self.select(statistics, budget)
-        if isinstance(selected, Tensor):
-            selected = Selected.from_graphs(statistics, selected)
+        if not isinstance(selected, Selected):
+            self._check_positions(selected, statistics.num_graphs)
+            selected = Selected.from_graphs(statistics, selected.long().cpu())
         if not selected.selection:
             selected = replace(selected, selection=self.name)
         return selected
+
+    def _check_positions(self, index: Any, num_graphs: int) -> None:
+        returns = f"'{self.name}' must return positions of graphs"
+        if (
+            not isinstance(index, Tensor)
+            or index.dim() != 1
+            or index.dtype not in _INTEGERS
+        ):
+            got = type(index).__name__
+            if isinstance(index, Tensor):
+                got = f'{index.dtype} of shape {list(index.size())}'
+            raise TypeError(
+                f'{returns} as a long tensor of shape [P] (got {got}); return '
+                f'budget.fill(order), or a Selected'
+            )
+        if (
+            index.numel() == 0
+            or index.unique().numel() < index.numel()
+            or not 0 <= int(index.min()) <= int(index.max()) < num_graphs
+        ):
+            raise ValueError(
+                f'{returns}, at least one, each once, below {num_graphs} (got '
+                f'{index.numel()} such as {index[:3].tolist()}); return '
+                f'budget.fill(order)'
+            )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -227,17 +255,27 @@ class Selector:
                     f'self.{name} = {name}'
                 )
             value = getattr(self, name)
-            if isinstance(value, Tensor):
-                content = value.detach().cpu().contiguous()
-                data = content.to_dense().numpy().tobytes()
-                digest = hashlib.blake2b(data, digest_size=8).hexdigest()
-                value = f'tensor {list(value.size())} {digest}'
-            out[name] = value
+            out[name] = _describe(value) if isinstance(value, Tensor) else value
         return out
 
     def __repr__(self) -> str:
         listed = ', '.join(f'{k}={v!r}' for k, v in self.options().items())
         return f'{type(self).__name__}({listed})'
+
+
+def _describe(value: Tensor) -> str:
+    """The type, the shape and a hash of a tensor."""
+    value = value.detach().cpu()
+    digest = hashlib.blake2b(digest_size=8)
+    parts = [value]
+    if value.layout != torch.strided:
+        sparse = value.to_sparse_coo().coalesce()
+        parts = [sparse.indices(), sparse.values()]
+    for part in parts:
+        content = part.contiguous().reshape(-1).view(torch.uint8)
+        digest.update(content.numpy().data)
+    kind = str(value.dtype).removeprefix('torch.')
+    return f'{kind} tensor {list(value.size())} {digest.hexdigest()}'
 
 
 def sample_weights(
@@ -265,6 +303,7 @@ def sample_weights(
     weight = support.double()
     if class_weight == 'none':
         return (weight / weight.mean()).float()
+    class_sizes = {c: class_sizes[c] for c in label.unique().tolist()}
     total = sum(class_sizes.values())
     out = torch.empty_like(weight)
     for c, size in class_sizes.items():

@@ -300,10 +300,10 @@ def count_or_share(
     return plain
 
 
-def check_count(name: str, value: Any) -> None:
+def check_count(name: str, value: Any) -> int | None:
     """Refuses what is neither :obj:`None` nor a count of one or more."""
     if value is None:
-        return
+        return None
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(
             f"'{name}' must be an integer (got {value!r}); pass None for no "
@@ -313,6 +313,7 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(
             f"'{name}' must be 1 or more (got {value}); pass None for no bound"
         )
+    return int(value)  # Numbers of NumPy cannot be written to a report.
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

@@ -100,8 +100,8 @@ class FrequentTrees(Selector):
     ) -> None:
         check_choice('kind', kind, ('closed', 'maximal', 'all'))
         check_choice('multiplicity', multiplicity, ('mean', 'one'))
-        check_count('max_sets', max_sets)
-        check_count('max_size', max_size)
+        max_sets = check_count('max_sets', max_sets)
+        max_size = check_count('max_size', max_size)
         if min_support is not None:
             min_support = _plain_support(min_support)
         self.min_support = min_support
@@ -456,7 +456,7 @@ def _counts_by_class(
             f'{sorted(classes)} (got {sorted(min_support)}); pass a share or '
             f'a count for each'
         )
-    out, reached = {}, {}
+    out, reached, too_high = {}, {}, []
     for label, known in classes.items():
         value = min_support[label]
         if isinstance(value, int) and value > known.num_graphs:
@@ -473,11 +473,12 @@ def _counts_by_class(
                 f'out'
             )
         out[label] = support_count(value, known.num_graphs)
-        reached[label] = value
         if known.best_support < out[label]:
-            reached[label] = known.best_support
-    if reached != dict(min_support):
-        label = min(c for c in out if reached[c] != min_support[c])
+            too_high.append(label)
+            value = known.best_support
+        reached[label] = value
+    if too_high:
+        label = too_high[0]
         known = classes[label]
         raise ValueError(
             f'no tree set of class {label} reaches the min_support of '

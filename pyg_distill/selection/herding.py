@@ -1,13 +1,82 @@
-"""Graphs whose mean is near the mean of their class."""
+"""Graphs as points; herding picks some whose mean is that of all."""
 
 from collections.abc import Iterator
+from typing import Literal
 
+import torch
 from torch import Tensor
 
-from pyg_distill.selection.points import PointSelector, open_points
+from pyg_distill.data.statistics import TreeStatistics
+from pyg_distill.selection.base import Selector
+from pyg_distill.selection.budget import Budget, check_choice
+from pyg_distill.trees import pointer
 
+Histogram = Literal['shares', 'counts', 'both']
 # Of sums in double precision, with something to spare.
 _ROUNDING = 1e-13
+
+
+class PointSelector(Selector):
+    """Picks graphs of each class one by one, by their distances as points.
+
+    Args:
+        histogram (str, optional): What graphs are compared by: the square
+            roots of the shares of their computation trees of all depths
+            (:obj:`"shares"`), of the counts of the deepest trees
+            (:obj:`"counts"`), or :obj:`"both"`.
+            (default: :obj:`"shares"`)
+        embedding (torch.Tensor, optional): Points of shape :obj:`[G, D]` to
+            compare instead, one row for each graph of the source.
+            (default: :obj:`None`)
+    """
+
+    def __init__(
+        self,
+        histogram: Histogram = 'shares',
+        embedding: Tensor | None = None,
+    ) -> None:
+        check_choice('histogram', histogram, ('shares', 'counts', 'both'))
+        if embedding is not None:
+            check_embedding(embedding)
+        self.histogram = histogram
+        self.embedding = embedding
+        self.needs = ('counts', 'shares')  # type: ignore[misc]
+        if embedding is not None:
+            self.needs = ()  # type: ignore[misc]
+        elif histogram != 'both':
+            self.needs = (histogram,)  # type: ignore[misc]
+
+    def steps(self, points: Tensor) -> Iterator[int]:
+        """Picks points one by one.
+
+        Args:
+            points (torch.Tensor): Points of shape :obj:`[N, D]`.
+        """
+        raise NotImplementedError
+
+    def select(self, statistics: TreeStatistics, budget: Budget) -> Tensor:
+        """Fills the budget with the first graphs of each class."""
+        points, label = self._points(statistics), statistics.label
+        orders = {}
+        for c in statistics.class_sizes():
+            member = (label == c).nonzero().view(-1)
+            orders[c] = _numbered(
+                self.steps(points.index_select(0, member)), member.tolist()
+            )
+        return budget.fill(orders)
+
+    def _points(self, statistics: TreeStatistics) -> Tensor:
+        if self.embedding is None:
+            return side_by_side(
+                [statistics.histogram(name) for name in self.needs]
+            )
+        if self.embedding.size(0) != statistics.num_graphs:
+            raise ValueError(
+                f"'embedding' must have one row a graph (got "
+                f'{self.embedding.size(0)} rows for {statistics.num_graphs} '
+                f'graphs); embed the split that is passed, in its order'
+            )
+        return self.embedding.detach().cpu()
 
 
 class Herding(PointSelector):
@@ -69,3 +138,128 @@ class Herding(PointSelector):
             yield point
             picked += 2 * num_points * products.dot(point)
             picked[point] = float('inf')
+
+
+def _numbered(steps: Iterator[int], number: list[int]) -> Iterator[int]:
+    return (number[step] for step in steps)
+
+
+def side_by_side(histograms: list[Tensor]) -> Tensor:
+    """Concatenates histograms, with rows of length 1 on average in each."""
+    if len(histograms) == 1:
+        return histograms[0]
+    scaled = [
+        rows * (rows.size(0) / rows.values().square().sum()) ** 0.5
+        for rows in histograms
+    ]
+    return torch.cat(scaled, dim=1).coalesce()
+
+
+class _DensePoints:
+    """Inner products of points of shape :obj:`[N, D]`."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+        self.num_points = value.size(0)
+
+    def square_norm(self) -> Tensor:
+        return (self.value * self.value).sum(dim=1)
+
+    def dot_sum(self) -> Tensor:
+        return self.value @ self.value.sum(dim=0)
+
+    def dot(self, point: int) -> Tensor:
+        return self.value @ self.value[point]
+
+
+class _SparsePoints:
+    """Inner products of points of which most entries are zero.
+
+    A product with one point visits only the columns in which it is not zero.
+    """
+
+    def __init__(self, points: Tensor) -> None:
+        self.num_points, num_columns = points.size()
+        self.row, self.column = points.indices()
+        self.value = points.values()
+        # A column of one point is part of no product with another.
+        size = torch.bincount(self.column, minlength=num_columns)
+        kept = size[self.column] > 1
+        row, column = self.row[kept], self.column[kept]
+        value = self.value[kept]
+        size = torch.bincount(row, minlength=self.num_points)
+        self._row_ptr = pointer(size).tolist()
+        self._columns, self._weights = column.tolist(), value.tolist()
+        order = torch.argsort(column, stable=True)
+        size = torch.bincount(column, minlength=num_columns)
+        self._column_ptr = pointer(size).tolist()
+        self._row_by_column = row[order]
+        self._value_by_column = value[order]
+
+    def square_norm(self) -> Tensor:
+        return self._sum(self.value * self.value)
+
+    def dot_sum(self) -> Tensor:
+        total = torch.bincount(self.column, self.value)
+        return self._sum(self.value * total[self.column])
+
+    def dot(self, point: int) -> Tensor:
+        out = self.value.new_zeros(self.num_points)
+        mine = slice(self._row_ptr[point], self._row_ptr[point + 1])
+        pairs = zip(self._columns[mine], self._weights[mine], strict=True)
+        # One contiguous stretch a column is several times faster than
+        # looking up all of their entries at once.
+        for column, weight in pairs:
+            part = slice(self._column_ptr[column], self._column_ptr[column + 1])
+            out.index_add_(
+                0,
+                self._row_by_column[part],
+                self._value_by_column[part],
+                alpha=weight,
+            )
+        return out
+
+    def _sum(self, value: Tensor) -> Tensor:
+        out = value.new_zeros(self.num_points)
+        return out.index_add_(0, self.row, value)
+
+
+def open_points(points: Tensor) -> _DensePoints | _SparsePoints:
+    """Makes points ready for inner products in double precision.
+
+    Args:
+        points (torch.Tensor): Finite numbers of shape :obj:`[N, D]`, dense or
+            sparse.
+
+    Raises:
+        TypeError: If it is no tensor of real numbers.
+        ValueError: If it has another shape or holds NaN or infinity.
+    """
+    check_embedding(points)
+    points = points.detach().double()
+    if points.layout == torch.strided:
+        return _DensePoints(points)
+    return _SparsePoints(points.to_sparse_coo().coalesce())
+
+
+def check_embedding(embedding: Tensor) -> None:
+    """Refuses what has no row of finite numbers for each graph."""
+    if not isinstance(embedding, Tensor) or embedding.is_complex():
+        got = getattr(embedding, 'dtype', type(embedding).__name__)
+        raise TypeError(
+            f"'embedding' must be a tensor of real numbers (got {got}); pass "
+            f'one of shape [num_graphs, num_features]'
+        )
+    if embedding.dim() != 2:
+        raise ValueError(
+            f"'embedding' must have shape [num_graphs, num_features] (got "
+            f'{list(embedding.size())}); pass one row a graph'
+        )
+    value = embedding.detach()
+    if value.layout != torch.strided:
+        value = value.to_sparse_coo().coalesce().values()
+    if not bool(value.isfinite().all()):
+        raise ValueError(
+            "'embedding' must be finite (got NaN or infinity); check the "
+            'model, or how the embeddings were scaled'
+        )

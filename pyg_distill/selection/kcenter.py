@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pyg_distill.selection.points import PointSelector, open_points
+from pyg_distill.selection.herding import PointSelector, open_points
 
 
 class KCenter(PointSelector):

@@ -36,6 +36,9 @@ class Lossless(Selector):
             concatenate_sets,
         )
         sets = concatenate_sets(parts)
+        # One chunk still shares these with the source.
+        for name, (value, ptr) in sets.attributes.items():
+            sets.attributes[name] = value.clone(), ptr
         label = statistics.label
         support = torch.ones_like(label)
         sets.attributes['support'] = support, torch.arange(len(label) + 1)

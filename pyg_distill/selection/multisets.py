@@ -62,7 +62,7 @@ class Multisets(Selector):
     def __init__(
         self, vocabulary_size: int | None = None, compact: bool = True
     ) -> None:
-        check_count('vocabulary_size', vocabulary_size)
+        vocabulary_size = check_count('vocabulary_size', vocabulary_size)
         if vocabulary_size is not None and vocabulary_size > MAX_CANDIDATES:
             raise ValueError(
                 f"'vocabulary_size' must be at most {MAX_CANDIDATES}, as all "

@@ -1,4 +1,4 @@
-"""What is stored is found again, and only by those who asked for it."""
+"""A cache is whole or absent, found by those who asked for it, or refused."""
 
 import json
 import os
@@ -11,15 +11,23 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_distill.datasets import MirageDataset
-from pyg_distill.datasets.counting import part
-from tests.datasets.sources import Graphs, random_graphs, same
+from pyg_distill.data import sources
+from pyg_distill.datasets import MirageDataset, cache, mirage
+from pyg_distill.datasets.cache import find_caches, read_report
+from pyg_distill.selection import FrequentTrees, Random
+from tests.selection.helpers import Graphs, alike, random_graphs, same
 
 GRAPHS = random_graphs(12, edge_attr=True)
+OPTIONS: dict[str, Any] = {'num_layers': 2, 'selection': 'frequent'}
 
 
-def files(root: Path) -> list[str]:
-    return sorted(p.name for p in (root / 'processed').iterdir())
+def distil(root: Any, source: Any = GRAPHS, **options: Any) -> MirageDataset:
+    root = None if root is None else str(root)
+    return MirageDataset(source, root=root, **{**OPTIONS, **options})
+
+
+def all_files(root: Path) -> list[Path]:
+    return sorted(p for p in root.rglob('*') if p.is_file())
 
 
 def never(*args: Any, **kwargs: Any) -> Any:
@@ -36,108 +44,80 @@ class Unreadable(Graphs):
         raise AssertionError('read')
 
 
-@pytest.fixture
-def store_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> MirageDataset:
-    dataset = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path))
-    monkeypatch.setattr(part, 'Forest', never)
-    return dataset
-
-
-def test_two_files_are_stored(
-    store_once: MirageDataset, tmp_path: Path
-) -> None:
-    names = [Path(p).name for p in store_once.processed_paths]
-    assert files(tmp_path) == sorted(names)
-    assert [Path(n).suffix for n in names] == ['.pt', '.json']
-
-
 @pytest.mark.parametrize('wrap', [list, Graphs, lambda g: Graphs(g)[:]])
-def test_the_same_is_loaded_without_distilling(
-    store_once: MirageDataset, tmp_path: Path, wrap: Callable
-) -> None:
-    loaded = MirageDataset(wrap(GRAPHS), 2, 0.1, root=str(tmp_path))
-    assert same(loaded, store_once)
-    assert loaded.report == store_once.report
-    assert repr(loaded) == repr(store_once)
-    assert loaded.num_classes == 2
-    in_memory = [data for data in loaded]  # noqa: C416
-    assert same(in_memory, list(store_once))
-
-
 @pytest.mark.parametrize(
-    'first',
+    'options',
     [
         {},
-        {'num_features': None},
-        {'num_graphs': 1, 'labels': (0,)},
-        {'num_graphs': 1, 'labels': (0,), 'num_features': None},
+        {'selection': 'lossless'},
+        {'selection': 'auto', 'budget': 0.9},
+        {'selection': 'multisets', 'num_graphs': 5},
+        {'selection': 'random', 'num_graphs': 1 + 1},
     ],
+    ids=str,
 )
-@pytest.mark.parametrize('selection', ['patterns', 'lossless'])
-def test_what_is_loaded_is_what_was_distilled(
-    first: dict, selection: str, tmp_path: Path
+def test_the_same_is_loaded_without_distilling(
+    wrap: Callable,
+    options: dict,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    graphs = random_graphs(**{'num_graphs': 9, **first})
-    options = {'num_layers': 1, 'selection': selection}
-    expected = MirageDataset(graphs, **options)
-    for _ in range(2):
-        found = MirageDataset(graphs, **options, root=str(tmp_path))
-        assert same(found, expected)
-        assert found[0].num_nodes == expected[0].num_nodes
+    expected = distil(None, **options)
+    first = distil(tmp_path, **options)
+    assert [str(p) for p in all_files(tmp_path)] == first.processed_paths
+    monkeypatch.setattr(mirage, '_distil', never)
+    loaded = distil(tmp_path, wrap(GRAPHS), log=False, **options)
+    opened = MirageDataset.from_file(first.processed_paths[0])
+    for found in (first, loaded, opened):
+        assert alike(found, expected)
+        assert found.num_classes == 2
+        assert repr(found) == repr(expected)
+        assert found.report.file_size == os.path.getsize(
+            first.processed_paths[0]
+        )
+    assert first.report == loaded.report == opened.report
+    assert same(list(loaded), list(first))
 
 
 @pytest.mark.parametrize(
     'changed',
     [
         {'num_layers': 1},
-        {'min_support': 0.2},
-        {'min_support': 1},
-        {'min_support': {0: 0.1, 1: 0.1}},
+        {'selection': FrequentTrees(0.2)},
+        {'selection': FrequentTrees(1)},
+        {'selection': FrequentTrees(1.0)},
+        {'selection': FrequentTrees({0: 0.1, 1: 0.1})},
+        {'selection': FrequentTrees(kind='all')},
+        {'selection': FrequentTrees(drop_shared=True)},
+        {'selection': FrequentTrees(multiplicity='one')},
+        {'selection': FrequentTrees(max_sets=9_999)},
+        {'selection': FrequentTrees(max_sets=None)},
+        {'selection': FrequentTrees(max_size=2)},
+        {'selection': FrequentTrees(compact=False)},
         {'selection': 'lossless'},
-        {'selection': 'graphs'},
+        {'selection': 'herding'},
         {'selection': 'multisets'},
-        {'selection': 'multisets', 'num_trees': 4},
         {'selection': 'multisets', 'num_graphs': 4},
-        {'selection': 'patterns', 'budget': 1_000},
-        {'patterns': 'all'},
-        {'shared': 'drop'},
-        {'root_count': 'one'},
-        {'max_patterns': 9_999},
-        {'max_patterns': None},
-        {'max_size': 2},
-        {'balance': 'uniform'},
-        {'compact': False},
+        {'selection': 'frequent', 'budget': 1_000},
+        {'class_weight': 'uniform'},
         {'exclude_keys': ['edge_attr']},
-        {'verify': True},
         {'source_id': 'a'},
-        {'source_id': 'b'},
+        {'pre_transform': Data.clone},
+        {'pre_filter': bool},
     ],
     ids=str,
 )
 def test_every_option_changes_the_file(changed: dict, tmp_path: Path) -> None:
-    root = str(tmp_path)
-    first = MirageDataset(GRAPHS, 2, 0.1, root=root)
-    options = {'num_layers': 2, 'min_support': 0.1, **changed}
-    if 'selection' in changed or 'budget' in changed:
-        del options['min_support']
-    second = MirageDataset(GRAPHS, **options, root=root)
-    third = MirageDataset(
-        GRAPHS, 2, 0.1, root=root, source_id='c', transform=lambda data: data
-    )
-    paths = {d.processed_paths[0] for d in (first, second, third)}
-    assert len(paths) == 3
-    assert len(files(tmp_path)) == 6
-
-
-def test_one_graph_and_all_graphs_are_two_options(tmp_path: Path) -> None:
-    graphs = random_graphs(1, (0,)) * 3
-    paths = {
-        MirageDataset(graphs, 2, support, root=str(tmp_path)).processed_paths[0]
-        for support in (1, 1.0)
-    }
-    assert len(paths) == 2
+    first = distil(tmp_path)
+    try:
+        second = distil(tmp_path, **changed)
+    except ValueError:  # Nothing is left of a class.
+        assert 'drop_shared' in str(changed)
+        return
+    third = distil(tmp_path, source_id='c', transform=Data.clone)
+    again = distil(tmp_path, transform=Data.clone, log=False)
+    paths = {d.processed_paths[0] for d in (first, second, third, again)}
+    assert len(paths) == len(all_files(tmp_path)) == 3
 
 
 def changes() -> dict[str, Callable[[list[Data]], Any]]:
@@ -147,6 +127,14 @@ def changes() -> dict[str, Callable[[list[Data]], Any]]:
     def x_type(graphs: list[Data]) -> None:
         for data in graphs:
             data.x = data.x.double()
+
+    def zeros_of_another_type(graphs: list[Data]) -> None:
+        for data in graphs:
+            data.edge_attr = torch.zeros(data.num_edges, 1, dtype=torch.int32)
+
+    def zeros(graphs: list[Data]) -> None:
+        for data in graphs:
+            data.edge_attr = torch.zeros(data.num_edges, 1)
 
     def edges(graphs: list[Data]) -> None:
         data = next(d for d in graphs if d.num_edges > 1)
@@ -167,9 +155,16 @@ def changes() -> dict[str, Callable[[list[Data]], Any]]:
         for data in graphs:
             data.y = data.y.view(1, 1)
 
-    def target(graphs: list[Data]) -> None:
+    def scale(graphs: list[Data]) -> None:
         for data in graphs:
-            data.target = torch.ones(1)
+            data.scale = torch.ones(1)
+
+    def rows(graphs: list[Data]) -> None:
+        # The same in all, cut elsewhere.
+        for data, row in zip(
+            graphs, torch.ones(13).split([2] + [1] * 11), strict=False
+        ):
+            data.scale = row
 
     def text(graphs: list[Data]) -> None:
         for data in graphs:
@@ -178,157 +173,314 @@ def changes() -> dict[str, Callable[[list[Data]], Any]]:
     def order(graphs: list[Data]) -> None:
         graphs[0], graphs[2] = graphs[2], graphs[0]
 
-    return {f.__name__: f for k, f in locals().items()}
+    return dict(locals())
 
 
-@pytest.mark.parametrize('name', changes())
-def test_every_change_of_the_source_changes_the_file(
-    name: str, tmp_path: Path
-) -> None:
-    graphs = [data.clone() for data in GRAPHS]
-    expected = MirageDataset(graphs, 1, 0.1, root=str(tmp_path))
-    changes()[name](graphs)
-    found = MirageDataset(graphs, 1, 0.1, root=str(tmp_path))
-    assert found.processed_paths != expected.processed_paths
-    assert same(found, MirageDataset(graphs, 1, 0.1))
-
-
-@pytest.mark.parametrize('part', ['node', 'edge'])
-def test_what_belongs_to_which_graph_is_part_of_the_source(
-    part: str, tmp_path: Path
-) -> None:
-    # The same rows in all, cut into graphs elsewhere.
-    def cut(*sizes: int) -> list[Data]:
-        graphs, start = [], 0
-        for size in sizes:
-            num_nodes = size if part == 'node' else 1
-            num_edges = size if part == 'edge' else 0
-            data = Data(edge_index=torch.zeros(2, num_edges).long())
-            data.x = torch.arange(start, start + num_nodes)
-            data.y = torch.tensor([0])
-            graphs.append(data)
-            start += num_nodes
-        return graphs
-
-    paths = set()
-    for sizes in ((1, 2), (2, 1)):
-        graphs = cut(*sizes)
-        if part == 'edge':
-            for data in graphs:
-                data.x = torch.zeros(1)
-        found = MirageDataset(graphs, 1, 1, root=str(tmp_path))
-        assert same(found, MirageDataset(graphs, 1, 1))
-        paths.add(found.processed_paths[0])
-    assert len(paths) == 2
-
-
-def test_types_are_part_of_the_source(tmp_path: Path) -> None:
-    # Zeros have the same bytes in both.
-    for dtype in (torch.int32, torch.float32):
+def test_every_change_of_the_source_changes_the_file(tmp_path: Path) -> None:
+    paths = [distil(tmp_path).processed_paths[0]]
+    for change in changes().values():
         graphs = [data.clone() for data in GRAPHS]
-        for data in graphs:
-            data.x = torch.zeros(data.num_nodes, dtype=dtype)
-        found = MirageDataset(graphs, 1, 0.1, root=str(tmp_path))
-        assert found[0].x.dtype == dtype
-
-
-def test_graphs_of_two_classes_more_are_another_source(tmp_path: Path) -> None:
+        change(graphs)
+        found = distil(tmp_path, graphs)
+        paths.append(found.processed_paths[0])
+        assert same(found, distil(None, graphs))
+    assert len({*paths}) == len(paths) == 14
+    wide = random_graphs(12, (0, 1, 2))
+    split = Graphs(wide)[[i for i in range(12) if i % 3 < 2]]
     # The split is the same, but the head of a model is not.
-    graphs = random_graphs(12, (0, 1, 2))
-    split = [i for i in range(12) if i % 3 < 2]
-    part = Graphs(graphs)[split]
-    first = MirageDataset(part, 1, 0.1, root=str(tmp_path))
-    second = MirageDataset(list(part), 1, 0.1, root=str(tmp_path))
-    assert (first.num_classes, second.num_classes) == (3, 2)
+    assert distil(tmp_path, split).num_classes == 3
+    for _ in range(2):
+        assert distil(tmp_path, list(split)).num_classes in (2, 3)
+
+
+def test_the_number_of_classes_is_part_of_the_source(tmp_path: Path) -> None:
+    wide = random_graphs(12, (0, 1, 2))
+    split = Graphs(wide)[[i for i in range(12) if i % 3 < 2]]
+    for source, num_classes in ((split, 3), (list(split), 2), (split, 3)):
+        assert distil(tmp_path, source).num_classes == num_classes
 
 
 def test_a_named_source_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {
-        'num_layers': 2,
-        'min_support': 0.1,
-        'root': str(tmp_path),
-        'source_id': 'split 1',
-    }
-    expected = MirageDataset(GRAPHS, **options)
+    expected = distil(tmp_path, source_id='split 1')
+    assert same(expected, distil(None))
     with monkeypatch.context() as context:
-        context.setattr(part, 'Forest', never)
-        found = MirageDataset(Unreadable(GRAPHS), **options)
-        assert same(found, expected)
-        assert same(MirageDataset(None, **options), expected)
+        context.setattr(mirage, '_distil', never)
+        for source in (Unreadable(GRAPHS), None):
+            found = distil(tmp_path, source, source_id='split 1')
+            assert same(found, expected)
     with pytest.raises(AssertionError, match='read'):
-        MirageDataset(Unreadable(GRAPHS), **options, force_reload=True)
-
-
-def test_a_named_source_is_read_if_there_is_no_cache(tmp_path: Path) -> None:
-    found = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path), source_id='a')
-    assert same(found, MirageDataset(GRAPHS, 2, 0.1))
+        distil(
+            tmp_path, Unreadable(GRAPHS), source_id='split 1', force_reload=True
+        )
 
 
 def test_force_reload_distils_again(
-    store_once: MirageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(AssertionError, match='distilled again'):
-        MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path), force_reload=True)
-    assert files(tmp_path) == sorted(
-        Path(p).name for p in store_once.processed_paths
-    )
-    monkeypatch.undo()
-    found = MirageDataset(GRAPHS, 2, 0.1, root=str(tmp_path), force_reload=True)
-    assert same(found, store_once)
-    assert len(files(tmp_path)) == 2
-
-
-def test_options_that_do_not_change_the_result_find_it(
-    store_once: MirageDataset, tmp_path: Path
-) -> None:
-    MirageDataset(
-        GRAPHS, 2, 0.1, root=str(tmp_path), log=False, transform=lambda d: d
-    )
-
-
-def test_exclude_keys_have_no_order(tmp_path: Path) -> None:
-    names = ['edge_attr', 'pos']
-    paths = {
-        MirageDataset(
-            GRAPHS, 2, 0.1, root=str(tmp_path), exclude_keys=keys
-        ).processed_paths[0]
-        for keys in (names, names[::-1], tuple(names), set(names))
-    }
-    assert len(paths) == 1
-
-
-def test_the_report_is_stored_beside_the_tensors(
-    store_once: MirageDataset,
-) -> None:
-    tensors, report = store_once.processed_paths
-    values = json.loads(Path(report).read_text())
-    assert values == json.loads(json.dumps(store_once.report.to_dict()))
-    assert values['file_size'] == os.path.getsize(tensors)
-
-
-def test_root_may_be_a_path_or_in_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = MirageDataset(GRAPHS, 2, 0.1, root=tmp_path / 'a' / 'b')
+    expected = distil(tmp_path)
+    with monkeypatch.context() as context:
+        context.setattr(mirage, '_distil', never)
+        with pytest.raises(AssertionError, match='distilled again'):
+            distil(tmp_path, force_reload=True)
+    assert same(distil(tmp_path, force_reload=True), expected)
+    assert len(all_files(tmp_path)) == 1
+
+
+def test_names_and_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ['edge_attr', 'pos']
+    for keys in (names, names[::-1], tuple(names), set(names)):
+        distil(tmp_path / 'a' / 'b', exclude_keys=keys)
+    assert len(all_files(tmp_path)) == 1
     monkeypatch.setenv('HOME', str(tmp_path / 'a'))
-    monkeypatch.setattr(part, 'Forest', never)
-    second = MirageDataset(GRAPHS, 2, 0.1, root='~/b')
-    assert Path(second.processed_paths[0]) == Path(first.processed_paths[0])
+    distil('~/b', exclude_keys=names)
+    assert len(all_files(tmp_path)) == 1
 
 
-def test_other_file_systems() -> None:
+def test_reports_are_found_and_read(tmp_path: Path) -> None:
+    # Brackets mean something to a pattern, and nothing to a path.
+    roots = [tmp_path / 'a [1]', tmp_path / 'b' / 'deep', tmp_path / 'b']
+    kept = [
+        distil(root, selection=FrequentTrees(support))
+        for root in roots
+        for support in (0.1, 0.3)
+    ]
+    paths = [dataset.processed_paths[0] for dataset in kept]
+    (tmp_path / 'b' / '.mirage_0.pt.1.2.tmp').write_text('{')
+    (tmp_path / 'b' / 'other.pt').write_text('{')
+    assert find_caches(str(tmp_path)) == sorted(paths)
+    assert find_caches(f'{roots[0]}/') == sorted(paths[:2])
+    assert find_caches(paths[0]) == [paths[0]]
+    for path, dataset in zip(paths, kept, strict=True):
+        assert read_report(path) == dataset.report
+    with pytest.raises(ValueError, match=r"'.*/no', which does not exist"):
+        find_caches(str(tmp_path / 'no'))
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(ValueError, match=r'without a mirage_\*.pt'):
+        find_caches(str(tmp_path / 'empty'))
+
+
+def test_other_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     system = fsspec.filesystem('memory')
     root = 'memory://pyg_distill_test'
     try:
-        expected = MirageDataset(GRAPHS, 2, 0.1, root=root)
-        names = system.ls('/pyg_distill_test/processed', detail=False)
-        assert len(names) == 2
-        with pytest.MonkeyPatch.context() as context:
-            context.setattr(part, 'Forest', never)
-            found = MirageDataset(GRAPHS, 2, 0.1, root=root)
-        assert same(found, expected)
-        assert same(found, MirageDataset(GRAPHS, 2, 0.1))
+        expected = distil(root)
+        assert len(system.ls('/pyg_distill_test/processed')) == 1
+        monkeypatch.setattr(mirage, '_distil', never)
+        assert alike(distil(root), expected)
+        (path,) = find_caches(root)
+        assert path.startswith('memory://')
+        assert read_report(path) == expected.report
+        assert same(MirageDataset.from_file(path), expected)
     finally:
         system.rm('/pyg_distill_test', recursive=True)
+
+
+# Damage -------------------------------------------------------------------
+
+
+def refused(path: Path, content: bytes) -> bool:
+    """Whether a file is refused in one line; if not, it holds the same."""
+    path.write_bytes(content)
+    text = ''
+    try:
+        MirageDataset.from_file(str(path))
+    except ValueError as error:
+        text = str(error)
+    assert '\n' not in text
+    assert not text or (str(path) in text and 'force_reload=True' in text)
+    return bool(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('selection', ['herding', 'frequent'])
+def test_every_flipped_bit_is_found(selection: str, tmp_path: Path) -> None:
+    limit = {'budget': 0.9} if selection == 'herding' else {}
+    kept = distil(tmp_path, selection=selection, **limit)
+    path = Path(kept.processed_paths[0])
+    content, bad = path.read_bytes(), 0
+    for position in range(0, len(content), 7):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << position % 8
+        if refused(path, bytes(flipped)):
+            bad += 1
+        else:
+            found = MirageDataset.from_file(str(path))
+            assert alike(found, kept)
+            assert {'file_size': 0, **read_report(str(path)).to_dict()} == (
+                kept.report.to_dict()
+            )
+    assert bad > len(content) / 7 / 4
+
+
+def test_truncated_files_are_refused(tmp_path: Path) -> None:
+    path = Path(distil(tmp_path).processed_paths[0])
+    content = path.read_bytes()
+    for size in range(0, len(content), 53):
+        assert refused(path, content[:size])
+    assert refused(path, content[:-1])
+    # Zip files may be longer.
+    assert refused(path, content + b'0') in (True, False)
+
+
+def rewritten(path: Path, **changed: Any) -> None:
+    torch.save(torch.load(path, weights_only=True) | changed, path)
+
+
+FOREIGN: dict[str, Callable[[Path], Any]] = {
+    'text': lambda path: path.write_text('not a file of PyTorch'),
+    'weights': lambda path: torch.save({'weight': torch.ones(3)}, path),
+    'tuple': lambda path: torch.save((1, 2, 3), path),
+    'ordinary': lambda path: Graphs.save(GRAPHS, str(path)),
+    'code': lambda path: torch.save((Graphs, None, Data), path),
+    'version': lambda path: rewritten(path, version=cache.VERSION - 1),
+    'header': lambda path: rewritten(path, header='{}'),
+    'order': lambda path: rewritten(
+        path, graph_id=torch.load(path)['graph_id'].flip(0)
+    ),
+}
+
+
+@pytest.mark.parametrize('name', FOREIGN)
+@pytest.mark.parametrize('source_id', [None, 'a'])
+def test_damage_is_named_and_healed(
+    name: str, source_id: str | None, tmp_path: Path
+) -> None:
+    options: Any = {'selection': 'random', 'num_graphs': 6}
+    options['source_id'] = source_id
+    expected = distil(tmp_path, **options)
+    path = Path(expected.processed_paths[0])
+    FOREIGN[name](path)
+    for read in (
+        lambda: distil(tmp_path, **options),
+        lambda: MirageDataset.from_file(str(path)),
+        lambda: read_report(str(path)),
+    ):
+        with pytest.raises(ValueError, match='force_reload=True') as info:
+            read()
+        assert '\n' not in str(info.value)
+        assert f"'{path}'" in str(info.value)
+    healed = distil(tmp_path, force_reload=True, **options)
+    assert same(healed, expected)
+    assert same(distil(tmp_path, **options), expected)
+
+
+def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:
+    first = Path(distil(tmp_path).processed_paths[0])
+    second = Path(distil(tmp_path, num_layers=1).processed_paths[0])
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ValueError, match='other options') as info:
+        distil(tmp_path)
+    assert 'force_reload=True' in str(info.value)
+    with pytest.raises(ValueError, match='cannot read'):
+        MirageDataset.from_file(str(tmp_path / 'nothing.pt'))
+    with pytest.raises(ValueError, match='cannot read'):
+        MirageDataset.from_file(str(tmp_path))
+
+
+@pytest.mark.parametrize('step', ['distil', 'save', 'mv'])
+@pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize('again', [False, True])
+def test_no_half_written_file_is_left(
+    step: str,
+    error: type[Exception],
+    again: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise error('stop')
+
+    def write_half(data: Any, path: str) -> None:
+        Path(path).write_bytes(b'half')
+        fail()
+
+    before = []
+    if again:
+        before = [Path(p) for p in distil(tmp_path).processed_paths]
+    content = [path.read_bytes() for path in before]
+    with monkeypatch.context() as context:
+        if step == 'distil':
+            context.setattr(sources, 'Forest', fail)
+        elif step == 'save':
+            context.setattr(cache.fs, 'torch_save', write_half)
+        else:
+            context.setattr(cache.fs, 'mv', fail)
+        with pytest.raises(error):
+            distil(tmp_path, force_reload=again)
+    assert all_files(tmp_path) == before
+    assert [path.read_bytes() for path in before] == content
+    assert same(distil(tmp_path), distil(None))
+
+
+def test_no_two_writers_share_a_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, save = [], cache.fs.torch_save
+
+    def spy(data: Any, path: str) -> None:
+        written.append(Path(path))
+        save(data, path)
+
+    monkeypatch.setattr(cache.fs, 'torch_save', spy)
+    for _ in range(2):
+        kept = distil(tmp_path, force_reload=True)
+    assert len({*written}) == 2
+    # A rename is atomic within one folder only.
+    folder = Path(kept.processed_paths[0]).parent
+    assert {path.parent for path in written} == {folder}
+
+
+@pytest.mark.parametrize('in_the_way', ['.', 'processed', 'a'])
+def test_a_root_that_cannot_be_written_is_refused_first(
+    in_the_way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / 'root'
+    (root / in_the_way).parent.mkdir(exist_ok=True)
+    (root / in_the_way).write_text('a file')
+    monkeypatch.setattr(mirage, '_distil', never)
+    if in_the_way == 'a':
+        root /= 'a'
+    with pytest.raises(ValueError, match='root=None') as info:
+        distil(root)
+    assert '\n' not in str(info.value)
+    assert str(root) in str(info.value)
+
+
+def test_a_cache_that_is_there_needs_no_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = distil(tmp_path)
+
+    def denied(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError('read-only')
+
+    for name in ('makedirs', 'mv', 'torch_save'):
+        monkeypatch.setattr(cache.fs, name, denied)
+    assert same(distil(tmp_path), expected)
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    graphs = [data.clone() for data in GRAPHS]
+    for data in graphs:
+        data.extra = object
+    for root in (tmp_path, None):
+        with pytest.raises((TypeError, ValueError), match='exclude_keys'):
+            distil(root, graphs, selection=Random(), num_graphs=4)
+    names = ['a "quoted" name', 'ü', '\N{SNOWMAN}']
+    for data, name in zip(graphs, names * 4, strict=True):
+        del data.extra
+        data.smiles = name
+    options: Any = {'selection': 'random', 'num_graphs': 5}
+    for _ in range(2):
+        kept = distil(tmp_path, graphs, **options)
+        assert [d.smiles for d in kept] == [
+            graphs[i].smiles for i in kept.source_index
+        ]
+    header = json.loads(
+        torch.load(kept.processed_paths[0], weights_only=True)['header']
+    )
+    assert header['report']['num_classes'] == 2

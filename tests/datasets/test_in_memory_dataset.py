@@ -3,12 +3,16 @@
 import copy
 import pickle
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import WeightedRandomSampler
-from torch_geometric.data import Data, InMemoryDataset
+import torch_geometric.transforms as T
+from torch.utils.data import ConcatDataset, WeightedRandomSampler
+from torch_geometric.data import Data, HeteroData, InMemoryDataset
 from torch_geometric.loader import (
     DataLoader,
     DynamicBatchSampler,
@@ -18,7 +22,12 @@ from torch_geometric.nn import GIN
 
 from pyg_distill.datasets import MirageDataset
 from pyg_distill.nn import global_root_pool
-from tests.datasets.sources import Graphs, equal, path, random_graphs, same
+from pyg_distill.selection import FrequentTrees
+from tests.selection.helpers import equal, path, random_graphs, same
+
+# One node alone, one pair and one path, each frequent.
+GRAPHS = [path(1), path(1, 2), path(3, 4, 5)] * 2
+BY_TREES = FrequentTrees(1, 'all')
 
 
 class Loaded(InMemoryDataset):
@@ -27,13 +36,25 @@ class Loaded(InMemoryDataset):
         self.load(path)
 
 
-@pytest.fixture(params=[3, None])
+@pytest.fixture(
+    params=[
+        ('frequent', 3),
+        ('frequent', None),
+        ('herding', 3),
+        ('herding', None),
+    ],
+    ids=str,
+)
 def dataset(request: pytest.FixtureRequest) -> MirageDataset:
-    graphs = random_graphs(30, num_features=request.param)
-    return MirageDataset(graphs, 2, min_support=2)
+    selection, num_features = request.param
+    graphs = random_graphs(30, num_features=num_features)
+    limit = {'budget': 0.8} if selection == 'frequent' else {'num_graphs': 9}
+    return MirageDataset(graphs, 2, selection=selection, **limit)
 
 
-@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize(
+    'num_workers', [0, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_data_loader(dataset: MirageDataset, num_workers: int) -> None:
     loader = DataLoader(dataset, batch_size=4, num_workers=num_workers)
     start = 0
@@ -47,38 +68,12 @@ def test_data_loader(dataset: MirageDataset, num_workers: int) -> None:
         for data, original in zip(batch.to_data_list(), graphs, strict=True):
             assert equal(data, original)
     assert start == len(dataset)
-
-
-def test_shuffled_loader_draws_everything_once(dataset: MirageDataset) -> None:
     loader = DataLoader(dataset, batch_size=3, shuffle=True)
-    drawn = torch.cat([batch.support for batch in loader])
-    assert drawn.sort().values.equal(dataset.support.sort().values)
+    drawn = torch.cat([batch.weight for batch in loader])
+    assert drawn.sort().values.equal(dataset.weight.sort().values)
 
 
-def test_weighted_sampler_draws_classes_as_often_as_the_source() -> None:
-    graphs = [path(1, 2), path(1, 3), path(1)] * 10
-    graphs += [path(5, 6, y=1)] * 10
-    dataset = MirageDataset(graphs, 0, min_support=0.1, patterns='all')
-    assert dataset.weight.mean() == pytest.approx(1)
-    generator = torch.Generator().manual_seed(0)
-    sampler = WeightedRandomSampler(dataset.weight, 20_000, generator=generator)
-    drawn = torch.bincount(torch.tensor(list(sampler))) / 20_000
-    expected = dataset.weight / dataset.weight.sum()
-    # Five standard deviations.
-    assert (drawn - expected).abs().max() < 5 * (0.25 / 20_000) ** 0.5
-    share = drawn[dataset.y == 0].sum()
-    assert float(share) == pytest.approx(0.75, abs=0.02)
-
-
-def test_imbalanced_sampler_draws_classes_equally() -> None:
-    graphs = [path(1, 2), path(1, 3), path(1)] * 10 + [path(5, y=1)]
-    dataset = MirageDataset(graphs, 0, 0.1, patterns='all')
-    sampler = ImbalancedSampler(dataset, num_samples=4000)
-    drawn = dataset.y[list(sampler)].double().mean()
-    assert float(drawn) == pytest.approx(0.5, abs=0.05)
-
-
-def test_dynamic_batch_sampler(dataset: MirageDataset) -> None:
+def test_samplers(dataset: MirageDataset) -> None:
     limit = max(data.num_nodes for data in dataset) + 5
     sampler = DynamicBatchSampler(dataset, max_num=limit, mode='node')
     num_graphs = 0
@@ -86,6 +81,22 @@ def test_dynamic_batch_sampler(dataset: MirageDataset) -> None:
         assert batch.num_nodes <= limit
         num_graphs += batch.num_graphs
     assert num_graphs == len(dataset)
+    both = ConcatDataset([dataset, dataset[:2]])
+    (batch,) = DataLoader(both, batch_size=len(both))
+    assert batch.weight.equal(torch.cat([dataset.weight, dataset.weight[:2]]))
+
+
+def test_weights_draw_classes_as_often_as_the_source() -> None:
+    graphs = [path(1, 2), path(1, 3), path(1)] * 10
+    graphs += [path(5, 6, y=1)] * 10
+    kept = MirageDataset(graphs, 0, selection=FrequentTrees(kind='all'))
+    generator = torch.Generator().manual_seed(0)
+    sampler = WeightedRandomSampler(kept.weight, 5_000, generator=generator)
+    drawn = torch.bincount(torch.tensor(list(sampler))) / 5_000
+    assert float(drawn[kept.y == 0].sum()) == pytest.approx(0.75, abs=0.03)
+    balanced = ImbalancedSampler(kept, num_samples=4000)
+    drawn = kept.y[list(balanced)].double().mean()
+    assert float(drawn) == pytest.approx(0.5, abs=0.05)
 
 
 def test_slices_and_copies(dataset: MirageDataset) -> None:
@@ -97,84 +108,60 @@ def test_slices_and_copies(dataset: MirageDataset) -> None:
     assert equal(dataset[torch.tensor(1)], graphs[1])
     shuffled, perm = dataset.shuffle(return_perm=True)
     assert same(shuffled, [graphs[i] for i in perm])
+    assert shuffled.source_index.equal(dataset.source_index[perm])
     part = dataset[1:4]
     for copied in (part.copy(), dataset.copy([1, 2, 3]), copy.copy(part)):
         assert same(copied, graphs[1:4])
         assert copied.num_classes == dataset.num_classes
         assert copied.report is dataset.report
         assert copied.weight.equal(dataset.weight[1:4])
+    for name in ('y', 'support', 'weight', 'num_layers', 'target'):
+        stacked = torch.cat([data[name] for data in dataset])
+        assert getattr(dataset, name).equal(stacked)
+        assert getattr(dataset[1:3], name).equal(stacked[1:3])
 
 
 @pytest.mark.parametrize(
     'how', [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))]
 )
-def test_pickle_and_deepcopy(dataset: MirageDataset, how: object) -> None:
+def test_pickle_and_deepcopy(dataset: MirageDataset, how: Callable) -> None:
     for original in (dataset, dataset[1:3]):
         copied = how(original)
         assert same(copied, original)
         assert copied.report == dataset.report
         assert repr(copied) == repr(original)
+        assert copied.source_index.equal(original.source_index)
     assert how(dataset)[0].root_index is not dataset[0].root_index
 
 
-def test_attributes_are_stacked(dataset: MirageDataset) -> None:
-    for name in ('y', 'support', 'weight'):
-        stacked = torch.cat([data[name] for data in dataset])
-        assert getattr(dataset, name).equal(stacked)
-        assert getattr(dataset[1:3], name).equal(stacked[1:3])
-    assert dataset.support.dtype == torch.long
-    assert dataset.weight.dtype == torch.float
-    assert dataset.num_layers.tolist() == [2] * len(dataset)
-    assert dataset[0].num_layers.tolist() == [2]
-
-
-def test_no_attribute_shares_memory_with_the_source() -> None:
-    source = Graphs(random_graphs(8))
-    dataset = MirageDataset(source, 1, selection='lossless')
-    source._data.x.fill_(7)
-    source._data.y.fill_(7)
-    assert dataset._data.x.max() <= 1
-    assert dataset.y.max() == 1
+def test_save_and_load_are_clean(
+    dataset: MirageDataset, tmp_path: Path
+) -> None:
+    name = str(tmp_path / 'data.pt')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        MirageDataset.save(list(dataset), name)
+        torch.load(name, weights_only=True)
+        loaded = Loaded(name)
+    assert same(loaded, dataset)
 
 
 def test_length_and_repr() -> None:
-    dataset = MirageDataset([path(1, 2), path(1)], 0, 0.1)
-    assert len(dataset) == 2
-    assert repr(dataset) == (
-        'MirageDataset(2, from 2 graphs, 8 packed bytes, num_layers=0, '
-        "selection='patterns', min_support=0.1)"
+    kept = MirageDataset([path(1, 2), path(1)], 0, selection='frequent')
+    assert len(kept) == 2
+    size = kept.report.compressed_bytes
+    assert repr(kept) == (
+        f'MirageDataset(2, from 2 graphs, {size} compressed bytes, '
+        f"num_layers=0, selection='frequent')"
     )
-    whole = MirageDataset([path(1, 2)] * 5, 1, selection='graphs', budget=0.9)
-    assert whole.report.source_packed_bytes is not None
-    share = whole.report.packed_bytes / whole.report.source_packed_bytes
+    whole = MirageDataset([path(1, 2)] * 5, 1, selection='herding', budget=0.9)
+    share = whole.report.compressed_bytes / whole.report.source_compressed_bytes
     assert repr(whole) == (
         f'MirageDataset({len(whole)}, from 5 graphs, {share:.2%} of the '
-        f"packed bytes, num_layers=1, selection='graphs', budget=0.9)"
+        f"compressed bytes, num_layers=1, budget=0.9, selection='herding')"
     )
-    dataset = MirageDataset(
-        [path(1, 2), path(1)],
-        1,
-        selection='lossless',
-        compact=False,
-        exclude_keys=['pos'],
-    )
-    size = dataset.report.packed_bytes
-    assert repr(dataset[:1]) == (
-        f'MirageDataset(1 of 2, from 2 graphs, {size} packed bytes, '
-        f"num_layers=1, selection='lossless', compact=False, "
-        f"exclude_keys=['pos'])"
-    )
-    assert str(dataset) == repr(dataset)
-
-
-def test_one_distilled_graph_is_a_data_set() -> None:
-    dataset = MirageDataset([path(1, 2)], 1, 0.1)
-    assert len(dataset) == 1
-    assert dataset.y.tolist() == [0]
-    assert dataset[-1].support.tolist() == [1]
-    assert same(dataset[:], [dataset[0]])
-    (batch,) = DataLoader(dataset)
-    assert batch.root_index.equal(dataset[0].root_index)
+    assert repr(kept[:1]).startswith('MirageDataset(1 of 2, from 2 graphs')
+    assert str(kept) == repr(kept)
 
 
 def test_features_keep_their_shape_and_type() -> None:
@@ -182,71 +169,287 @@ def test_features_keep_their_shape_and_type() -> None:
     for data in graphs:
         data.x = data.x.to(torch.int16)
         data.edge_weight = data.edge_weight.double()
-    dataset = MirageDataset(graphs, 2, 0.1)
-    data = dataset[0]
+    kept = MirageDataset(graphs, 2, selection='frequent')
+    data = kept[0]
     assert data.x.dtype == torch.int16
     assert data.edge_attr.dtype == torch.long
     assert data.edge_weight.dtype == torch.double
     assert data.edge_weight.dim() == 1
-    assert dataset.num_node_features == 3
-    assert dataset.num_edge_features == 1
+    assert kept.num_node_features == 3
+    assert kept.num_edge_features == 1
 
 
-def test_graphs_without_features_have_as_many_nodes_as_trees_need() -> None:
-    dataset = MirageDataset(random_graphs(12, num_features=None), 1, 0.1)
-    for data in [*dataset, *pickle.loads(pickle.dumps(dataset))]:
+def test_graphs_without_features_have_the_nodes_that_trees_need() -> None:
+    graphs = random_graphs(12, num_features=None)
+    kept = MirageDataset(graphs, 1, selection='frequent')
+    for data in [*kept, *pickle.loads(pickle.dumps(kept))]:
         assert 'x' not in data
-        edges = data.edge_index.unique()
-        used = torch.cat([edges, data.root_index]).unique()
+        used = torch.cat(
+            [data.edge_index.reshape(-1), data.root_index]
+        ).unique()
         assert data.num_nodes == used.numel()
-
-
-def test_save_and_load_are_clean(
-    dataset: MirageDataset, tmp_path: Path
-) -> None:
-    path = str(tmp_path / 'data.pt')
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        MirageDataset.save(list(dataset), path)
-        torch.load(path, weights_only=True)
-        loaded = Loaded(path)
-    assert same(loaded, dataset)
+    constant = MirageDataset(
+        graphs, 1, selection='frequent', transform=T.Constant()
+    )
+    assert constant.num_features == 1
+    assert all(data.x.size(0) == data.num_nodes for data in constant)
 
 
 def test_training_on_distilled_and_ordinary_graphs_at_once() -> None:
-    graphs = [
-        Data.from_dict(d.to_dict()) for d in random_graphs(10) if d.num_nodes
-    ]
-    dataset = MirageDataset(graphs, 2, 0.1)
-    gnn = GIN(3, 8, 2)
-    head = torch.nn.Linear(8, dataset.num_classes)
+    graphs = [d for d in random_graphs(10) if d.num_nodes]
+    kept = MirageDataset(graphs, 2, selection='frequent')
+    gnn, head = GIN(3, 8, 2), torch.nn.Linear(8, kept.num_classes)
     optimizer = torch.optim.Adam([*gnn.parameters(), *head.parameters()])
     before = head.weight.clone()
-    for loader in (DataLoader(dataset, 4), DataLoader(graphs, 4)):
+    for loader in (DataLoader(kept, 4), DataLoader(graphs, 4)):
         for batch in loader:
             optimizer.zero_grad()
             x = gnn(batch.x, batch.edge_index)
-            out = head(
-                global_root_pool(
-                    x,
-                    batch.batch,
-                    batch.get('root_index'),
-                    batch.get('root_count'),
-                    size=batch.num_graphs,
-                )
+            pooled = global_root_pool(
+                x,
+                batch.batch,
+                batch.get('root_index'),
+                batch.get('root_count'),
+                size=batch.num_graphs,
             )
-            loss = torch.nn.functional.cross_entropy(
-                out, batch.y, reduction='none'
-            )
-            weight = batch.get('weight')
-            loss = loss if weight is None else loss * weight
-            loss.mean().backward()
+            loss = torch.nn.functional.cross_entropy(head(pooled), batch.y)
+            loss.backward()
             optimizer.step()
     assert not head.weight.equal(before)
 
 
-def test_concatenated_data_sets_are_loaded_together() -> None:
-    parts = [MirageDataset(random_graphs(8, seed=s), 2, 0.1) for s in range(2)]
-    both = torch.utils.data.ConcatDataset(parts)
-    (batch,) = DataLoader(both, batch_size=len(both))
-    assert batch.weight.equal(torch.cat([p.weight for p in parts]))
+# Transforms of every access ---------------------------------------------
+
+
+def drop_roots(data: Data) -> Data:
+    del data.root_index
+    return data
+
+
+def turn_roots(data: Data) -> Data:
+    data.root_index = data.root_index.flip(0) + 1
+    return data
+
+
+def recount(data: Data) -> Data:
+    data.root_count = data.root_count[:1].repeat(9)
+    return data
+
+
+def to_hetero(data: Data) -> HeteroData:
+    out = HeteroData()
+    out['atom'].x = data.x
+    return out
+
+
+def relink(data: Data) -> Data:
+    data.edge_index = data.edge_index.flip(0)
+    return data
+
+
+def weigh(data: Data) -> Data:
+    data.edge_weight = torch.ones(data.num_edges)
+    return data
+
+
+def more_nodes(data: Data) -> Data:
+    return data.update({'x': data.x.repeat(2, 1)})
+
+
+OF_NODES: list[Callable] = [
+    T.VirtualNode(),
+    T.LineGraph(),
+    T.RemoveIsolatedNodes(),
+    T.ToDense(9),
+    drop_roots,
+    turn_roots,
+    recount,
+    to_hetero,
+    more_nodes,
+    lambda data: None,
+]
+OF_EDGES: list[Callable] = [
+    T.AddSelfLoops(),
+    T.AddRemainingSelfLoops(),
+    T.ToUndirected(),
+    T.ToSparseTensor(layout=torch.sparse_csr),
+    T.TwoHop(),
+    relink,
+    weigh,
+    lambda data: (data, T.AddSelfLoops()(data)),
+]
+READ_EDGES: list[Callable] = [
+    T.GCNNorm(),
+    T.GCNNorm(add_self_loops=False),
+    T.OneHotDegree(10),
+    T.LocalDegreeProfile(),
+    T.AddRandomWalkPE(3),
+    T.Compose([T.Constant(), T.OneHotDegree(10)]),
+]
+
+
+@pytest.mark.parametrize('transform', OF_NODES + OF_EDGES, ids=str)
+def test_transforms_that_change_trees_are_refused(transform: Any) -> None:
+    kept = MirageDataset(GRAPHS, 2, selection=BY_TREES, transform=transform)
+    with pytest.raises(ValueError, match='pre_transform') as info:
+        list(kept)
+    assert '\n' not in str(info.value)
+    with pytest.raises(ValueError, match='pre_transform'):
+        list(DataLoader(kept))
+
+
+@pytest.mark.parametrize('transform', OF_NODES[:-2] + OF_NODES[-1:], ids=str)
+def test_transforms_that_change_nodes_are_refused(transform: Any) -> None:
+    kept = MirageDataset(
+        GRAPHS, 2, selection='random', num_graphs=6, transform=transform
+    )
+    with pytest.raises(ValueError, match='pre_transform'):
+        list(kept)
+
+
+@pytest.mark.parametrize(
+    'transform', [*OF_EDGES[:3], *OF_EDGES[4:7], *READ_EDGES], ids=str
+)
+def test_edges_of_whole_graphs_may_change(transform: Any) -> None:
+    graphs = [data for data in GRAPHS if data.num_edges]
+    kept = MirageDataset(
+        graphs, 2, selection='random', num_graphs=4, transform=transform
+    )
+    for data in kept:
+        source = transform(graphs[int(data.graph_id)].clone())
+        for key, value in source.to_dict().items():
+            assert torch.allclose(data[key], value)
+
+
+@pytest.mark.parametrize('transform', READ_EDGES, ids=str)
+def test_transforms_that_read_edges_of_trees_are_refused(
+    transform: Any, tmp_path: Path
+) -> None:
+    options: Any = {'selection': 'frequent', 'root': str(tmp_path)}
+    with pytest.raises(ValueError, match='pre_transform'):
+        MirageDataset(GRAPHS, 2, transform=transform, **options)
+    kept = MirageDataset(GRAPHS, 2, **options)
+    kept.transform = transform
+    with pytest.raises(ValueError, match='pre_transform'):
+        kept[0]
+    with pytest.raises(ValueError, match='pre_transform'):
+        MirageDataset.from_file(kept.processed_paths[0], transform)
+    if isinstance(transform, T.AddRandomWalkPE):
+        return
+    # They see the graphs of the source.
+    before = MirageDataset(GRAPHS, 2, pre_transform=transform, **options)
+    graphs = [transform(data.clone()) for data in GRAPHS]
+    assert same(before, MirageDataset(graphs, 2, selection='frequent'))
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [
+        T.NormalizeFeatures(),
+        T.Constant(),
+        T.Compose([T.Constant(cat=False), T.NormalizeFeatures()]),
+        lambda data: data.update({'x': data.x + 1}),
+        lambda data: data.clone(),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('selection', [BY_TREES, 'random'], ids=str)
+@pytest.mark.parametrize('cached', [True, False])
+def test_feature_transforms_are_applied(
+    transform: Any, selection: Any, cached: bool, tmp_path: Path
+) -> None:
+    options: Any = {'selection': selection}
+    if selection == 'random':
+        options['num_graphs'] = 5
+    plain = MirageDataset(GRAPHS, 2, **options)
+    root = str(tmp_path) if cached else None
+    kept = MirageDataset(GRAPHS, 2, transform=transform, root=root, **options)
+    for data, original in zip(kept, plain, strict=True):
+        assert data.x.equal(transform(original).x)
+        assert data.root_index.equal(original.root_index)
+    (batch,) = DataLoader(kept[1:], batch_size=99)
+    assert batch.x.equal(torch.cat([data.x for data in kept[1:]]))
+    # What is stored is not changed.
+    kept.transform = None
+    assert kept[0].x.equal(plain[0].x)
+
+
+def test_two_views_are_two_graphs() -> None:
+    kept = MirageDataset(
+        GRAPHS,
+        2,
+        selection='frequent',
+        transform=lambda d: (d, T.Constant()(d)),
+    )
+    first, second = kept[0]
+    assert (first.num_features, second.num_features) == (1, 2)
+
+
+def test_pre_transform_and_pre_filter(tmp_path: Path) -> None:
+    graphs = random_graphs(20)
+
+    def double(data: Data) -> Data:
+        return data.clone().update({'x': 2 * data.x})
+
+    def is_large(data: Data) -> bool:
+        return data.num_nodes > 2
+
+    wanted = [double(data) for data in graphs if is_large(data)]
+    for selection in ('herding', 'multisets'):
+        options: Any = {'num_graphs': 5, 'selection': selection}
+        expected = MirageDataset(wanted, 2, **options)
+        paths = set()
+        for pre in (
+            {'pre_transform': double, 'pre_filter': is_large},
+            {'pre_transform': double},
+            {'pre_filter': is_large},
+            {},
+        ):
+            for _ in range(2):
+                kept = MirageDataset(
+                    graphs, 2, root=str(tmp_path), **pre, **options
+                )
+                assert len(pre) < 2 or same(kept, expected)
+            paths.add(kept.processed_paths[0])
+        assert len(paths) == 4
+    with pytest.raises(ValueError, match='pre_filter'):
+        MirageDataset(graphs, 2, pre_filter=lambda data: False)
+
+
+# Default types of tensors, which others set, change no result ------------
+
+
+@contextmanager
+def default(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize('dtype', [torch.double, torch.half])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'budget': 0.3, 'class_weight': 'uniform'},
+        {'selection': 'frequent', 'budget': 0.2},
+        {'selection': 'multisets', 'budget': 0.2},
+        {'selection': 'herding', 'budget': 0.2},
+        {'selection': 'kcenter', 'budget': 0.2},
+        {'selection': 'random', 'budget': 0.2},
+        {'selection': 'lossless'},
+    ],
+    ids=str,
+)
+def test_the_default_type_changes_nothing(
+    options: dict[str, Any], dtype: torch.dtype
+) -> None:
+    graphs = random_graphs(60, (0, 1, 2), 9, edge_attr=True, edge_weight=True)
+    expected = MirageDataset(graphs, 2, **options)
+    with default(dtype):
+        found = MirageDataset(graphs, 2, **options)
+        assert same(list(found), list(expected))
+    assert found.report.scores == expected.report.scores
+    assert found.report.sharing == expected.report.sharing

@@ -1,17 +1,25 @@
-"""The report, against counts by hand."""
+"""The report, against counts by hand, and the sizes of mini-batches."""
 
 import json
-from collections.abc import Callable
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch_geometric.data import Data
 
-from pyg_distill.datasets import DistillationReport, MirageDataset
-from pyg_distill.datasets.selection import ClassSummary
+import pyg_distill
+from pyg_distill.datasets import (
+    ClassSummary,
+    DistillationReport,
+    MirageDataset,
+    ToyMolecules,
+)
 from pyg_distill.loader import TreeSetLoader
-from tests.datasets.sources import Graphs, path, random_graphs
+from pyg_distill.selection import FrequentTrees
+from tests.selection.helpers import Graphs, path, random_graphs
 
 # Class 0: {1} in both; class 1: {5} in two of three, {6} in one.
 GRAPHS = [
@@ -21,33 +29,47 @@ GRAPHS = [
     path(5, y=1),
     path(6, y=1),
 ]
+# root_index and root_count of a root; num_layers, y, target of two classes,
+# weight, support and graph_id of an item.
+ROOT, ITEM = 8 + 8, 8 + 8 + 8 + 4 + 8 + 8
 
 
 def test_counts_by_hand() -> None:
-    report = MirageDataset(GRAPHS, 0, min_support=2).report
+    report = MirageDataset(GRAPHS, 0, selection=FrequentTrees(2)).report
     assert report.num_classes == 2
     assert report.num_trees == 5
+    assert report.class_sizes == {0: 2, 1: 3}
     assert report.classes == {
         # Of 5 nodes, 3 are labelled 1.
         0: ClassSummary(2, 3, 1, 1.0, 3 / 5),
         1: ClassSummary(3, 2, 1, 2 / 3, 3 / 4),
     }
     # Features of 4 bytes; 8 of them for each end of an edge and for y.
-    source = report.source
+    source, found = report.source, report.distilled
     assert (source.num_graphs, source.num_nodes, source.num_edges) == (5, 9, 8)
     assert source.num_bytes == 9 * 4 + 8 * 16 + 5 * 8
-    # x, root_index, root_count, num_layers, y, support and weight.
-    found = report.distilled
     assert (found.num_graphs, found.num_nodes, found.num_edges) == (2, 2, 0)
-    assert found.num_bytes == 2 * (4 + 8 + 8 + 8 + 8 + 8 + 4)
+    assert found.num_bytes == 2 * (4 + ROOT + ITEM)
     assert report.ratio == found.num_bytes / source.num_bytes
     assert report.left_out == []
     assert report.file_size is None
     assert report.seconds > 0
-    assert report.options['min_support'] == 2
+    whole = MirageDataset(GRAPHS, 0, selection='lossless').report
+    assert whole.classes == {
+        0: ClassSummary(2, 3, 2, 1.0, 1.0),
+        1: ClassSummary(3, 2, 3, 1.0, 1.0),
+    }
+    herded = MirageDataset(GRAPHS, 0, selection='herding', num_graphs=3)
+    kept = [GRAPHS[i] for i in herded.source_index]
+    for label, size in ((0, 5), (1, 4)):
+        mine = [data for data in kept if int(data.y) == label]
+        summary = herded.report.classes[label]
+        assert summary.num_sets == len(mine)
+        assert summary.graph_coverage == len(mine) / (2 + label)
+        assert summary.node_coverage == sum(d.num_nodes for d in mine) / size
 
 
-def payload(graphs: list[Data]) -> int:
+def tensor_bytes(graphs: Any) -> int:
     return sum(
         value.numel() * value.element_size()
         for data in graphs
@@ -57,7 +79,7 @@ def payload(graphs: list[Data]) -> int:
 
 
 @pytest.mark.parametrize('num_features', [3, None])
-@pytest.mark.parametrize('selection', ['patterns', 'lossless'])
+@pytest.mark.parametrize('selection', ['frequent', 'lossless', 'random'])
 @pytest.mark.parametrize('collated', [True, False])
 def test_bytes_are_those_of_all_tensors(
     num_features: int | None, selection: str, collated: bool
@@ -66,56 +88,34 @@ def test_bytes_are_those_of_all_tensors(
         10, num_features=num_features, edge_attr=True, edge_weight=True
     )
     for data in graphs:
-        data.target = torch.ones(1, 2)
-    source = Graphs(graphs) if collated else graphs
-    dataset = MirageDataset(source, 2, selection=selection)
-    report = dataset.report
-    assert report.source.num_bytes == payload(graphs)
-    assert report.distilled.num_bytes == payload(list(dataset))
-    assert report.distilled.num_nodes == sum(d.num_nodes for d in dataset)
-    assert report.distilled.num_edges == sum(d.num_edges for d in dataset)
-    dropped = [] if selection == 'lossless' else ['target']
-    assert report.left_out == dropped
-
-
-def test_one_distilled_graph_has_bytes_too() -> None:
-    dataset = MirageDataset([path(1, 2)], 1, 0.1)
-    assert dataset.report.distilled.num_bytes == payload(list(dataset))
-
-
-def test_what_is_excluded_costs_nothing_and_is_named() -> None:
-    graphs = random_graphs(8, edge_attr=True)
-    expected = MirageDataset(random_graphs(8), 1, 0.1).report.source
-    for data in graphs:
-        data.edge_attr = data.edge_attr.float()
-        data.smiles = 'C'
-    for source in (graphs, Graphs(graphs)):
-        report = MirageDataset(
-            source, 1, 0.1, exclude_keys=['edge_attr']
-        ).report
-        assert report.left_out == ['edge_attr', 'smiles']
-        # The edges are drawn in another order than without attributes.
-        nodes = report.source.num_nodes
-        assert report.source.num_bytes == (
-            nodes * 12 + report.source.num_edges * 16 + 8 * 8
+        data.scale = torch.ones(1, 2)
+    source: Any = Graphs(graphs) if collated else graphs
+    for exclude_keys in ([], ['edge_attr']):
+        kept = MirageDataset(
+            source, 2, selection=selection, exclude_keys=exclude_keys
         )
-        assert report.source.num_graphs == expected.num_graphs
+        report = kept.report
+        assert report.distilled.num_bytes == tensor_bytes(kept)
+        assert report.distilled.num_nodes == sum(d.num_nodes for d in kept)
+        assert report.distilled.num_edges == sum(d.num_edges for d in kept)
+        dropped = ['scale'] if selection == 'frequent' else []
+        assert report.left_out == exclude_keys + dropped
+        read = [data.clone() for data in graphs]
+        for data in read if exclude_keys else []:
+            del data.edge_attr
+        assert report.source.num_bytes == tensor_bytes(read)
+    one = MirageDataset([path(1, 2)], 1, selection=selection)
+    assert one.report.distilled.num_bytes == tensor_bytes(one)
 
 
 @pytest.mark.parametrize('min_support', [1, 0.1, {0: 2, 1: 0.5}])
-@pytest.mark.parametrize('selection', ['patterns', 'lossless'])
-def test_survives_json(min_support: object, selection: str) -> None:
-    options = {'selection': selection}
-    if selection == 'patterns':
-        options['min_support'] = min_support
-    report = MirageDataset(GRAPHS, 0, **options).report
-    text = json.dumps(report.to_dict())
-    assert DistillationReport.from_dict(json.loads(text)) == report
-    assert DistillationReport.from_dict(report.to_dict()) == report
-
-
-def test_to_dict_is_a_copy() -> None:
-    report = MirageDataset(GRAPHS, 0, min_support=1).report
+def test_survives_json(min_support: Any) -> None:
+    kept = MirageDataset(GRAPHS, 0, selection=FrequentTrees(min_support))
+    report = kept.report
+    again = DistillationReport.from_dict(report.to_dict())
+    assert again == report
+    values = json.loads(json.dumps(report.to_dict()))
+    assert DistillationReport.from_dict(values).classes == report.classes
     values = report.to_dict()
     values['options']['num_layers'] = 9
     values['classes'].clear()
@@ -127,21 +127,24 @@ def test_prints_as_a_table() -> None:
     graphs = [data.clone() for data in GRAPHS]
     for data in graphs:
         data.name = 'toy'
-    report = MirageDataset(graphs, 0, min_support={0: 2, 1: 0.6}).report
-    report = replace(report, seconds=1.234, file_size=4321)
-    assert str(report).splitlines() == [
-        "num_layers=0, selection='patterns', min_support={0: 2, 1: 0.6}, "
-        "patterns='closed', shared='keep', root_count='mean', "
-        "max_patterns=10000, balance='source', compact=True, verify=False",
-        '                    source     distilled     share',
-        'graphs                   5             2    40.00%',
-        'nodes                    9             2    22.22%',
-        'edges                    8             0     0.00%',
-        'bytes                  204            96    47.06%',
-        'packed bytes             -            12         -',
-        'class       graphs   trees    kept   graphs held    nodes held',
-        '0                2       3       1        100.0%         60.0%',
-        '1                3       2       1         66.7%         75.0%',
+    kept = MirageDataset(graphs, 0, selection=FrequentTrees({0: 2, 1: 0.6}))
+    report = replace(kept.report, seconds=1.234, file_size=4321)
+    lines = str(report).splitlines()
+    assert lines[0].startswith("num_layers=0, selection='frequent'")
+    assert "'min_support': {0: 2, 1: 0.6}" in lines[0]
+    size = report.compressed_bytes
+    assert [line.split() for line in lines[1:10]] == [
+        ['source', 'distilled', 'share'],
+        ['graphs', '5', '2', '40.00%'],
+        ['nodes', '9', '2', '22.22%'],
+        ['edges', '8', '0', '0.00%'],
+        ['bytes', '204', '128', '62.75%'],
+        ['compressed', 'bytes', '-', f'{size}', '-'],
+        ['class', 'graphs', 'trees', 'kept', 'graphs', 'held', 'nodes', 'held'],
+        ['0', '2', '3', '1', '100.0%', '60.0%'],
+        ['1', '3', '2', '1', '66.7%', '75.0%'],
+    ]
+    assert lines[10:] == [
         '5 distinct trees in all; distilled in 1.23 s',
         'batches of 2: 2 nodes and 0 edges, or 2 and 0 if trees are shared, '
         '1.0 times fewer: TreeSetLoader does not pay',
@@ -150,61 +153,46 @@ def test_prints_as_a_table() -> None:
     ]
     assert repr(report) == str(report)
     assert str(report.source) == '5 graphs, 9 nodes, 8 edges, 204 bytes'
-
-
-def test_prints_without_edges_and_files() -> None:
-    lines = str(MirageDataset([path(1)], 0, 0.1).report).splitlines()
-    assert lines[4].split() == ['edges', '0', '0', '-']
-    assert lines[-3].startswith('1 distinct trees in all')
-    # One node with its root, counts and weight takes more than the node.
+    lines = str(MirageDataset([path(1)], 0).report).splitlines()
+    assert lines[1].startswith("kept 'herding'; scores: herding 0.5")
     assert lines[-1].startswith('larger than the source')
 
 
-def test_lossless_keeps_everything() -> None:
-    report = MirageDataset(GRAPHS, 0, selection='lossless').report
-    assert report.classes == {
-        0: ClassSummary(2, 3, 2, 1.0, 1.0),
-        1: ClassSummary(3, 2, 3, 1.0, 1.0),
-    }
-    assert report.num_trees == 5
-
-
 @pytest.mark.parametrize('num_features', [3, None])
-@pytest.mark.parametrize('selection', ['patterns', 'lossless'])
+@pytest.mark.parametrize('selection', ['frequent', 'lossless', 'herding'])
 def test_predicts_what_sharing_saves(
     num_features: int | None, selection: str
 ) -> None:
     graphs = random_graphs(9, (0, 1), num_features=num_features)
-    dataset = MirageDataset(graphs, 2, selection=selection)
-    sharing = dataset.report.sharing
-    read = graphs if selection == 'lossless' else list(dataset)
-    assert sharing.batch_size == len(dataset)
+    kept = MirageDataset(graphs, 2, selection=selection)
+    sharing = kept.report.sharing
+    read = graphs if selection == 'lossless' else list(kept)
+    assert sharing.batch_size == len(kept)
     assert sharing.num_nodes == sum(data.num_nodes for data in read)
     assert sharing.num_edges == sum(data.num_edges for data in read)
     # One batch holds all, so that nothing is left to chance.
-    (batch,) = TreeSetLoader(dataset, batch_size=len(dataset))
-    if selection == 'lossless':
+    (batch,) = TreeSetLoader(kept, batch_size=len(kept))
+    if selection != 'frequent':
         assert sharing.num_shared_nodes == pytest.approx(batch.num_nodes)
         assert sharing.num_shared_edges == pytest.approx(batch.num_edges)
     else:
         assert sharing.num_shared_nodes <= batch.num_nodes + 1e-6
 
 
-def test_predicts_for_usual_batches(real_dataset: Callable) -> None:
-    dataset = MirageDataset(real_dataset('MUTAG'), 2, selection='lossless')
-    sharing = dataset.report.sharing
-    assert sharing.batch_size == 128
-    seed = torch.Generator().manual_seed(0)
-    loader = TreeSetLoader(
-        dataset, 128, shuffle=True, drop_last=True, generator=seed
-    )
-    sizes = [
-        [batch.num_nodes, batch.num_edges]
-        for _ in range(50)
-        for batch in loader
-    ]
-    nodes, edges = torch.tensor(sizes, dtype=torch.double).mean(dim=0).tolist()
-    assert sharing.num_shared_nodes == pytest.approx(nodes, rel=0.01)
-    assert sharing.num_shared_edges == pytest.approx(edges, rel=0.01)
-    assert sharing.pays
-    assert 'TreeSetLoader pays off' in str(dataset.report)
+@pytest.mark.slow
+def test_distilling_runs_through_few_files() -> None:
+    source = ToyMolecules(num_graphs=300, log=False)
+    package = os.path.dirname(pyg_distill.__file__)
+    files: set[str] = set()
+
+    def record(frame: Any, event: str, arg: Any) -> None:
+        name = frame.f_code.co_filename
+        if event == 'call' and name.startswith(package):
+            files.add(str(Path(name).relative_to(package)))
+
+    sys.setprofile(record)
+    try:
+        MirageDataset(source, num_layers=2, budget=0.02, log=False)
+    finally:
+        sys.setprofile(None)
+    assert len(files) <= 29, sorted(files)

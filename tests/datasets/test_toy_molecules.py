@@ -8,17 +8,11 @@ import torch
 from torch_geometric.data import Batch, Data, Dataset
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
-from torch_geometric.utils import (
-    contains_self_loops,
-    is_undirected,
-)
+from torch_geometric.utils import contains_self_loops, is_undirected
 
-from pyg_distill.datasets.molecules import grow
-from pyg_distill.datasets.molecules.draw import Draw
-from pyg_distill.datasets.molecules.molecule import parse
-from pyg_distill.datasets.toy_molecules import ToyMolecules
-from pyg_distill.trees.keys import edge_keys, tree_keys
-from pyg_distill.trees.unique import unique_keys
+from pyg_distill.datasets import ToyMolecules, molecules
+from pyg_distill.datasets.molecules import parse
+from pyg_distill.trees import edge_keys, tree_keys, unique_keys
 
 NEUTRAL, ACID, BASE = range(3)
 BONDS = ToyMolecules.bond_types
@@ -95,14 +89,6 @@ def test_parse_pins_bonds_and_free_valences() -> None:
     assert parse('C(Cl)#N').free == [0, 0, 0]
 
 
-def test_draws_follow_their_weights() -> None:
-    draw = Draw(0)
-    drawn = [draw.weighted({'a': 7, 'b': 2, 'c': 1}) for _ in range(5000)]
-    shares = [drawn.count(option) / 5000 for option in 'abc']
-    assert shares == pytest.approx([0.7, 0.2, 0.1], abs=0.02)
-    assert {draw.pick(range(3)) for _ in range(50)} == {0, 1, 2}
-
-
 def test_tensors_are_pinned() -> None:
     digest = hashlib.sha256()
     for data in ToyMolecules(200, seed=0):
@@ -135,13 +121,10 @@ def test_generation_leaves_global_random_states_alone() -> None:
     assert all(map(equal, first, ToyMolecules(3)))
 
 
-def test_graphs_are_simple_and_undirected(batch: Batch) -> None:
+def test_graphs_are_small_simple_and_connected(batch: Batch) -> None:
     assert not contains_self_loops(batch.edge_index)
     assert is_undirected(batch.edge_index, batch.edge_attr)
     assert batch.edge_index.unique(dim=1).size(1) == batch.num_edges
-
-
-def test_graphs_are_small_and_connected(batch: Batch) -> None:
     sizes = batch.ptr.diff()
     assert sizes.min() >= 8
     assert sizes.max() <= 40
@@ -209,11 +192,12 @@ def test_structure_tells_the_class_but_not_always(dataset: Dataset) -> None:
     assert 0.02 < both < 0.06
 
 
+@pytest.mark.slow
 def test_without_noise_structure_is_the_class(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(grow, 'LABEL_NOISE', 0.0)
-    monkeypatch.setattr(grow, 'AMPHOTERIC_RATE', 0.0)
+    monkeypatch.setattr(molecules, 'LABEL_NOISE', 0.0)
+    monkeypatch.setattr(molecules, 'AMPHOTERIC_RATE', 0.0)
     for data in ToyMolecules():
         assert motifs(data) == {int(data.y)} - {NEUTRAL}
 
@@ -236,6 +220,7 @@ def test_trees_are_as_skewed_as_those_of_nci1(
     assert measured == pytest.approx(NCI1[depth], rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('depth', NCI1)
 def test_skew_of_nci1_is_the_pinned_one(
     real_dataset: Callable[..., TUDataset], depth: int
@@ -244,26 +229,16 @@ def test_skew_of_nci1_is_the_pinned_one(
     assert measured == pytest.approx(NCI1[depth], abs=1e-3)
 
 
-def test_slices_and_loaders_work(dataset: Dataset) -> None:
+def test_slices_transforms_and_bad_sizes(dataset: Dataset) -> None:
     part = dataset[10:20]
     assert len(part) == 10
     assert equal(part[0], dataset[10])
     assert part.num_classes == 3
-
     batch = next(iter(DataLoader(dataset, batch_size=32)))
-    assert batch.num_graphs == 32
     assert batch.y.shape == (32,)
     assert repr(dataset) == 'ToyMolecules(2000)'
-
-
-def test_one_graph_is_a_dataset() -> None:
-    dataset = ToyMolecules(num_graphs=1)
-    assert len(dataset) == 1
-    assert dataset.num_classes == 3
-    assert dataset[0].y.shape == (1,)
-
-
-def test_transforms_are_applied() -> None:
+    one = ToyMolecules(num_graphs=1)
+    assert (len(one), one.num_classes, one[0].y.shape) == (1, 3, (1,))
     calls = []
 
     def mark(data: Data) -> Data:
@@ -275,9 +250,6 @@ def test_transforms_are_applied() -> None:
     assert len(calls) == 2
     assert 'mark' in ToyMolecules(2, transform=mark)[0]
     assert len(calls) == 3
-
-
-@pytest.mark.parametrize('num_graphs', [0, -3])
-def test_too_few_graphs_are_refused(num_graphs: int) -> None:
-    with pytest.raises(ValueError, match=rf'1 or more \(got {num_graphs}\)'):
-        ToyMolecules(num_graphs)
+    for num_graphs in (0, -3):
+        with pytest.raises(ValueError, match='1 or more'):
+            ToyMolecules(num_graphs)

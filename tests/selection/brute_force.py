@@ -3,8 +3,6 @@
 Nothing here uses the code under test.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
@@ -27,24 +25,21 @@ def support_count(value: int | float, size: int) -> int:
     return max(1, ceil(Fraction(str(value)) * size))
 
 
-def frequent(
-    held: list[Counter], least: int, max_size: int | None = None
-) -> dict[frozenset[Tree], int]:
+def frequent(held: list[Counter], least: int) -> dict[frozenset[Tree], int]:
     """All frequent sets of trees, by their support."""
-    found = {}
+    out = {}
     for graph in held:
         trees = sorted(graph)
-        top = len(trees) if max_size is None else max_size
-        for size in range(1, top + 1):
+        for size in range(1, len(trees) + 1):
             for items in map(frozenset, combinations(trees, size)):
                 support = sum(items <= set(other) for other in held)
                 if support >= least:
-                    found[items] = support
-    return found
+                    out[items] = support
+    return out
 
 
 def select(
-    everything: dict[frozenset, int], patterns: str, max_size: int | None
+    everything: dict[frozenset, int], kind: str, max_size: int | None
 ) -> dict[frozenset, int]:
     """Keeps closed, maximal or all frequent sets."""
     return {
@@ -53,8 +48,8 @@ def select(
         if (max_size is None or len(items) <= max_size)
         and not any(
             items < other
-            and (patterns == 'maximal' or everything[other] == support)
-            for other in (everything if patterns != 'all' else ())
+            and (kind == 'maximal' or everything[other] == support)
+            for other in (everything if kind != 'all' else ())
         )
     }
 
@@ -69,29 +64,26 @@ def distil(
     graphs: Sequence[Data],
     num_layers: int,
     min_support: Any = 0.1,
-    patterns: str = 'closed',
-    shared: str = 'keep',
-    root_count: str = 'mean',
+    kind: str = 'closed',
+    drop_shared: bool = False,
+    multiplicity: str = 'mean',
     max_size: int | None = None,
-    balance: str = 'source',
+    class_weight: str = 'source',
 ) -> list[Distilled]:
-    """What the distilled data set must hold, in any order within a class."""
+    """What the distilled data set must hold, in any order."""
     classes: dict[int, list[Counter]] = {}
     for data in graphs:
         held = classes.setdefault(int(data.y), [])
         held.append(Counter(trees_of(data, num_layers)))
-    least = {
-        label: support_count(
-            min_support[label]
-            if isinstance(min_support, dict)
-            else min_support,
-            len(held),
-        )
-        for label, held in classes.items()
-    }
+    least = {}
+    for label, held in classes.items():
+        value = min_support
+        if isinstance(min_support, dict):
+            value = min_support[label]
+        least[label] = support_count(value, len(held))
     rows: list[tuple[int, frozenset, int]] = []
     for label, held in sorted(classes.items()):
-        sets = select(frequent(held, least[label]), patterns, max_size)
+        sets = select(frequent(held, least[label]), kind, max_size)
         for items, support in sets.items():
             elsewhere = any(
                 sum(items <= set(graph) for graph in classes[other])
@@ -99,38 +91,35 @@ def distil(
                 for other in classes
                 if other != label
             )
-            if shared == 'drop' and elsewhere:
+            if drop_shared and elsewhere:
                 continue
             counted = frozenset(
-                (
-                    tree,
-                    mean_count(tree, items, held)
-                    if root_count == 'mean'
-                    else 1,
-                )
+                (tree, mean_count(tree, items, held))
+                if multiplicity == 'mean'
+                else (tree, 1)
                 for tree in items
             )
             rows.append((label, counted, support))
-    weights = weigh(
-        rows, {c: len(held) for c, held in classes.items()}, balance
-    )
+    sizes = {c: len(held) for c, held in classes.items()}
+    weights = weigh(rows, sizes, class_weight)
     return [(*row, weight) for row, weight in zip(rows, weights, strict=True)]
 
 
 def weigh(
-    rows: list[tuple[int, frozenset, int]], sizes: dict[int, int], balance: str
+    rows: list[tuple[int, frozenset, int]],
+    sizes: dict[int, int],
+    class_weight: str,
 ) -> list[float]:
     """Supports, scaled so that classes sum to their shares and all to P."""
-    total = Counter()
+    total: Counter = Counter()
     for label, _, support in rows:
         total[label] += support
+    graphs, supports = sum(sizes.values()), sum(total.values())
     share = {
-        'source': {
-            c: Fraction(n, sum(sizes.values())) for c, n in sizes.items()
-        },
+        'source': {c: Fraction(n, graphs) for c, n in sizes.items()},
         'uniform': {c: Fraction(1, len(sizes)) for c in sizes},
-        'none': {c: Fraction(n, total.total()) for c, n in total.items()},
-    }[balance]
+        'none': {c: Fraction(n, supports or 1) for c, n in total.items()},
+    }[class_weight]
     return [
         float(Fraction(support, total[label]) * share[label] * len(rows))
         for label, _, support in rows

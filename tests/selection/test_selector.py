@@ -1,0 +1,393 @@
+"""Selectors of a user, and options that are refused."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Subset
+from torch_geometric.data import Batch, Data, Dataset
+from torch_geometric.loader import DataLoader
+
+from pyg_distill.data import sources
+from pyg_distill.selection import (
+    Auto,
+    BudgetTooSmall,
+    FrequentTrees,
+    Herding,
+    KCenter,
+    Lossless,
+    Multisets,
+    Random,
+    Selector,
+    selector_resolver,
+)
+from pyg_distill.selection.base import sample_weights
+from tests.selection.brute_force import weigh
+from tests.selection.helpers import (
+    Graphs,
+    LargestGraphs,
+    Stream,
+    alike,
+    cut,
+    keep,
+    message,
+    path,
+    random_graphs,
+    same,
+)
+
+GRAPHS = random_graphs(40, (0, 1, 2), max_nodes=9)
+BY_NAME = {
+    'auto': Auto,
+    'frequent': FrequentTrees,
+    'herding': Herding,
+    'kcenter': KCenter,
+    'random': Random,
+    'multisets': Multisets,
+    'lossless': Lossless,
+}
+
+
+def largest(num_graphs: int) -> list[int]:
+    """The largest graphs of each class, in turns of nearly equal classes."""
+    out = []
+    for label in range(3):
+        member = [i for i in range(40) if int(GRAPHS[i].y) == label]
+        member.sort(key=lambda i: -GRAPHS[i].num_nodes)
+        out += member[: num_graphs // 3]
+    return sorted(out)
+
+
+@pytest.mark.parametrize(
+    'limit', [{'budget': 300}, {'budget': 0.4}, {'num_graphs': 9}, {}]
+)
+def test_a_selector_of_a_user(limit: dict, tmp_path: Any) -> None:
+    kept = keep(GRAPHS, 2, selection=LargestGraphs(), **limit)
+    report = kept.report
+    if 'num_graphs' in limit:
+        assert kept.source_index.tolist() == largest(9)
+    elif 'budget' in limit:
+        assert report.compressed_bytes <= (
+            300
+            if limit['budget'] == 300
+            else 0.4 * report.source_compressed_bytes
+        )
+    assert report.selection == 'LargestGraphs'
+    assert report.options['selection_kwargs'] == {'by': 'num_nodes'}
+    assert "selection='LargestGraphs'" in repr(kept)
+    options = {'selection': LargestGraphs, 'root': str(tmp_path), **limit}
+    for _ in range(2):
+        assert alike(keep(GRAPHS, 2, **options), kept)
+    again = keep(GRAPHS, 2, by='num_nodes', **options)
+    other = keep(GRAPHS, 2, by='num_edges', **options)
+    first = keep(GRAPHS, 2, **options)
+    assert first.processed_paths == again.processed_paths
+    assert first.processed_paths != other.processed_paths
+
+
+def test_arguments_are_stored_and_shown() -> None:
+    assert repr(LargestGraphs('num_edges')) == "LargestGraphs(by='num_edges')"
+    assert LargestGraphs.name == 'LargestGraphs'
+    assert repr(Random(3)) == 'Random(seed=3)'
+    points = torch.arange(6.0).view(3, 2)
+    shown = Herding(embedding=points).options()['embedding']
+    digest = hashlib.blake2b(points.numpy().tobytes(), digest_size=8)
+    assert shown == f'float32 tensor [3, 2] {digest.hexdigest()}'
+    for other in (
+        points + 1,
+        points.long(),
+        points.view(2, 3),
+        points.to_sparse(),
+        points.bfloat16(),
+    ):
+        assert Herding(embedding=other).options()['embedding'] != shown
+
+    class Forgetful(Selector):
+        def __init__(self, size: int = 3) -> None:
+            self.number = size
+
+    text = message(AttributeError, GRAPHS, 1, selection=Forgetful(), budget=100)
+    assert "'Forgetful' must store its argument 'size'" in text
+
+
+def test_arguments_that_cannot_name_a_cache(tmp_path: Any) -> None:
+    class Called(Selector):
+        def __init__(self, by: Callable = len) -> None:
+            self.by = by
+
+        def select(self, statistics: Any, budget: Any) -> Tensor:
+            return budget.fill(torch.arange(statistics.num_graphs))
+
+    assert len(keep(GRAPHS, 1, selection=Called(), num_graphs=3)) == 3
+    options = {'selection': Called(), 'num_graphs': 3, 'root': str(tmp_path)}
+    text = message(TypeError, GRAPHS, 1, **options)
+    assert 'root=None' in text
+
+
+@pytest.mark.parametrize(
+    'found',
+    [
+        torch.tensor([0.0, 1.0]),
+        torch.tensor([[0, 1]]),
+        torch.tensor([0, 40]),
+        torch.tensor([-1, 0]),
+        torch.tensor([0, 1, 1]),
+        torch.tensor([], dtype=torch.long),
+        torch.ones(40, dtype=torch.bool),
+        [0, 1],
+        None,
+    ],
+    ids=str,
+)
+def test_selectors_that_return_no_positions(found: Any) -> None:
+    class Odd(Selector):
+        def select(self, statistics: Any, budget: Any) -> Any:
+            return found
+
+    for source in (GRAPHS, Stream(GRAPHS)):
+        text = message((TypeError, ValueError), source, 1, selection=Odd())
+        assert "'Odd'" in text
+        assert 'positions' in text
+
+
+def test_selectors_that_keep_too_much_or_one_class() -> None:
+    class Greedy(Selector):
+        def select(self, statistics: Any, budget: Any) -> Tensor:
+            return torch.arange(30)
+
+    for limit in ({'budget': 100}, {'num_graphs': 29}, {'budget': 0.1}):
+        text = message(ValueError, GRAPHS, 1, selection=Greedy(), **limit)
+        assert "'Greedy' must not keep more" in text
+        assert 'budget.fill' in text
+    assert len(keep(GRAPHS, 1, selection=Greedy(), num_graphs=30)) == 30
+
+    class FirstClass(Selector):
+        def select(self, statistics: Any, budget: Any) -> Tensor:
+            return (statistics.label == 0).nonzero().view(-1).int()
+
+    kept = keep(GRAPHS, 1, selection=FirstClass())
+    assert kept.weight.tolist() == [1.0] * len(kept)
+    assert kept[0].target.tolist() == [[1.0, 0.0, 0.0]]
+
+
+def test_selectors_that_are_none() -> None:
+    text = message(ValueError, GRAPHS, 1, selection='herdin')
+    assert 'herding' in text
+    assert "got 'herdin'" in text
+    for odd in (3, None, dict, len):
+        assert 'Selector' in message(TypeError, GRAPHS, 1, selection=odd)
+    text = message(TypeError, GRAPHS, 1, selection=Random(), seed=1)
+    assert "'selection_kwargs'" in text
+    for selection in ('random', Random):
+        text = message(TypeError, GRAPHS, 1, selection=selection, sead=1)
+        assert 'sead' in text
+
+    class Unfinished(Selector):
+        pass
+
+    with pytest.raises(NotImplementedError):
+        keep(GRAPHS, 1, selection=Unfinished())
+
+    class Needy(Selector):
+        def select(self, statistics: Any, budget: Any) -> Tensor:
+            return statistics.histogram('shares')
+
+    assert '`needs`' in message(ValueError, GRAPHS, 1, selection=Needy())
+
+
+def test_names_and_classes() -> None:
+    for name, kind in BY_NAME.items():
+        assert type(selector_resolver(name)) is kind
+        assert type(selector_resolver(kind)) is kind
+        assert kind.name == name
+        selector = kind()
+        assert selector_resolver(selector) is selector
+    assert selector_resolver('random', seed=5).options() == {'seed': 5}
+
+
+@pytest.mark.parametrize(
+    ('error', 'word', 'options'),
+    [
+        (ValueError, "'budget'", {'budget': 0.0}),
+        (ValueError, "'budget'", {'budget': 1.5}),
+        (ValueError, "'budget'", {'budget': 0}),
+        (ValueError, "'budget'", {'budget': -5}),
+        (ValueError, "'budget'", {'budget': float('nan')}),
+        (TypeError, "'budget'", {'budget': True}),
+        (TypeError, "'budget'", {'budget': '10'}),
+        (ValueError, "'num_graphs'", {'num_graphs': 0}),
+        (TypeError, "'num_graphs'", {'num_graphs': 2.5}),
+        (TypeError, "'num_graphs'", {'num_graphs': True}),
+        (ValueError, "'class_weight'", {'class_weight': 'balanced'}),
+        (ValueError, "'kind'", {'kind': 'open'}),
+        (ValueError, "'multiplicity'", {'multiplicity': 'max'}),
+        (ValueError, "'max_sets'", {'max_sets': 0}),
+        (TypeError, "'max_size'", {'max_size': 1.5}),
+        (TypeError, "'max_size'", {'max_size': True}),
+        (ValueError, "'histogram'", {'histogram': 'trees'}),
+        (TypeError, "pass ['pos']", {'exclude_keys': 'pos'}),
+        (ValueError, 'edge_index', {'exclude_keys': ['edge_index']}),
+        (ValueError, "'num_layers'", {'num_layers': -1}),
+        (TypeError, "'num_layers'", {'num_layers': 2.0}),
+        (TypeError, "'num_layers'", {'num_layers': True}),
+        (ValueError, "'source_id'", {'source_id': 'a'}),
+        (
+            ValueError,
+            'num_graphs cannot be given',
+            {'num_graphs': 3, 'selection': 'frequent'},
+        ),
+        (
+            ValueError,
+            "'budget' finds a min_support",
+            {
+                'budget': 300,
+                'selection': 'frequent',
+                'selection_kwargs': {'min_support': 2},
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_options_are_refused_in_one_line(
+    error: type[Exception], word: str, options: dict
+) -> None:
+    own = {
+        'kind': 'frequent',
+        'multiplicity': 'frequent',
+        'max_sets': 'frequent',
+        'max_size': 'frequent',
+        'histogram': 'herding',
+    }
+    for key, selection in own.items():
+        if key in options:
+            options = {'selection': selection, 'selection_kwargs': options}
+    text = message(error, GRAPHS, **{'num_layers': 1, **options})
+    assert word in text
+
+
+def test_the_folder_is_not_the_source() -> None:
+    with pytest.raises(TypeError, match='root='):
+        keep('folder', 2)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Any) -> None:
+    kept = keep(
+        GRAPHS,
+        np.int64(2),
+        num_graphs=np.int64(6),
+        selection='multisets',
+        vocabulary_size=np.int32(7),
+        root=str(tmp_path),
+    )
+    expected = keep(
+        GRAPHS,
+        2,
+        num_graphs=6,
+        selection='multisets',
+        vocabulary_size=7,
+        root=str(tmp_path),
+    )
+    assert kept.processed_paths == expected.processed_paths
+    for budget in (np.int64(300), np.float64(0.5)):
+        kept = keep(GRAPHS, 2, selection='herding', budget=budget)
+        assert type(kept.report.options['budget']) in (int, float)
+
+
+@pytest.mark.parametrize('class_weight', ['source', 'uniform', 'none'])
+def test_weights_sum_to_shares(class_weight: Any) -> None:
+    sizes = {0: 5, 3: 10, 4: 1}
+    label = [0, 3, 3, 4, 0, 0, 3]
+    support = [1, 7, 2, 1, 3, 3, 1]
+    rows = [(c, frozenset(), s) for c, s in zip(label, support, strict=True)]
+    found = sample_weights(
+        torch.tensor(support), torch.tensor(label), sizes, class_weight
+    )
+    assert found.tolist() == pytest.approx(weigh(rows, sizes, class_weight))
+    assert float(found.mean()) == pytest.approx(1)
+    source = [path(i, y=int(i > 3)) for i in range(12)]
+    kept = keep(
+        source, 1, num_graphs=6, selection='random', class_weight=class_weight
+    )
+    total = [float(kept.weight[kept.y == c].sum()) for c in (0, 1)]
+    expected = {'source': [2, 4], 'uniform': [3, 3], 'none': [2, 4]}
+    assert total == pytest.approx(expected[class_weight])
+
+
+class Lazy(Dataset):
+    """Reads one graph at a time."""
+
+    def __init__(self, graphs: list[Data]) -> None:
+        super().__init__()
+        self.graphs = graphs
+
+    def len(self) -> int:
+        return len(self.graphs)
+
+    def get(self, idx: int) -> Data:
+        return self.graphs[idx].clone()
+
+
+CHUNKED: list[Callable] = [
+    Lazy,
+    Stream,
+    Graphs,
+    lambda g: Subset(Lazy(g), range(40)),
+    lambda g: Stream(cut(g, 3, 4, 20)),
+    lambda g: [Graphs(part) for part in cut(g, 3, 4, 20)],
+    lambda g: [g[:7], Graphs(g)[7:20], Batch.from_data_list(g[20:])],
+    lambda g: [ConcatDataset([Graphs(g[:5]), g[5:9]]), g[9:]],
+    lambda g: DataLoader(g, batch_size=7),
+]
+OPTIONS: list[dict[str, Any]] = [
+    *(
+        {'selection': name, 'budget': 0.5}
+        for name in BY_NAME
+        if name not in ('lossless', 'auto')
+    ),
+    {'selection': 'auto', 'budget': 400},
+    {'selection': 'auto', 'num_graphs': 9},
+    {'selection': 'lossless'},
+    {'selection': FrequentTrees(1, 'all', drop_shared=True, max_size=2)},
+    {'selection': Herding('both'), 'num_graphs': 7, 'class_weight': 'uniform'},
+    {'selection': LargestGraphs(), 'budget': 0.3},
+]
+
+
+@pytest.mark.parametrize('options', OPTIONS, ids=str)
+def test_any_chunks_give_the_same(
+    options: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    expected = keep(GRAPHS, 2, **options)
+    names = set()
+    monkeypatch.setattr(sources, 'MAX_GRAPHS', 6)
+    for wrap in CHUNKED[:3] if 'auto' in str(options) else CHUNKED:
+        found = keep(wrap(GRAPHS), 2, root=str(tmp_path), **options)
+        assert alike(found, expected)
+        names.add(found.processed_paths[0])
+    assert len(names) == 1
+
+
+def test_blocks_of_a_source_do_not_depend_on_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pyg_distill.data import storage
+
+    sizes = set()
+    for block in (4096, 16):
+        monkeypatch.setattr(storage, 'BLOCK', block)
+        for chunk in (1000, 7, 16):
+            monkeypatch.setattr(sources, 'MAX_GRAPHS', chunk)
+            kept = keep(Stream(GRAPHS), 2, selection='random', budget=0.9)
+            sizes.add((block, kept.report.source_compressed_bytes))
+            assert same(kept, keep(GRAPHS, 2, selection='random', budget=0.9))
+    assert len(sizes) == 2
+
+
+def test_the_smallest_budget_of_all_candidates_is_named() -> None:
+    with pytest.raises(BudgetTooSmall) as info:
+        keep(GRAPHS, 1, budget=1)
+    assert len(keep(GRAPHS, 1, budget=int(info.value.num_bytes))) > 2
