@@ -16,14 +16,13 @@ BLOCKS = {
 NUMBER = re.compile(r'(?<![\w.])\d*\.?\d+')
 # Pages whose code goes on where that of the one before ends.
 TOGETHER = [
-    ('tour', 'training'),
-    ('how_it_works',),
+    ('tour',),
     ('own_data',),
-    ('both',),
+    ('selection',),
+    ('how_it_works',),
     ('evaluate',),
     ('shared_trees',),
     ('large',),
-    ('processes',),
     ('compile',),
     ('compress', 'tasks', 'abkd'),
 ]
