@@ -10,7 +10,7 @@ from torch_geometric.nn import GIN
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
-from pyg_distill.datasets import CoresetDataset, MirageDataset
+from pyg_distill.datasets import MirageDataset
 from pyg_distill.evaluation import evaluate
 from pyg_distill.loader import TreeSetLoader
 from pyg_distill.transforms import ToComputationTrees
@@ -53,8 +53,8 @@ def mirage(graphs: Any, **kwargs: Any) -> Data:
     return MirageDataset(graphs, 2, num_graphs=2, **kwargs)[0]
 
 
-def coreset(graphs: Any, **kwargs: Any) -> Data:
-    return CoresetDataset(graphs, 'herding', num_graphs=2, **kwargs)[0]
+def mirage_trees(graphs: Any, **kwargs: Any) -> Data:
+    return MirageDataset(graphs, 2, selection='lossless', **kwargs)[0]
 
 
 def transform(graphs: Any, **kwargs: Any) -> Data:
@@ -74,7 +74,7 @@ def evaluation(graphs: Any, **kwargs: Any) -> None:
 
 TAKE: dict[str, Callable] = {
     'MirageDataset': mirage,
-    'CoresetDataset': coreset,
+    '... with trees': mirage_trees,
     'ToComputationTrees': transform,
     'TreeSetLoader': loader,
     'evaluate': evaluation,
