@@ -227,6 +227,7 @@ def test_message_has_the_key_words_of_one_row(name: str) -> None:
     assert len(rows_of(name)) == 1
 
 
+@pytest.mark.slow
 def test_every_row_is_provoked() -> None:
     assert sorted(row for name in PROVOKE for row in rows_of(name)) == sorted(
         ROWS

@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[2] / 'docs' / 'cheat_sheet.rst'
 def read_table(title: str) -> dict[tuple[str, str], str]:
     """The cells of a simple table by row and column, without markup."""
     text = PAGE.read_text().split(f'.. table:: {title}\n')[1]
-    edge, *lines = text.replace('`', ' ')[text.index('   ==') :].splitlines()
+    edge, *lines = text[text.index('   ==') :].splitlines()
     spans = [match.span() for match in re.finditer('=+', edge)]
     rows = []
     for line in lines:
@@ -17,7 +17,7 @@ def read_table(title: str) -> dict[tuple[str, str], str]:
             break
         if '==' not in line:
             cells = [line[start:end] for start, end in spans]
-            rows.append([' '.join(cell.split()) for cell in cells])
+            rows.append([cell.replace('`', '').strip() for cell in cells])
     head, *body = rows
     assert len(body) > 5
     return {

@@ -142,12 +142,12 @@ ROWS: dict[str, Callable[[], Iterable]] = {
     'No node features': lambda: graphs(strip),
     'Category codes as x': lambda: graphs(encode),
     'Other attributes of nodes or edges': lambda: graphs(place),
-    'Several labels a graph': lambda: graphs(
+    'Several labels of a graph': lambda: graphs(
         set_y(lambda data: torch.ones(1, 3))
     ),
     'Regression': lambda: graphs(set_y(lambda data: torch.rand(1))),
     'No y': lambda: graphs(set_y(lambda data: None)),
-    'One y a node': lambda: graphs(
+    'A label for each node': lambda: graphs(
         set_y(lambda data: torch.zeros(data.num_nodes, dtype=torch.long))
     ),
     'adj_t, a torch.sparse tensor': lambda: graphs(dense_adjacency),
@@ -158,7 +158,7 @@ ROWS: dict[str, Callable[[], Iterable]] = {
     ),
     'A Dataset that is not in memory': lambda: Folder(graphs()),
     'An iterable of chunks': lambda: Chunks(graphs()),
-    'A shard a process': graphs,
+    'Shards of several processes': graphs,
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     'exclude_keys': {'exclude_keys': ['pos']},
@@ -167,7 +167,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 KEPT = {
     'Edge features, edge_attr': 'edge_attr',
     'Edge weights, edge_weight': 'edge_weight',
-    'Several labels a graph': 'y',
+    'Several labels of a graph': 'y',
     'Regression': 'y',
 }
 
@@ -178,11 +178,14 @@ def test_rows_and_columns() -> None:
 
 
 @pytest.mark.parametrize(('row', 'column'), TABLE)
-def test_cell(row: str, column: str, process_group: None) -> None:
+def test_cell(row: str, column: str, request: pytest.FixtureRequest) -> None:
+    is_shard = row.startswith('Shards')
+    if is_shard:
+        request.getfixturevalue('process_group')
     if 'SparseTensor' in row and not WITH_TORCH_SPARSE:
         pytest.skip('needs torch-sparse')
     take, source, cell = TAKE[column], ROWS[row](), TABLE[row, column]
-    shard = {'distributed': True} if 'shard' in row else {}
+    shard = {'distributed': True} if is_shard else {}
     if cell in ('no', 'exclude_keys', 'encode'):
         said = r'got |support|cannot|unexpected keyword|not subscriptable'
         with pytest.raises((TypeError, ValueError), match=said):
