@@ -28,11 +28,10 @@ from pyg_distill.selection import FrequentTrees, Selector
 from tests.graphs import random_graph
 
 PAGE = Path(__file__).parents[1] / 'docs' / 'errors.rst'
-CELL = re.compile(r'\n   \* - ``((?:[^`]|\n)+)``')
 # Three dots stand for what an example fills in.
 ROWS = [
-    re.escape(' '.join(cell.split())).replace(r'\.\.\.', '.*')
-    for cell in CELL.findall(PAGE.read_text())
+    re.escape(cell).replace(r'\.\.\.', '.*')
+    for cell in re.findall('^``([^`]+)``  ', PAGE.read_text(), re.MULTILINE)
 ]
 INPUTS = torch.randn(9, 4), torch.randint(9, (2, 30))
 
@@ -82,16 +81,6 @@ class InPlace(Module):
         return self.conv(x, edge_index).relu_()
 
 
-def hetero() -> None:
-    data = HeteroData()
-    data['atom'].x = torch.ones(2, 1)
-    distil([data])
-
-
-def iterated_once() -> None:
-    distil(data for data in graphs())
-
-
 def lost_nodes() -> None:
     (data,) = graphs()[:1]
     data.x = data.x[:4]
@@ -123,11 +112,6 @@ def on_roots(model: Module) -> None:
     RootReadout(model, encoder='gnn')(data)
 
 
-def merged_batch() -> None:
-    loader = TreeSetLoader(graphs(), 4, num_layers=2)
-    print(next(iter(loader)).batch)
-
-
 def twice() -> None:
     model = distiller()
     model(*INPUTS)
@@ -138,10 +122,6 @@ def other_inputs() -> None:
     model = distiller(cache=True)
     model(INPUTS[0] + 1, INPUTS[1])
     model.loss()
-
-
-def seed_nodes() -> None:
-    ABKDLoss([4], [4])([torch.randn(6, 4)], [torch.randn(4, 4)])
 
 
 def changed_in_place() -> None:
@@ -158,24 +138,15 @@ def outputs_changed_in_place() -> None:
     model.loss()
 
 
-def before_the_call() -> None:
-    LayerRecorder(GCN(4, 8, 2)).features()
-
-
-def wrapped() -> None:
-    model = torch.nn.DataParallel(GCN(4, 8, 2))
-    Distiller(model, GCN(4, 8, 3), KDLoss())
-
-
 PROVOKE: dict[str, Callable[[], Any]] = {
     'other attributes': lambda: frequent(graphs(pos=torch.rand(12, 3))),
     'NaN': lambda: distil(graphs(x=torch.full((12, 2), torch.nan))),
-    'hetero': hetero,
+    'hetero': lambda: distil([HeteroData(atom={'x': INPUTS[0]})]),
     'lost nodes': lost_nodes,
     'no labels': lambda: distil(graphs(y=None)),
     'several labels': lambda: distil(graphs(y=torch.ones(1, 3))),
     'regression': lambda: distil(graphs(y=torch.tensor([0.5]))),
-    'an iterator': iterated_once,
+    'an iterator': lambda: distil(iter(graphs())),
     'an empty split': lambda: distil(Subset(graphs(), [])),
     'too small': lambda: distil(budget=3),
     'two sizes': lambda: distil(
@@ -189,21 +160,27 @@ PROVOKE: dict[str, Callable[[], Any]] = {
     'too shallow': lambda: on_roots(Pooled(num_layers=3)),
     'messages after the encoder': lambda: on_roots(Pooled(pool=SAGPooling(8))),
     'no roots read': lambda: check_exact(Pooled(), graphs(), 2),
-    'merged batch': merged_batch,
+    'merged batch': lambda: (
+        next(iter(TreeSetLoader(graphs(), 4, num_layers=2))).batch
+    ),
     'twice': twice,
     'before a call': lambda: distiller().loss(),
     'other inputs': other_inputs,
     'other classes': lambda: Distiller.from_example(
         GCN(4, 8, 2, 3), GCN(4, 16, 2, 5), INPUTS
     ),
-    'seed nodes': seed_nodes,
+    'seed nodes': lambda: ABKDLoss([4], [4])(
+        [torch.randn(6, 4)], [torch.randn(4, 4)]
+    ),
     'no loss': lambda: distiller(losses=torch.nn.MSELoss()),
     'no layers': lambda: LayerRecorder(MLP([4, 8, 2])),
     'changed in place': changed_in_place,
     'outputs changed in place': outputs_changed_in_place,
-    'not recorded': before_the_call,
+    'not recorded': lambda: LayerRecorder(GCN(4, 8, 2)).features(),
     'compiled': lambda: LayerRecorder(torch.compile(GCN(4, 8, 2))),
-    'wrapped': wrapped,
+    'wrapped': lambda: Distiller(
+        torch.nn.DataParallel(GCN(4, 8, 2)), GCN(4, 8, 3), KDLoss()
+    ),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch_geometric.data import Data, Dataset, HeteroData, InMemoryDataset
+from torch_geometric.data import Data, Dataset, InMemoryDataset
 from torch_geometric.nn import GIN
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_TORCH_SPARSE
@@ -81,78 +81,54 @@ TAKE: dict[str, Callable] = {
 }
 
 
-def graphs(change: Callable[[Data], Any] | None = None, **kwargs: Any) -> list:
-    out = [random_graph(seed=i, **kwargs) for i in range(4)]
+def graphs(**changes: Callable[[Data], Any]) -> list[Data]:
+    """Graphs of two classes, with attributes changed one after the other."""
+    out = [random_graph(seed=i) for i in range(4)]
     for i, data in enumerate(out):
         data.y = torch.tensor([i % 2])
-        if change is not None:
-            out[i] = change(data) or data
+        for name, change in changes.items():
+            data[name] = change(data)
     return out
 
 
-def weigh(data: Data) -> None:
-    data.edge_weight = torch.ones(data.num_edges)
-
-
-def direct(data: Data) -> None:
-    data.edge_index = data.edge_index[:, data.edge_index[0] < 6]
-
-
-def odd(data: Data) -> None:
-    data.edge_index = torch.tensor([[0, 0, 0], [0, 1, 1]])
-
-
-def cut(data: Data) -> None:
-    data.edge_index = data.edge_index[:, :0]
-
-
-def strip(data: Data) -> None:
-    data.num_nodes, data.x = data.num_nodes, None
-
-
-def encode(data: Data) -> None:
-    data.x = data.x.argmax(dim=1, keepdim=True)
-
-
-def place(data: Data) -> None:
-    data.pos = torch.rand(data.num_nodes, 3)
-
-
-def set_y(value: Any) -> Callable[[Data], None]:
-    def change(data: Data) -> None:
-        data.y = value(data)
-
-    return change
-
-
-def to_hetero(data: Data) -> HeteroData:
-    return data.to_heterogeneous()
-
-
-def dense_adjacency(data: Data) -> Data:
-    return ToSparseTensor(layout=torch.sparse_csr)(data)
-
-
 ROWS: dict[str, Callable[[], Iterable]] = {
-    'Edge features, edge_attr': lambda: graphs(edge_dim=2),
-    'Edge weights, edge_weight': lambda: graphs(weigh),
-    'Directed edges': lambda: graphs(direct),
-    'Self-loops, parallel edges, isolated nodes': lambda: graphs(odd),
-    'Graphs without edges': lambda: graphs(cut),
-    'No node features': lambda: graphs(strip),
-    'Category codes as x': lambda: graphs(encode),
-    'Other attributes of nodes or edges': lambda: graphs(place),
+    'Edge features, edge_attr': lambda: graphs(
+        edge_attr=lambda data: data.edge_index.t().float()
+    ),
+    'Edge weights, edge_weight': lambda: graphs(
+        edge_weight=lambda data: torch.ones(data.num_edges)
+    ),
+    'Directed edges': lambda: graphs(
+        edge_index=lambda data: data.edge_index[:, data.edge_index[0] < 6]
+    ),
+    'Self-loops, parallel edges, isolated nodes': lambda: graphs(
+        edge_index=lambda data: torch.tensor([[0, 0, 0], [0, 1, 1]])
+    ),
+    'Graphs without edges': lambda: graphs(
+        edge_index=lambda data: data.edge_index[:, :0]
+    ),
+    'No node features': lambda: graphs(
+        num_nodes=lambda data: data.num_nodes, x=lambda data: None
+    ),
+    'Category codes as x': lambda: graphs(
+        x=lambda data: data.x.argmax(dim=1, keepdim=True)
+    ),
+    'Other attributes of nodes or edges': lambda: graphs(
+        pos=lambda data: torch.rand(data.num_nodes, 3)
+    ),
     'Several labels of a graph': lambda: graphs(
-        set_y(lambda data: torch.ones(1, 3))
+        y=lambda data: torch.ones(1, 3)
     ),
-    'Regression': lambda: graphs(set_y(lambda data: torch.rand(1))),
-    'No y': lambda: graphs(set_y(lambda data: None)),
+    'Regression': lambda: graphs(y=lambda data: torch.rand(1)),
+    'No y': lambda: graphs(y=lambda data: None),
     'A label for each node': lambda: graphs(
-        set_y(lambda data: torch.zeros(data.num_nodes, dtype=torch.long))
+        y=lambda data: torch.zeros(data.num_nodes, dtype=torch.long)
     ),
-    'adj_t, a torch.sparse tensor': lambda: graphs(dense_adjacency),
-    'adj_t, a SparseTensor': lambda: graphs(ToSparseTensor()),
-    'HeteroData': lambda: graphs(to_hetero),
+    'adj_t, a torch.sparse tensor': lambda: [
+        ToSparseTensor(layout=torch.sparse_csr)(data) for data in graphs()
+    ],
+    'adj_t, a SparseTensor': lambda: list(map(ToSparseTensor(), graphs())),
+    'HeteroData': lambda: [data.to_heterogeneous() for data in graphs()],
     'A transform of the source': lambda: Stored(
         graphs(), transform=lambda data: data.update({'name': 1})
     ),

@@ -64,9 +64,7 @@ REDUCE = {SumAggregation: 'sum', MeanAggregation: 'mean'}
 COLUMNS: dict[str, Callable[[Model], Module]] = {
     'global_root_pool': lambda m: with_pool(
         m,
-        partial(
-            global_root_pool, reduce=REDUCE.get(type(m.pool), str(m.pool))
-        ),
+        partial(global_root_pool, reduce=REDUCE.get(type(m.pool), str(m.pool))),
     ),
     'RootAggregation': lambda m: with_pool(m, RootAggregation(m.pool)),
     'RootReadout': lambda m: RootReadout(m, encoder='gnn'),
