@@ -41,11 +41,19 @@ nitpick_ignore_regex = [
         'optional|callable|iterable|'
         'Data|Dataset|InMemoryDataset|SparseTensor|Aggregation',
     ),
+    # Internal names, and attributes that a base class documents.
+    (
+        'py:class',
+        r'(.*\.)?(FeatureCode|LayerPairLoss|Ranks|TreeCounts)|The bytes|'
+        'all tensors',
+    ),
+    ('py:meth', r'sample_weights|to_plain|InMemoryDataset\.collate'),
+    ('py:attr', 'needs_batch|needs_edges'),
 ]
 
 
 # The package reference documents the names in the `__init__` of each group, so
-# that a new class documents itself.
+# that a new class documents itself. A name of another group stands there.
 def render_names(app, docname, source):
     if docname.startswith('modules/'):
         package = import_module(f'pyg_distill.{docname.split("/")[1]}')
@@ -54,8 +62,13 @@ def render_names(app, docname, source):
             is_class = isinstance(getattr(package, name), type)
             return 'class' if is_class else 'function'
 
+        names = [
+            name
+            for name in package.__all__
+            if getattr(package, name).__module__.startswith(package.__name__)
+        ]
         template = Template(source[0])
-        source[0] = template.render(names=package.__all__, kind=kind)
+        source[0] = template.render(names=names, kind=kind)
 
 
 def setup(app):

@@ -16,14 +16,13 @@ BLOCKS = {
 NUMBER = re.compile(r'(?<![\w.])\d*\.?\d+')
 # Pages whose code goes on where that of the one before ends.
 TOGETHER = [
-    ('tour', 'training'),
-    ('how_it_works',),
+    ('tour',),
     ('own_data',),
-    ('both',),
+    ('selection',),
+    ('how_it_works',),
     ('evaluate',),
     ('shared_trees',),
     ('large',),
-    ('processes',),
     ('compile',),
     ('compress', 'tasks', 'abkd'),
 ]
@@ -42,6 +41,7 @@ def run(namespace: dict, *names: str) -> int:
     return number
 
 
+@pytest.mark.slow
 def test_readme(capsys: pytest.CaptureFixture[str]) -> None:
     assert run({}, 'README.md') == 2
     out = capsys.readouterr().out
@@ -49,6 +49,7 @@ def test_readme(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.count('Test accuracy: 0.') == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('names', TOGETHER, ids='-'.join)
 def test_docs(names: tuple[str, ...]) -> None:
     assert run({}, *(f'docs/{name}.rst' for name in names)) > 0

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch_geometric.data import Data, Dataset, HeteroData, InMemoryDataset
+from torch_geometric.data import Data, Dataset, InMemoryDataset
 from torch_geometric.nn import GIN
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
-from pyg_distill.datasets import CoresetDataset, MirageDataset
+from pyg_distill.datasets import MirageDataset
 from pyg_distill.evaluation import evaluate
 from pyg_distill.loader import TreeSetLoader
 from pyg_distill.transforms import ToComputationTrees
@@ -53,8 +53,8 @@ def mirage(graphs: Any, **kwargs: Any) -> Data:
     return MirageDataset(graphs, 2, num_graphs=2, **kwargs)[0]
 
 
-def coreset(graphs: Any, **kwargs: Any) -> Data:
-    return CoresetDataset(graphs, 'herding', num_graphs=2, **kwargs)[0]
+def mirage_trees(graphs: Any, **kwargs: Any) -> Data:
+    return MirageDataset(graphs, 2, selection='lossless', **kwargs)[0]
 
 
 def transform(graphs: Any, **kwargs: Any) -> Data:
@@ -74,91 +74,67 @@ def evaluation(graphs: Any, **kwargs: Any) -> None:
 
 TAKE: dict[str, Callable] = {
     'MirageDataset': mirage,
-    'CoresetDataset': coreset,
+    '... with trees': mirage_trees,
     'ToComputationTrees': transform,
     'TreeSetLoader': loader,
     'evaluate': evaluation,
 }
 
 
-def graphs(change: Callable[[Data], Any] | None = None, **kwargs: Any) -> list:
-    out = [random_graph(seed=i, **kwargs) for i in range(4)]
+def graphs(**changes: Callable[[Data], Any]) -> list[Data]:
+    """Graphs of two classes, with attributes changed one after the other."""
+    out = [random_graph(seed=i) for i in range(4)]
     for i, data in enumerate(out):
         data.y = torch.tensor([i % 2])
-        if change is not None:
-            out[i] = change(data) or data
+        for name, change in changes.items():
+            data[name] = change(data)
     return out
 
 
-def weigh(data: Data) -> None:
-    data.edge_weight = torch.ones(data.num_edges)
-
-
-def direct(data: Data) -> None:
-    data.edge_index = data.edge_index[:, data.edge_index[0] < 6]
-
-
-def odd(data: Data) -> None:
-    data.edge_index = torch.tensor([[0, 0, 0], [0, 1, 1]])
-
-
-def cut(data: Data) -> None:
-    data.edge_index = data.edge_index[:, :0]
-
-
-def strip(data: Data) -> None:
-    data.num_nodes, data.x = data.num_nodes, None
-
-
-def encode(data: Data) -> None:
-    data.x = data.x.argmax(dim=1, keepdim=True)
-
-
-def place(data: Data) -> None:
-    data.pos = torch.rand(data.num_nodes, 3)
-
-
-def set_y(value: Any) -> Callable[[Data], None]:
-    def change(data: Data) -> None:
-        data.y = value(data)
-
-    return change
-
-
-def to_hetero(data: Data) -> HeteroData:
-    return data.to_heterogeneous()
-
-
-def dense_adjacency(data: Data) -> Data:
-    return ToSparseTensor(layout=torch.sparse_csr)(data)
-
-
 ROWS: dict[str, Callable[[], Iterable]] = {
-    'Edge features, edge_attr': lambda: graphs(edge_dim=2),
-    'Edge weights, edge_weight': lambda: graphs(weigh),
-    'Directed edges': lambda: graphs(direct),
-    'Self-loops, parallel edges, isolated nodes': lambda: graphs(odd),
-    'Graphs without edges': lambda: graphs(cut),
-    'No node features': lambda: graphs(strip),
-    'Category codes as x': lambda: graphs(encode),
-    'Other attributes of nodes or edges': lambda: graphs(place),
-    'Several labels a graph': lambda: graphs(
-        set_y(lambda data: torch.ones(1, 3))
+    'Edge features, edge_attr': lambda: graphs(
+        edge_attr=lambda data: data.edge_index.t().float()
     ),
-    'Regression': lambda: graphs(set_y(lambda data: torch.rand(1))),
-    'No y': lambda: graphs(set_y(lambda data: None)),
-    'One y a node': lambda: graphs(
-        set_y(lambda data: torch.zeros(data.num_nodes, dtype=torch.long))
+    'Edge weights, edge_weight': lambda: graphs(
+        edge_weight=lambda data: torch.ones(data.num_edges)
     ),
-    'adj_t, a torch.sparse tensor': lambda: graphs(dense_adjacency),
-    'adj_t, a SparseTensor': lambda: graphs(ToSparseTensor()),
-    'HeteroData': lambda: graphs(to_hetero),
+    'Directed edges': lambda: graphs(
+        edge_index=lambda data: data.edge_index[:, data.edge_index[0] < 6]
+    ),
+    'Self-loops, parallel edges, isolated nodes': lambda: graphs(
+        edge_index=lambda data: torch.tensor([[0, 0, 0], [0, 1, 1]])
+    ),
+    'Graphs without edges': lambda: graphs(
+        edge_index=lambda data: data.edge_index[:, :0]
+    ),
+    'No node features': lambda: graphs(
+        num_nodes=lambda data: data.num_nodes, x=lambda data: None
+    ),
+    'Category codes as x': lambda: graphs(
+        x=lambda data: data.x.argmax(dim=1, keepdim=True)
+    ),
+    'Other attributes of nodes or edges': lambda: graphs(
+        pos=lambda data: torch.rand(data.num_nodes, 3)
+    ),
+    'Several labels of a graph': lambda: graphs(
+        y=lambda data: torch.ones(1, 3)
+    ),
+    'Regression': lambda: graphs(y=lambda data: torch.rand(1)),
+    'No y': lambda: graphs(y=lambda data: None),
+    'A label for each node': lambda: graphs(
+        y=lambda data: torch.zeros(data.num_nodes, dtype=torch.long)
+    ),
+    'adj_t, a torch.sparse tensor': lambda: [
+        ToSparseTensor(layout=torch.sparse_csr)(data) for data in graphs()
+    ],
+    'adj_t, a SparseTensor': lambda: list(map(ToSparseTensor(), graphs())),
+    'HeteroData': lambda: [data.to_heterogeneous() for data in graphs()],
     'A transform of the source': lambda: Stored(
         graphs(), transform=lambda data: data.update({'name': 1})
     ),
     'A Dataset that is not in memory': lambda: Folder(graphs()),
     'An iterable of chunks': lambda: Chunks(graphs()),
-    'A shard a process': graphs,
+    'Shards of several processes': graphs,
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     'exclude_keys': {'exclude_keys': ['pos']},
@@ -167,7 +143,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 KEPT = {
     'Edge features, edge_attr': 'edge_attr',
     'Edge weights, edge_weight': 'edge_weight',
-    'Several labels a graph': 'y',
+    'Several labels of a graph': 'y',
     'Regression': 'y',
 }
 
@@ -178,11 +154,14 @@ def test_rows_and_columns() -> None:
 
 
 @pytest.mark.parametrize(('row', 'column'), TABLE)
-def test_cell(row: str, column: str, process_group: None) -> None:
+def test_cell(row: str, column: str, request: pytest.FixtureRequest) -> None:
+    is_shard = row.startswith('Shards')
+    if is_shard:
+        request.getfixturevalue('process_group')
     if 'SparseTensor' in row and not WITH_TORCH_SPARSE:
         pytest.skip('needs torch-sparse')
     take, source, cell = TAKE[column], ROWS[row](), TABLE[row, column]
-    shard = {'distributed': True} if 'shard' in row else {}
+    shard = {'distributed': True} if is_shard else {}
     if cell in ('no', 'exclude_keys', 'encode'):
         said = r'got |support|cannot|unexpected keyword|not subscriptable'
         with pytest.raises((TypeError, ValueError), match=said):

@@ -114,16 +114,15 @@ ROWS: dict[str, dict[str, Any]] = {
         'nodes': torch.arange(2, 12),
         'batch_size': 5,
     },
-    'Several labels a node': {},
+    'Several labels of a node': {},
     'Regression': {'model': lambda width, layers: GCN(4, width, layers, 1)},
     'DistributedDataParallel': {'wrap': DistributedDataParallel},
     'torch.autocast': {'wrap': autocast},
 }
 
 
-# Compiling takes long: tests/nn/distiller/test_compile.py and those of each
-# loss compile whole steps, so that nothing is tried here.
-ELSEWHERE = {'torch.compile, the whole step'}
+# Compiling takes long: tests/nn compiles whole steps.
+ELSEWHERE = {'torch.compile of a whole step'}
 OPTIONS: dict[str, dict[str, Any]] = {
     'n_id': {'n_id': torch.arange(2, 12)},
     'multi_label=True': {'loss': KDLoss(multi_label=True)},
@@ -136,7 +135,9 @@ def test_rows_and_columns() -> None:
 
 
 @pytest.mark.parametrize(('row', 'column'), TABLE)
-def test_cell(row: str, column: str, process_group: None) -> None:
+def test_cell(row: str, column: str, request: pytest.FixtureRequest) -> None:
+    if row == 'DistributedDataParallel':
+        request.getfixturevalue('process_group')
     cell = TABLE[row, column]
     if row in ELSEWHERE:
         assert cell == 'yes'

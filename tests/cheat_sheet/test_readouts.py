@@ -1,6 +1,8 @@
 """Every cell of the table of readouts, compared with that of all nodes."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,68 +28,45 @@ from tests.graphs import random_graph
 
 TABLE = read_table('Readouts')
 GRAPHS = [random_graph(seed=i) for i in range(4)]
-TREES = [ToComputationTrees(1)(data) for data in GRAPHS]
 ORDINARY = next(iter(DataLoader(GRAPHS, 4)))
-TREE_SETS = next(iter(DataLoader(TREES, 4)))
+TREE_SETS = next(iter(DataLoader(list(map(ToComputationTrees(1), GRAPHS)), 4)))
 SHARED = next(iter(TreeSetLoader(GRAPHS, 4, num_layers=1)))
 ROOTS = ('root_index', 'root_count', 'root_index_batch')
 
 
-class Pooled(Module):
-    """After a layer, whatever the row adds, and a readout."""
+class Model(Module):
+    """A layer, what the row puts after it, and a readout."""
 
-    def __init__(self, aggr: Module, after: Module | None = None) -> None:
+    def __init__(self, pool: Any, after: Module | None = None) -> None:
         super().__init__()
         self.gnn, self.head = GraphConv(2, 8), Linear(8, 3)
-        self.aggr, self.after = aggr, after
+        self.pool, self.after = pool, after
 
-    def encode(self, x: Tensor, edge_index: Tensor, batch: Any) -> Any:
+    def forward(
+        self, x: Tensor, edge_index: Tensor, batch: Any = None, **roots: Any
+    ) -> Tensor:
         x = self.gnn(x, edge_index)
         if isinstance(self.after, SAGPooling):
             x, _, _, batch, *_ = self.after(x, edge_index, batch=batch)
-        return x, batch
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, batch: Any = None
-    ) -> Tensor:
-        x, batch = self.encode(x, edge_index, batch)
-        if isinstance(self.after, LayerNorm):
+        elif self.after is not None:
             x = self.after(x)
-        return self.head(self.aggr(x, batch))
+        return self.head(self.pool(x, batch, **roots))
 
 
-class AtRoots(Pooled):
-    """The same, for whoever calls the readout of this package himself."""
-
-    def __init__(self, model: Pooled, pool: Any) -> None:
-        Module.__init__(self)
-        self.gnn, self.head, self.after = model.gnn, model.head, model.after
-        self.pool = pool
-
-    def forward(
-        self, x: Tensor, edge_index: Tensor, batch: Any = None, **kwargs: Any
-    ) -> Tensor:
-        x, batch = self.encode(x, edge_index, batch)
-        if isinstance(self.after, LayerNorm):
-            x = self.after(x)
-        return self.head(self.pool(x, batch, **kwargs))
+def with_pool(model: Model, pool: Any) -> Model:
+    model = deepcopy(model)
+    del model.pool
+    model.pool = pool
+    return model
 
 
 REDUCE = {SumAggregation: 'sum', MeanAggregation: 'mean'}
-
-
-def by_function(model: Pooled) -> Module:
-    reduce = REDUCE.get(type(model.aggr), type(model.aggr).__name__)
-
-    def pool(x: Tensor, batch: Any, **kwargs: Any) -> Tensor:
-        return global_root_pool(x, batch, reduce=reduce, **kwargs)
-
-    return AtRoots(model, pool)
-
-
-COLUMNS: dict[str, Callable[[Pooled], Module]] = {
-    'global_root_pool': by_function,
-    'RootAggregation': lambda m: AtRoots(m, RootAggregation(m.aggr)),
+COLUMNS: dict[str, Callable[[Model], Module]] = {
+    'global_root_pool': lambda m: with_pool(
+        m,
+        partial(global_root_pool, reduce=REDUCE.get(type(m.pool), str(m.pool))),
+    ),
+    'RootAggregation': lambda m: with_pool(m, RootAggregation(m.pool)),
     'RootReadout': lambda m: RootReadout(m, encoder='gnn'),
 }
 
@@ -99,9 +78,8 @@ def compare(
     after: Module | None = None,
     wrap: Callable[[Module], Any] = lambda model: model,
 ) -> None:
-    model = Pooled(aggr(), after).eval()
-    given = ORDINARY.x, ORDINARY.edge_index, ORDINARY.batch
-    expected = model(*given)
+    model = Model(aggr(), after).eval()
+    expected = model(ORDINARY.x, ORDINARY.edge_index, ORDINARY.batch)
     roots = {name: data[name] for name in ROOTS if name in data}
     readout = wrap(COLUMNS[column](model))
     out = readout(data.x, data.edge_index, data.get('batch'), **roots)
@@ -120,11 +98,11 @@ ROWS: dict[str, dict[str, Any]] = {
     'Ordinary graphs': {'data': ORDINARY},
     'Sum and mean': {'aggr': MeanAggregation},
     'Any Aggregation': {'aggr': MedianAggregation},
-    'Layers a node between encoder and readout': {
+    'Layers of single nodes after the encoder': {
         'after': LayerNorm(8, mode='node')
     },
-    'Pooling layers between encoder and readout': {'after': SAGPooling(8)},
-    'torch.compile, without graph breaks': {'wrap': compiled},
+    'Pooling layers after the encoder': {'after': SAGPooling(8)},
+    'torch.compile without graph breaks': {'wrap': compiled},
     'DistributedDataParallel': {'wrap': DistributedDataParallel},
 }
 
@@ -135,14 +113,16 @@ def test_rows_and_columns() -> None:
 
 
 @pytest.mark.parametrize(('row', 'column'), TABLE)
-def test_cell(row: str, column: str, process_group: None) -> None:
+def test_cell(row: str, column: str, request: pytest.FixtureRequest) -> None:
+    if row == 'DistributedDataParallel':
+        request.getfixturevalue('process_group')
     cell = TABLE[row, column]
     if cell == 'with breaks':
         with pytest.raises(Unsupported):
             compare(column, **ROWS[row])
         compare(column, wrap=torch.compile(backend='eager'))
     elif cell == 'no':
-        # Roots that a pooling layer has dropped.
+        # A pooling layer has dropped roots.
         with pytest.raises(
             (ValueError, IndexError), match=r'encoder=|reduce|bounds'
         ):
