@@ -16,11 +16,11 @@ from itertools import combinations
 from pathlib import Path
 
 import torch
-
-from pyg_distill.datasets import CoresetDataset, MirageDataset
 from pyg_distill.datasets.coresets.random_order import random_order
 from pyg_distill.datasets.selecting import judging
 from pyg_distill.datasets.selecting.by_judgement import MAX_GRAPHS
+
+from pyg_distill.datasets import CoresetDataset, MirageDataset
 from pyg_distill.evaluation import get_recipe
 
 parser = argparse.ArgumentParser(

@@ -8,7 +8,6 @@ import math
 
 import torch
 from kd_forms import Components, draw
-
 from pyg_distill.nn.losses.attention import fixed_attention
 from pyg_distill.nn.losses.rows import normalize_rows
 

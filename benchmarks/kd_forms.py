@@ -7,7 +7,6 @@ pairs of layers is in kd_attention.py.
 import math
 
 import torch
-
 from pyg_distill.nn.losses.attention import FIXED, fixed_attention
 from pyg_distill.nn.losses.rows import normalize_rows
 

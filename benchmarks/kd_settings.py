@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from pyg_distill.datasets.ogb_molecules import OGBMolecules
 from torch_geometric import seed_everything
 from torch_geometric.datasets import Amazon, Coauthor, Planetoid, TUDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GAT, GCN, GIN, GCN2Conv, global_add_pool
 from torch_geometric.transforms import RandomNodeSplit, ToSparseTensor
-
-from pyg_distill.datasets.ogb_molecules import OGBMolecules
 
 
 @dataclass

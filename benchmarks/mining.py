@@ -16,9 +16,9 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 import torch
+from pyg_distill.datasets.reading.source import read_source
 from torch_geometric.datasets import TUDataset
 
-from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest
 from pyg_distill.trees.mining import frequent_sets, support_count
 

@@ -1,7 +1,8 @@
 """Several processes that distil together, each with a shard of the graphs."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
 
 import torch.distributed as dist
 
@@ -31,6 +32,7 @@ class Ranks:
             )
         self.size = dist.get_world_size() if distributed else 1
         self.rank = dist.get_rank() if distributed else 0
+        self._has_failed = False
 
     def all_gather(self, work: Callable[[], T], stage: str) -> list[T]:
         """Runs some work in every rank and gives all results to every rank.
@@ -47,6 +49,8 @@ class Ranks:
         """
         if self.size == 1:
             return [work()]
+        # All ranks know of what is raised below.
+        self._has_failed = True
         failure: BaseException | None = None
         result: Any = None
         reason: str | None = None
@@ -70,14 +74,35 @@ class Ranks:
         if failure is not None:
             raise failure
         for rank, (other_stage, _, other_reason) in enumerate(outcomes):
-            if other_stage != stage:
+            if other_stage != stage and other_reason is None:
                 other_reason = f'it is {other_stage} after a caught error'
             if other_reason is not None:
                 raise RuntimeError(
                     f'process {rank} of {self.size} failed while {stage}, so '
                     f'all of them stop: {other_reason}'
                 )
+        self._has_failed = False
         return [result for _, result, _ in outcomes]
+
+    @contextmanager
+    def share_errors(self, stage: str) -> Iterator[None]:
+        """Raises in all ranks what fails in one between two exchanges.
+
+        Args:
+            stage (str): What is done, for error messages.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if self.size > 1 and not self._has_failed:
+                raised = error
+
+                def fail() -> NoReturn:
+                    raise raised
+
+                self.all_gather(fail, stage)
+            raise
+        self.all_gather(lambda: None, stage)
 
     def on_rank_zero(self, work: Callable[[], T], stage: str) -> T:
         """Runs some work in the first rank and gives its result to all.

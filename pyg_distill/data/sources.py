@@ -110,6 +110,7 @@ class Source:
         self._whole: Chunk | None = None
         self._num_local: int | None = None
         self._content: str | None = None
+        self._num_classes = 0
         self._fetched = torch.empty(0, dtype=torch.long)
         self._fetched_graphs: list[Data] = []
 
@@ -181,6 +182,7 @@ class Source:
                     f'data.y = torch.tensor([0])'
                 )
             num_classes = max(num_classes, int(table.label.max()) + 1)
+            self._num_classes = max(self._num_classes, num_classes)
             chunk = Chunk(table, start, self.num_layers, num_classes)
             self.seconds += perf_counter() - begin
             if self._chunks.kind != 'whole':
@@ -226,7 +228,7 @@ class Source:
         return Data
 
     def digest(self) -> str:
-        """A hash of the content of all graphs of all ranks."""
+        """A hash of the content of all graphs, and the number of classes."""
 
         def local() -> str:
             if self._content is None:
@@ -236,7 +238,7 @@ class Source:
                 content = ContentDigest()
                 content.add(self._whole.table)
                 self._content = content.hexdigest()
-            return str(self._content)
+            return f'{self._content} {self._num_classes}'
 
         return ' '.join(self.ranks.all_gather(local, 'reading its shard'))
 
