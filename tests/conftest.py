@@ -42,17 +42,6 @@ with_to_hetero = pytest.mark.skipif(
 )
 
 
-def pytest_make_parametrize_id(val: Any) -> str | None:
-    """Names functions, whose addresses differ between the processes of xdist.
-
-    Args:
-        val: The parameter.
-    """
-    if callable(val) and ' at 0x' in repr(val):
-        return getattr(val, '__name__', type(val).__name__)
-    return None
-
-
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
