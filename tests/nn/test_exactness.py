@@ -247,7 +247,7 @@ LOOPS_EXACT = {
     ),
 }
 LOOPS_ONE_DEEPER = {
-    'GCN, add_self_loops=False': ONE_DEEPER['GCN, add_self_loops=False'],
+    'GCN, add_self_loops=False': ONE_DEEPER['GCN, add_self_loops=False']
 }
 LOOPS_NEVER = {
     'GAT': EXACT['GAT'],

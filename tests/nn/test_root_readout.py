@@ -165,29 +165,6 @@ def test_root_readout(name, graph, tree):
         assert float((out - want).detach().abs().max()) > 1e-3
 
 
-def test_forms_of_a_call(graph, batched):
-    net = build()
-    model = RootReadout(net, encoder='gnn')
-    want = plain(net, graph)
-    x, edge_index, of_node = plain_args(batched)
-    index, count = batched.root_index, batched.root_count
-    roots = {'root_index': index, 'root_count': count}
-    for out in (
-        model(x, edge_index, batch=of_node, **roots),
-        model(edge_index=edge_index, batch=of_node, x=x, **roots),
-        # A root for each node instead of counts.
-        model(
-            x, edge_index, of_node, root_index=index.repeat_interleave(count)
-        ),
-    ):
-        assert_exact(out, want)
-    # Counts matter to a sum.
-    net.readout = global_add_pool
-    out = model(x, edge_index, of_node, root_index=index)
-    counted = model(x, edge_index, of_node, **roots)
-    assert float((out - counted).detach().abs().max()) > 1e-3
-
-
 def test_one_graph():
     tree = trees(GRAPHS[0])
     net, data_net = (build(cls, global_add_pool) for cls in (Net, DataNet))
@@ -235,28 +212,6 @@ def test_norm_in_train_mode(graph, tree):
     torch.testing.assert_close(
         b.norm.module.running_var, a.norm.module.running_var
     )
-
-
-def test_gradients(graph, tree):
-    net = build(Net, MedianAggregation())
-    model = RootReadout(net, encoder='gnn')
-    weights = [p for p in net.parameters() if p.requires_grad]
-    want = torch.autograd.grad(model(graph).tanh().sum(), weights)
-    out = torch.autograd.grad(model(tree).tanh().sum(), weights)
-    torch.testing.assert_close(out, want, rtol=1e-4, atol=1e-5)
-
-
-def test_nested_encoder(graph, tree):
-    class Outer(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = Net()
-
-        def forward(self, x, edge_index, which):
-            return self.net(x, edge_index, which)
-
-    model = RootReadout(Outer().eval(), 'net.gnn', batch='which')
-    assert_exact(call(model, tree), call(model, graph))
 
 
 class Recorder(torch.nn.Module):

@@ -43,23 +43,21 @@ def seed_rows(value: Any, batch_size: BatchSize | None) -> Any:
     if isinstance(value, Mapping):
         if not isinstance(batch_size, Mapping):
             raise ValueError(
-                f"'batch_size' must name the node type of the seed nodes where "
-                f'layers are dictionaries (got {batch_size}); pass for example '
-                f'{ {next(iter(value), "paper"): batch_size} }'
+                f"'batch_size' must name the node type of the seeds (got "
+                f'{batch_size}); try { {next(iter(value), "x"): batch_size} }'
             )
         keys = [key for key in value if key in batch_size]
         return {key: seed_rows(value[key], batch_size[key]) for key in keys}
     if isinstance(batch_size, Mapping) and len(batch_size) != 1:
         raise ValueError(
-            f"'batch_size' must be a number, or name a single node type, where "
-            f'outputs are tensors (got {dict(batch_size)}); pass '
-            f'data.batch_size'
+            f"'batch_size' must name a single node type where outputs are "
+            f'tensors (got {dict(batch_size)}); try data.batch_size'
         )
     size = only(batch_size)
     if not 0 <= size <= value.size(0):
         raise ValueError(
             f"'batch_size' must not exceed the rows of a layer (got {size} "
-            f'for {value.size(0)} rows); pass data.batch_size'
+            f'for {value.size(0)} rows); try data.batch_size'
         )
     return value[:size]
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 Features: TypeAlias = Tensor | dict[str, Tensor]
-Output: TypeAlias = int | str | Callable[[Any], Features] | None
 
 # New in PyTorch 2.7.
 _is_exporting: Callable[[], bool] = getattr(
@@ -50,17 +49,11 @@ class Store:
     """The captures of the latest forward pass of a model."""
 
     def __init__(
-        self,
-        parameters: Iterable[Tensor],
-        output: Output,
-        clone: bool,
-        detach: bool,
+        self, parameters: Iterable[Tensor], clone: bool, detach: bool
     ) -> None:
-        self.output = output
         self.clone = clone
         self.detach = detach
         self.parameters = list(parameters)
-        self.paused = False
         self.clear()
 
     def clear(self) -> None:
@@ -75,7 +68,7 @@ class Store:
 
     def add(self, position: int, out: Any) -> None:
         """Captures the output of a module."""
-        value = pick(out, self.output)
+        value = pick(out)
         if value is None:
             # Not the model's fault, so the recorder reports it later.
             self.captures.append(Capture(position, type(out).__name__, None))
@@ -125,16 +118,15 @@ class BeginHook(Hook):
         """Runs before the model does."""
         store = self.store
         store.active = False
-        if store.paused or _is_exporting():
+        if _is_exporting():
             return
         if not torch.compiler.is_compiling():
             if torch.jit.is_tracing() or _in_backward():
                 return
             if getattr(module, '_is_replica', False):
                 raise RuntimeError(
-                    f"'{type(module).__name__}' is recorded and cannot run "
-                    f'in DataParallel, whose replicas would write over each '
-                    f'other; use DistributedDataParallel'
+                    f"'{type(module).__name__}' is recorded and cannot run in "
+                    f'DataParallel; use DistributedDataParallel'
                 )
         # Not asked in each layer: reentrant checkpointing runs layers without
         # gradients that get some later on.
@@ -171,23 +163,9 @@ class EndHook(Hook):
                 store.versions = store.parameter_versions()
 
 
-def pick(value: Any, output: Output = None) -> Features | None:
-    """Picks the features out of the output of a layer, if there are any.
-
-    A position is one in a tuple or list, and a key one of a dictionary. By
-    default, these are a tensor, the tensors of a dictionary, or the first of
-    either in a tuple or list.
-    """
-    if isinstance(output, str):
-        value = value.get(output) if isinstance(value, Mapping) else None
-    elif isinstance(output, int):
-        # A tensor has positions too, but they are rows.
-        inside = isinstance(value, tuple | list)
-        inside = inside and -len(value) <= output < len(value)
-        value = value[output] if inside else None
-    elif output is not None:
-        value = output(value)
-    elif isinstance(value, tuple | list):
+def pick(value: Any) -> Features | None:
+    """A tensor, tensors by key, or the first of either in a tuple or list."""
+    if isinstance(value, tuple | list):
         parts = (part for part in value if isinstance(part, Tensor | Mapping))
         value = next(parts, None)
     if isinstance(value, Mapping):
