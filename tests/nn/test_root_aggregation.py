@@ -1,5 +1,4 @@
 import copy
-import pickle
 
 import pytest
 import torch
@@ -85,12 +84,6 @@ def test_root_aggregation(inner, x):
     assert torch.equal(readout(x, BATCH), inner(x, BATCH))
 
 
-def test_equilibrium_aggregation(x):
-    inner = aggr.EquilibriumAggregation(4, 3, [8], grad_iter=2)
-    out = RootAggregation(inner)(x, BATCH, **ROOTS)
-    assert_close(out, inner(x[NODE], NODE_BATCH))
-
-
 @each_aggregation
 def test_batch_of_roots_that_repeat(inner, x):
     # The root 4 belongs to both graphs.
@@ -146,13 +139,6 @@ def test_compiles_without_breaks(form):
     )
 
 
-@pytest.mark.parametrize('name', ['sum', 'mean', 'median', 'std'])
-def test_one_graph(name, x):
-    readout = RootAggregation(name)
-    assert_close(readout(x, **ROOTS), readout.aggr(x[NODE]))
-    assert torch.equal(readout(x), readout.aggr(x))
-
-
 @pytest.mark.parametrize('name', ['sum', 'median', ['mean', 'std']])
 def test_graphs_without_roots(name, x):
     # The last graph but one has nodes and no roots, the last one neither.
@@ -178,18 +164,6 @@ def test_resolved_by_name():
     )
     with pytest.raises(ValueError, match='Could not resolve'):
         RootAggregation('unheard of')
-
-
-def test_parameters(x):
-    inner = aggr.AttentionalAggregation(Linear(4, 1))
-    readout = RootAggregation(inner)
-    names = ['aggr.gate_nn.weight', 'aggr.gate_nn.bias']
-    assert list(readout.state_dict()) == names
-    other = pickle.loads(pickle.dumps(readout))
-    assert torch.equal(other(x, BATCH, **ROOTS), readout(x, BATCH, **ROOTS))
-    before = inner.gate_nn.weight.clone()
-    readout.reset_parameters()
-    assert not torch.equal(inner.gate_nn.weight, before)
 
 
 @pytest.mark.parametrize('name', ['sum', 'max', 'median'])

@@ -1,5 +1,3 @@
-import copy
-import pickle
 import warnings
 from functools import partial
 
@@ -228,51 +226,6 @@ class Recorder(torch.nn.Module):
         return self.gnn(x, edge_index)
 
 
-READ_BATCH = {
-    'positional': Function(
-        lambda net, x, edge_index, batch: global_mean_pool(
-            net.encoder(x, edge_index, batch), batch
-        ),
-        encoder=Recorder(),
-    ),
-    'keyword': Function(
-        lambda net, x, edge_index, batch: global_mean_pool(
-            net.encoder(x, edge_index, batch=batch), batch
-        ),
-        encoder=Recorder(),
-    ),
-    'tensors of data': DataFunction(
-        lambda net, data: global_mean_pool(
-            net.encoder(data.x, data.edge_index, batch=data.batch), data.batch
-        ),
-        encoder=Recorder(),
-    ),
-    'data': DataFunction(
-        lambda net, data: global_mean_pool(net.encoder(data), data.batch),
-        encoder=Recorder(),
-    ),
-}
-
-
-@pytest.mark.parametrize('name', READ_BATCH)
-def test_encoder_that_reads_batch(name, graph, batched):
-    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
-    out = model(batched)
-    assert model.model.encoder.seen is batched.batch
-    assert_exact(out, model(graph))
-
-
-@pytest.mark.parametrize('name', READ_BATCH)
-def test_encoder_that_reads_batch_of_merged_trees(name, merged):
-    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
-    error, message = ValueError, "graph of each node before 'encoder'"
-    if name == 'data':
-        error, message = AttributeError, "has no 'batch'"
-    with pytest.raises(error, match=message):
-        model(merged)
-    assert num_hooks(model) == 0
-
-
 def normed(where):
     """Norms that read `batch`, before the encoder or after it."""
 
@@ -394,23 +347,6 @@ def test_no_hooks_are_left_behind(where, graph, tree):
     assert_exact(model(tree), want)
 
 
-def test_copies(tree):
-    net = build()
-    model = RootReadout(net, encoder='gnn')
-    want = model(tree)
-    assert list(model.state_dict()) == [f'model.{k}' for k in net.state_dict()]
-    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert str(other) == str(model)
-        assert torch.equal(other(tree), want)
-        with torch.no_grad():
-            for weight in other.parameters():
-                weight.zero_()
-    assert torch.equal(model(tree), want)
-    other = RootReadout(build(), encoder='gnn')
-    other.load_state_dict(model.state_dict())
-    assert torch.equal(other(tree), want)
-
-
 def test_deeper_models_are_warned_of_once(graph, tree):
     deeper = {
         'tensors': lambda: RootReadout(Net(num_layers=3), encoder='gnn'),
@@ -459,3 +395,32 @@ def test_models_that_pool_by_ptr(graph, tree):
     assert_exact(RootReadout(data_net, 'gnn')(tree), want)
     assert_exact(model(tree), want)
     assert_exact(call(model, tree, ptr=tree.get('ptr')), want)
+
+
+READ_BATCH = {
+    'tensors': Function(
+        lambda net, x, edge_index, batch: global_mean_pool(
+            net.encoder(x, edge_index, batch=batch), batch
+        ),
+        encoder=Recorder(),
+    ),
+    'data': DataFunction(
+        lambda net, data: global_mean_pool(net.encoder(data), data.batch),
+        encoder=Recorder(),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', READ_BATCH)
+def test_encoder_that_reads_batch(name, graph, batched, merged):
+    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
+    out = model(batched)
+    assert model.model.encoder.seen is batched.batch
+    assert_exact(out, model(graph))
+    # Nodes of merged trees have none.
+    error, message = ValueError, "graph of each node before 'encoder'"
+    if name == 'data':
+        error, message = AttributeError, "has no 'batch'"
+    with pytest.raises(error, match=message):
+        model(merged)
+    assert num_hooks(model) == 0

@@ -95,7 +95,7 @@ class Distiller(torch.nn.Module, Generic[S]):
         _check_models(student, teacher, teacher_layers)
         named = _name_losses(losses)
         for name, loss in named.items():
-            _check_loss(name, loss, isinstance(loss, DistillationLoss))
+            _check_loss(name, loss)
         self.student = student
         restore_modes(student)
         self.losses = torch.nn.ModuleDict(named)
@@ -166,9 +166,8 @@ class Distiller(torch.nn.Module, Generic[S]):
         student_out = dry_run('student', student, layers, example)
         layers = None if all(on_logits) else teacher_layers
         if cache and isinstance(teacher, torch.nn.Module):
-            teacher = TeacherCache.from_inputs(
-                teacher, example, layers, clone=clone
-            )
+            make = TeacherCache.from_inputs
+            teacher = make(teacher, example, layers, clone=clone)
         if isinstance(teacher, TeacherCache):
             teacher_out = ModelOutput(teacher.outputs, teacher.layers)
             teacher_layers = 'auto'
@@ -182,14 +181,13 @@ class Distiller(torch.nn.Module, Generic[S]):
                         f'for KDLoss (got {t.size(-1)} and {s.size(-1)}); '
                         f"leave it out, losses={{'abkd': ABKDLoss}}"
                     )
-        widths = tree_map(
-            lambda x: x.size(-1), [teacher_out.layers, student_out.layers]
-        )
+        both = [teacher_out.layers, student_out.layers]
+        widths = tree_map(lambda x: x.size(-1), both)
         device = tree_leaves(student_out.outputs)[0].device
         for name, loss in named.items():
             if not isinstance(loss, DistillationLoss):
                 loss = loss() if _needs_logits(loss) else loss(*widths)
-                _check_loss(name, loss, isinstance(loss, DistillationLoss))
+                _check_loss(name, loss)
             named[name] = loss.to(device)
         options: Any = {'student_layers': student_layers, 'clone': clone}
         options['teacher_layers'] = teacher_layers
@@ -316,11 +314,10 @@ class Distiller(torch.nn.Module, Generic[S]):
             terms.append(task_loss)
         for name, loss in self.losses.items():
             assert isinstance(loss, DistillationLoss)
-            context: dict[str, Any] = {}
-            if loss.needs_edges:
-                context['edge_index'] = edge_index
-            if loss.needs_batch:
-                context |= {'batch': batch, 'size': size}
+            context = {'edge_index': edge_index} if loss.needs_edges else {}
+            context |= (
+                {'batch': batch, 'size': size} if loss.needs_batch else {}
+            )
             target = self._teacher.target(name, loss, teacher_out)
             counts = self.weights[name] > 0 or not others
             with contextlib.nullcontext() if counts else torch.no_grad():
@@ -335,9 +332,8 @@ class Distiller(torch.nn.Module, Generic[S]):
             self._loss_dict[name] = value.detach()
             if counts:
                 terms.append(self.weights[name] * value)
-        if torch.distributed.is_available() and (
-            torch.distributed.is_initialized()
-        ):
+        dist = torch.distributed
+        if dist.is_available() and dist.is_initialized():
             # Every process needs a gradient for every parameter.
             terms += _zeros(self)
         total = sum(terms[1:], terms[0])
@@ -485,7 +481,7 @@ def _name_losses(losses: Any) -> dict[str, Any]:
             named[f'{name}{count[name]}' if count[name] > 1 else name] = loss
     taken = {'', 'task', 'total', *dir(torch.nn.ModuleDict())}
     for name, loss in named.items():
-        _check_loss(name, loss, _makes_loss(loss))
+        _check_loss(name, loss, or_function=True)
         if not isinstance(name, str) or name in taken or '.' in name:
             raise ValueError(
                 f"'losses' must have names without dots, not 'task', 'total' "
@@ -510,23 +506,21 @@ def _default_name(loss: Any) -> str:
     return name if name.isidentifier() else 'loss'
 
 
-def _makes_loss(loss: Any) -> bool:
-    function = _function(loss)
-    if isinstance(function, torch.nn.Module):
-        return isinstance(function, DistillationLoss)
-    if inspect.isclass(function):
-        return issubclass(function, DistillationLoss)
-    in_torch = inspect.getmodule(function) is torch.nn.functional
-    return callable(function) and not in_torch
-
-
 def _needs_logits(loss: Any) -> bool:
     function = _function(loss)
     loss_or_class = isinstance(function, DistillationLoss | type)
     return loss_or_class and function.needs == 'logits'
 
 
-def _check_loss(name: Any, loss: Any, valid: bool) -> None:
+def _check_loss(name: Any, loss: Any, or_function: bool = False) -> None:
+    """Refuses what is no loss, or no function that may make one."""
+    valid = isinstance(loss, DistillationLoss)
+    function = _function(loss)
+    if or_function and inspect.isclass(function):
+        valid = issubclass(function, DistillationLoss)
+    elif or_function and not isinstance(function, torch.nn.Module):
+        in_torch = inspect.getmodule(function) is torch.nn.functional
+        valid = callable(function) and not in_torch
     if not valid:
         got = repr(loss) if callable(loss) else type(loss).__name__
         raise TypeError(

@@ -11,14 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 from torch_geometric.nn import MessagePassing
 
-from pyg_distill.nn.recorder.hooks import (
-    BeginHook,
-    Capture,
-    EndHook,
-    Features,
-    LayerHook,
-    Store,
-)
+from pyg_distill.nn.recorder.hooks import Capture, Features, Hook, Store
 from pyg_distill.nn.recorder.layers import (
     Layer,
     check_hooks,
@@ -111,14 +104,12 @@ class LayerRecorder:
         self._options: dict[str, Any] = {'clone': clone, 'detach': detach}
         self._store = store = Store(model.parameters(), clone, detach)
         hooked = [m for la in self._layers for m in la.modules.values()]
-        handles = [
-            model.register_forward_pre_hook(BeginHook(store), prepend=True),
-            *(
-                module.register_forward_hook(LayerHook(store, position))
-                for position, module in enumerate(hooked)
-            ),
-            model.register_forward_hook(EndHook(store)),
-        ]
+        begin = Hook(store.begin)
+        handles = [model.register_forward_pre_hook(begin, prepend=True)]
+        for position, module in enumerate(hooked):
+            hook = module.register_forward_hook
+            handles.append(hook(Hook(store.add, position)))
+        handles.append(model.register_forward_hook(Hook(store.end)))
         # Hooks without a recorder would only cost memory.
         self._remove = weakref.finalize(self, _remove, handles)
         self._remove.atexit = False

@@ -16,8 +16,6 @@ from pyg_distill.nn.distiller.inputs import Fingerprint
 from tests.conftest import with_torch_sparse
 from tests.nn.distiller.models import (
     NUM_NODES,
-    RELATIONS,
-    Hetero,
     LastLayer,
     PreparedLastLayer,
     big,
@@ -25,7 +23,6 @@ from tests.nn.distiller.models import (
     distil,
     grads,
     graph,
-    hetero_graph,
     small,
     step,
 )
@@ -209,43 +206,6 @@ def test_inputs_in_an_object(kind):
     refused(distiller, data=data, scale=50.0)
 
 
-@pytest.mark.parametrize('only', [None, 'paper'])
-def test_node_types_and_first_rows(only):
-    data = hetero_graph()
-    args = (data.x_dict, data.edge_index_dict)
-    found = []
-    for cache in (True, False):
-        student, teacher = Hetero(8, 2, only), Hetero(16, 3, only)
-        torch.manual_seed(0)
-        distiller = Distiller.from_example(student, teacher, args, cache=cache)
-        for size in (None, {'paper': 4}):
-            distiller.train()(*args)
-            distiller.loss(batch_size=size)
-            found.append(distiller.loss_dict())
-        if cache:
-            rows = 8 if only else 14
-            stored = distiller._teacher.cache
-            assert str(stored).startswith(f'TeacherCache({rows} nodes, ')
-            relations = data.edge_index_dict
-            relations[RELATIONS[0]] = relations[RELATIONS[0]][:, 1:]
-            refused(distiller, data.x_dict, relations)
-    assert found[0]['kd'] != found[1]['kd']
-    torch.testing.assert_close(found[0], found[2])
-    # Layers are centred over all that is cached.
-    torch.testing.assert_close(found[1]['kd'], found[3]['kd'])
-
-
-def test_cache_of_ones_own():
-    # Nothing is known of its inputs.
-    with torch.no_grad():
-        out = big().eval()(*graph())
-    distiller = Distiller(small(), TeacherCache(out, []), KDLoss()).train()
-    logits = distiller(*graph(seed=5)).detach()
-    want = KDLoss()(out, logits)
-    torch.testing.assert_close(distiller.loss().detach(), want)
-    refused(distiller, *graph(), batch_size=3)
-
-
 def test_what_is_stored():
     cache = TeacherCache.from_inputs(big(), graph(), dtype=torch.half)
     full = TeacherCache.from_inputs(big(), graph())
@@ -304,12 +264,3 @@ def test_layers_that_no_loss_reads(losses, kept):
     gc.collect()
     assert [layer() is not None for layer in layers] == [kept] * 6
     assert distiller.training
-
-
-def test_moves_alone():
-    distiller, cache = large(ABKDLoss, nodes=torch.arange(2000).flip(0))
-    distiller.to('meta')
-    assert distiller._teacher.cache.outputs.device.type == 'meta'
-    # The cache of the user stays where it is, and so do its rows.
-    assert cache.outputs.device.type == 'cpu'
-    assert cache.rows(torch.tensor([3])).tolist() == [1996]

@@ -8,13 +8,7 @@ import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, LSPLoss, TeacherCache
-from tests.nn.distiller.models import (
-    big,
-    distil,
-    graph,
-    small,
-    step,
-)
+from tests.nn.distiller.models import big, distil, graph, small, step
 
 
 def refused(call, *args, error=ValueError, match, **kwargs):

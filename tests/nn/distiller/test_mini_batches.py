@@ -18,9 +18,7 @@ from torch_geometric.nn import (
 from torch_geometric.sampler.base import NumNeighbors
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, TeacherCache
-from pyg_distill.nn.distiller.loaders import (
-    check_loader,
-)
+from pyg_distill.nn.distiller.loaders import check_loader
 from tests.conftest import with_to_hetero, with_torch_sparse
 from tests.nn.distiller.models import (
     BATCHES,

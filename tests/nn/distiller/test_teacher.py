@@ -1,10 +1,8 @@
 """Teachers out of reach, copies, checkpoints, processes and compiled steps."""
 
-import contextlib
 import copy
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import torch
@@ -13,7 +11,6 @@ import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
-from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
 from pyg_distill.nn import Distiller, KDLoss, TeacherCache
@@ -139,51 +136,7 @@ def test_a_student_becomes_a_teacher():
     assert all(module.training for module in student.modules())
 
 
-@pytest.mark.parametrize('fails', [False, True])
-@pytest.mark.parametrize('source', ['inputs', 'loader'])
-def test_a_cache_leaves_its_teacher_as_it_is(source, fails):
-    x, edge_index = graph()
-    model = GCN(4, 8, 2, 5, dropout=0.5, norm='batch_norm').train()
-    model.convs[0].eval()
-    modes = [module.training for module in model.modules()]
-    mean = model.norms[0].module.running_mean.clone()
-    inputs = (x[:, :2], edge_index) if fails else graph()
-    call = partial(TeacherCache.from_inputs, model, inputs)
-    if source == 'loader':
-        batch = Data(x, edge_index, n_id=torch.arange(len(x)), batch_size=5)
-        call = partial(
-            TeacherCache.from_loader, model, [batch], lambda _: inputs
-        )
-    raises = pytest.raises(RuntimeError)
-    # Held by the exception, hooks would not be removed by themselves.
-    with raises if fails else contextlib.nullcontext() as info:
-        call()
-    assert num_hooks(model) == 0
-    assert [module.training for module in model.modules()] == modes
-    assert torch.equal(model.norms[0].module.running_mean, mean)
-    del info
-
-
 # Optimizers, checkpoints and copies.
-
-
-def test_parameter_groups():
-    distiller = distil()
-    student, losses = distiller.parameter_groups()
-    assert student == {'params': list(distiller.student.parameters())}
-    assert losses['params'] == list(distiller.losses.parameters())
-    for args, want in [
-        ((), [(None, None), (None, 0)]),
-        ((0.1,), [(0.1, None), (0.1, 0)]),
-        ((0.1, 0.2, 0.3), [(0.1, 0.2), (0.3, 0)]),
-        ((None, None, 0.3), [(None, None), (0.3, 0)]),
-    ]:
-        groups = distiller.parameter_groups(*args)
-        got = [(g.get('lr'), g.get('weight_decay')) for g in groups]
-        assert got == want
-    adam = torch.optim.Adam(groups, lr=0.5, weight_decay=0.7)
-    assert [g['lr'] for g in adam.param_groups] == [0.5, 0.3]
-    assert [g['weight_decay'] for g in adam.param_groups] == [0.7, 0]
 
 
 @pytest.mark.slow
@@ -407,15 +360,3 @@ def test_compile(form):
             results.append((loss.detach(), grads(distiller)))
             optimizer.step()
     torch.testing.assert_close(results[:2], results[2:], rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize('cache', [False, True])
-def test_autocast(cache):
-    distiller = distil(cache=cache)
-    with torch.autocast('cpu', torch.bfloat16):
-        out = distiller(*graph())
-        loss = distiller.loss(F.cross_entropy(out.float(), labels()))
-    loss.backward()
-    assert all(grad.isfinite().all() for grad in grads(distiller))
-    want = step(distil(cache=cache))
-    torch.testing.assert_close(loss.detach(), want, rtol=0.05, atol=0.05)

@@ -10,10 +10,8 @@ import weakref
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
-from torch_geometric.nn import SAGEConv, to_hetero
 
 from pyg_distill.nn.recorder import LayerRecorder
-from tests.conftest import with_to_hetero
 from tests.nn.recorder.models import Net, Tied, gcn, graph, num_hooks
 
 
@@ -120,24 +118,3 @@ def test_a_recorder_that_is_dropped_takes_its_hooks_along():
     del recorder
     assert num_hooks(model) == 0
     assert features() is None
-
-
-@with_to_hetero
-def test_hooks_of_a_recorded_layer_are_split_up_with_it():
-    class Single(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = SAGEConv(4, 4)
-
-        def forward(self, x, edge_index):
-            return self.conv(x, edge_index)
-
-    model = Single()
-    recorder = LayerRecorder(model)
-    model(*graph())
-    before = recorder.features()[0]
-    metadata = (['p'], [('p', 'a', 'p'), ('p', 'b', 'p')])
-    hetero = to_hetero(model, metadata)
-    x, edge_index = graph(1)
-    hetero({'p': x}, dict.fromkeys(metadata[1], edge_index))
-    assert recorder.features()[0] is before

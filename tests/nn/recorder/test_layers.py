@@ -12,10 +12,8 @@ from torch_geometric.nn import (
     PNA,
     AntiSymmetricConv,
     DeepGCNLayer,
-    DenseGCNConv,
     DirGNNConv,
     EdgeCNN,
-    GCN2Conv,
     GCNConv,
     GINConv,
     GPSConv,
@@ -23,10 +21,8 @@ from torch_geometric.nn import (
     HANConv,
     HeteroConv,
     HGTConv,
-    JumpingKnowledge,
     LayerNorm,
     MessagePassing,
-    MetaLayer,
     SAGEConv,
     SAGPooling,
 )
@@ -66,15 +62,6 @@ def test_basic_gnns(gnn, jk):
     assert widths == [8, 8, 5 if jk is None else 8]
 
 
-class Node(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lin = Linear(4, 4)
-
-    def forward(self, x, *args):
-        return self.lin(x)
-
-
 def gps(conv):
     return GPSConv(4, conv, heads=2)
 
@@ -102,22 +89,6 @@ def test_wrappers_are_recorded_whole(layers):
     check(stack(*layers), [f'convs.{i}' for i in range(len(layers))])
 
 
-def test_other_layers():
-    def run(net, x, edge_index):
-        x = x0 = net.lin(x).relu()
-        for conv in net.convs:
-            x = conv(x, x0, edge_index).relu()
-        return x
-
-    convs = [GCN2Conv(8, 0.1, 0.5, layer + 1) for layer in range(6)]
-    model = Net(run, lin=Linear(4, 8), convs=convs)
-    check(model, [f'convs.{i}' for i in range(6)])
-    dense = stack(DenseGCNConv(4, 8), act=ReLU())
-    check(dense, ['convs.0'], (torch.randn(2, 5, 4), torch.ones(2, 5, 5)))
-    # The first output of it are nodes.
-    check(stack(MetaLayer(node_model=Node()), act=lambda x: x[0]), ['convs.0'])
-
-
 def test_pooling_layers_are_not_recorded():
     model = Net(
         lambda net, x, e: net.pool(net.conv(x, e), e)[0],
@@ -125,26 +96,6 @@ def test_pooling_layers_are_not_recorded():
         pool=SAGPooling(8),
     )
     check(model, ['conv'])
-
-
-def test_modules_that_pass_no_messages_can_be_recorded():
-    def run(net, x, edge_index):
-        first = net.convs[0](x, edge_index)
-        return net.jump([first, net.convs[1](first, edge_index)])
-
-    convs = [GCNConv(4, 8), GCNConv(8, 8)]
-    model = Net(run, convs=convs, jump=JumpingKnowledge('cat'))
-    recorder = LayerRecorder(model, ['convs.*', 'jump'])
-    out = model(*graph())
-    *features, last = recorder.features()
-    assert last is out
-    assert torch.equal(torch.cat(features, -1), out)
-    # An activation is one module, which is called for each layer.
-    model = gcn()
-    recorder = LayerRecorder(model, 'act')
-    model(*graph())
-    assert recorder.names == ['act#0', 'act#1']
-    assert all((f >= 0).all() for f in recorder.features())
 
 
 EDGE_TYPES = [

@@ -4,11 +4,7 @@ import io
 
 import pytest
 import torch
-from torch_geometric.nn import (
-    SAGEConv,
-    to_hetero,
-    to_hetero_with_bases,
-)
+from torch_geometric.nn import SAGEConv, to_hetero, to_hetero_with_bases
 
 from pyg_distill.nn.recorder import LayerRecorder
 from tests.conftest import with_to_hetero
@@ -146,20 +142,6 @@ def test_a_model_that_was_saved(aggr):
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
-def test_names_in_a_split_model():
-    model = build()
-    recorder = LayerRecorder(model, ['convs.*', 'act', 'conv3.p__r__a'])
-    model(*inputs())
-    names = ['convs.0', 'act', 'convs.1', 'conv3.p__r__a#0', 'conv3.p__r__a#1']
-    assert recorder.names == names
-    want = interpreted(model, *inputs())
-    first, act, second, relation, _ = recorder.features()
-    calls = [(want, name) for name in ('convs_0', 'act', 'convs_1')]
-    assert_same([first, act, second], calls)
-    nodes = {node.target: node.name for node in reversed(model.graph.nodes)}
-    assert torch.equal(relation, want[nodes['conv3.p__r__a']])
-
-
 def test_a_relation_that_is_changed_in_place_is_noticed():
     model = build('sum', InPlace)
     recorder = LayerRecorder(model, 'convs.*')
@@ -172,14 +154,6 @@ def test_a_relation_that_is_changed_in_place_is_noticed():
     assert all(f.min() < 0 for f in recorder.features()[0].values())
     types = ', '.join(recorder.features()[0])
     assert f'  convs.0: {types}\n' in str(recorder)
-
-
-def test_a_recorded_model_that_is_split_up_later():
-    model = Net()
-    recorder = LayerRecorder(model)
-    to_hetero(model, METADATA)(*inputs())
-    with pytest.raises(RuntimeError, match='was not recorded'):
-        recorder.features()
 
 
 def test_bases_give_all_nodes_at_once():
