@@ -230,7 +230,7 @@ def test_no_batch_of_many_graphs():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('form', ['Batch, trees', 'Batch, whole'])
 def test_compiles_without_breaks(form):
     torch.compiler.reset()
     data = FORMS[form]()

@@ -347,35 +347,6 @@ def test_no_hooks_are_left_behind(where, graph, tree):
     assert_exact(model(tree), want)
 
 
-def test_deeper_models_are_warned_of_once(graph, tree):
-    deeper = {
-        'tensors': lambda: RootReadout(Net(num_layers=3), encoder='gnn'),
-        'data': lambda: RootReadout(DataNet(num_layers=3), encoder='gnn'),
-    }
-    for name, make in deeper.items():
-        model = make()
-        kwargs = {'num_layers': tree.num_layers} if name == 'tensors' else {}
-        run = call if kwargs else lambda model, data: model(data)
-        with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops, .* 2 deep"):
-            run(model, tree, **kwargs)
-        with warnings.catch_warnings():
-            warnings.simplefilter('error')
-            run(model, tree, **kwargs)
-    net = DataNet()
-    net.gnn = GCN(2, 8, 2)
-    with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops"):
-        RootReadout(net, encoder='gnn')(tree)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        # Trees are as deep, nothing is known of it, or there are none.
-        RootReadout(DataNet(num_layers=2), encoder='gnn')(tree)
-        for num_layers in (2, torch.tensor([2, 3, 2, 2])):
-            model = RootReadout(Net(num_layers=2), encoder='gnn')
-            call(model, tree, num_layers=num_layers)
-        call(deeper['tensors'](), tree)
-        deeper['data']()(graph)
-
-
 def test_models_that_pool_by_ptr(graph, tree):
     class PtrNet(Net):
         def __init__(self):
@@ -424,3 +395,20 @@ def test_encoder_that_reads_batch(name, graph, batched, merged):
     with pytest.raises(error, match=message):
         model(merged)
     assert num_hooks(model) == 0
+
+
+def test_deeper_models_are_warned_of_once(graph, tree):
+    model = RootReadout(DataNet(num_layers=3), encoder='gnn')
+    with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops, .* 2 deep"):
+        model(tree)
+    net = Net()
+    net.gnn = GCN(2, 8, 2)
+    with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops"):
+        call(RootReadout(net, encoder='gnn'), tree, num_layers=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model(tree)
+        # Trees are as deep, nothing is known of it, or there are none.
+        RootReadout(DataNet(num_layers=2), encoder='gnn')(tree)
+        call(RootReadout(Net(num_layers=3), encoder='gnn'), tree)
+        RootReadout(DataNet(num_layers=3), encoder='gnn')(graph)

@@ -11,7 +11,7 @@ from torch_geometric.utils import trim_to_layer
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss
 from tests.conftest import with_to_hetero
-from tests.nn.distiller.models import Hetero, graph, hetero_graph, recorded
+from tests.nn.distiller.models import Hetero, hetero_graph, recorded
 
 
 def build(student, teacher, args, losses=None, **kwargs):
@@ -172,21 +172,3 @@ def test_graphs():
     match = 'leave the teacher of a task on graphs uncached'
     with pytest.raises(ValueError, match=match):
         build(student, teacher, data, cache=True)
-
-
-def test_graphs_of_cached_nodes_and_seeds():
-    # Layers of the cache are pooled anew, by the batch vector of each step.
-    args, batch = graph(), torch.arange(14) % 4
-    student, teacher = GIN(4, 8, 2, 5), GIN(4, 16, 3, 5)
-    t, s = recorded(teacher, args), recorded(student, args)
-    for cache in (True, False):
-        distiller = build(student, teacher, args, graph_loss, cache=cache)
-        (loss,) = distiller.losses.values()
-        for vector, size in [(batch, 14), (batch.flip(0), 14), (batch, 8)]:
-            distiller(*args)
-            kwargs = {} if size == 14 else {'batch_size': size}
-            value = distiller.loss(batch=vector, **kwargs)
-            cut = [[x[:size] for x in layers] for layers in (t, s)]
-            want = loss(*cut, vector[:size])
-            torch.testing.assert_close(value.detach(), want.detach())
-        distiller.export()

@@ -13,13 +13,12 @@ from torch_geometric.nn import (
     LayerNorm,
     PairNorm,
     SAGEConv,
-    to_hetero,
 )
 from torch_geometric.sampler.base import NumNeighbors
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, TeacherCache
 from pyg_distill.nn.distiller.loaders import check_loader
-from tests.conftest import with_to_hetero, with_torch_sparse
+from tests.conftest import with_torch_sparse
 from tests.nn.distiller.models import (
     BATCHES,
     RELATIONS,
@@ -33,8 +32,6 @@ from tests.nn.distiller.models import (
     make_loader,
     recorded,
     sage,
-    small,
-    step,
 )
 
 
@@ -176,18 +173,6 @@ def test_files(memory, source, tmp_path):
     fs, name = fsspec.core.url_to_fs(folder)
     assert len(fs.ls(name)) == 1
     fs.rm(name, recursive=True)
-
-
-def test_files_know_their_inputs(tmp_path):
-    path = str(tmp_path / 'cache.pt')
-    TeacherCache.from_inputs(big(), graph(), dtype=torch.half).save(path)
-    cache = TeacherCache.load(path, map_location='cpu')
-    assert cache.layers[0].dtype == torch.half
-    distiller = Distiller.from_example(small(), cache, graph()).train()
-    step(distiller)
-    distiller(*graph(seed=5))
-    with pytest.raises(ValueError, match='cached for other inputs'):
-        distiller.loss()
 
 
 # Node types.
@@ -346,33 +331,6 @@ def test_neighbor_loader():
     loader = make_loader([-1, -1], transform=lambda batch: batch)
     with pytest.raises(ValueError, match='must not transform mini-batches'):
         load(sage(16), loader)
-
-
-@with_torch_sparse
-@pytest.mark.parametrize(
-    'split', [False, pytest.param(True, marks=with_to_hetero)]
-)
-def test_neighbor_loader_of_node_types(split):
-    data = hetero_graph()
-    teacher = Hetero(16, 2)
-    if split:
-        teacher = to_hetero(sage(16), data.metadata()).eval()
-
-    def load(num_neighbors):
-        loader = make_loader(num_neighbors, data, input_nodes='paper')
-        return TeacherCache.from_loader(teacher, loader)
-
-    # Two layers of two relations are two hops, not four.
-    cache = load([-1, -1])
-    args = data.x_dict, data.edge_index_dict
-    whole = TeacherCache.from_inputs(teacher, args)
-    torch.testing.assert_close(cache.outputs['paper'], whole.outputs['paper'])
-    assert set(cache.outputs) == {'paper'}
-    with pytest.raises(ValueError, match='sample the 2 hops'):
-        load([-1])
-    few = {RELATIONS[0]: [-1, -1], RELATIONS[1]: [-1, 1]}
-    with pytest.raises(ValueError, match=r'got num_neighbors=\[-1, 1\]'):
-        load(few)
 
 
 def fake_loader(**sampler):

@@ -14,9 +14,8 @@ def compiled(model):
     return torch.compile(model, backend='aot_eager', fullgraph=True)
 
 
-@pytest.mark.parametrize('num_calls', [1, 3])
-def test_recorded_models_compile(num_calls):
-    model = Tied(num_calls)
+def test_recorded_models_compile():
+    model = Tied(3)
     recorder = LayerRecorder(model)
     want = gradients(model, recorder)
     names = recorder.names
@@ -49,12 +48,11 @@ def test_compiled_changes_in_place_do_not_reach_captures():
     torch.testing.assert_close(recorder.features()[0], want)
 
 
-@pytest.mark.parametrize('context', [torch.no_grad, torch.inference_mode])
-def test_a_compiled_teacher(context):
+def test_a_compiled_teacher():
     model = Tied(1)
     recorder = LayerRecorder(model, detach=True)
     call = compiled(model)
-    with context():
+    with torch.inference_mode():
         out = call(*graph())
     features = recorder.features()
     torch.testing.assert_close(features[0].tanh(), out.clone())
@@ -110,12 +108,11 @@ def test_scripting():
     refuses(torch.nn.ModuleDict({'a': script}), f"'a' {message}", 'a')
 
 
-@pytest.mark.parametrize('strict', [True, False])
-def test_exporting_is_not_recorded(strict):
+def test_exporting_is_not_recorded():
     model = Tied(1)
     recorder = LayerRecorder(model)
     want = model(*graph())
     before = recorder.features()[0]
-    program = torch.export.export(model, graph(1), strict=strict)
+    program = torch.export.export(model, graph(1), strict=False)
     assert recorder.features()[0] is before
     torch.testing.assert_close(program.module()(*graph()), want)

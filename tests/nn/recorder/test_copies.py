@@ -3,8 +3,6 @@
 import copy
 import gc
 import pickle
-import subprocess
-import sys
 import weakref
 
 import pytest
@@ -33,41 +31,6 @@ def test_copies_do_not_write_to_the_record_of_the_original(copy_model):
     want = inner(*graph(1))
     assert second.features()[2] is want
     assert recorder.features()[2] is out
-
-
-LOAD = """
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition('.')[0] == 'pyg_distill':
-            raise ImportError(name)
-
-sys.meta_path.insert(0, Missing())
-import torch
-model, args, want = torch.load(sys.argv[1], weights_only=False)
-torch.testing.assert_close(model(*args), want)
-assert not any(name.startswith('pyg_distill') for name in sys.modules)
-print('loaded')
-"""
-
-
-@pytest.mark.slow
-def test_saved_models_load_without_this_package(tmp_path):
-    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
-    recorder = LayerRecorder(model, '*')
-    x, _ = graph()
-    out = model(x)
-    path = tmp_path / 'model.pt'
-    torch.save((model, (x,), out.detach()), path)
-    result = subprocess.run(
-        [sys.executable, '-c', LOAD, path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.stdout == 'loaded\n', result.stderr
-    assert recorder.features()[1] is out
 
 
 def test_the_copy_of_a_recorder_records_the_copy_of_its_model():

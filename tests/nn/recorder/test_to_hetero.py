@@ -4,7 +4,7 @@ import io
 
 import pytest
 import torch
-from torch_geometric.nn import SAGEConv, to_hetero, to_hetero_with_bases
+from torch_geometric.nn import SAGEConv, to_hetero
 
 from pyg_distill.nn.recorder import LayerRecorder
 from tests.conftest import with_to_hetero
@@ -154,17 +154,3 @@ def test_a_relation_that_is_changed_in_place_is_noticed():
     assert all(f.min() < 0 for f in recorder.features()[0].values())
     types = ', '.join(recorder.features()[0])
     assert f'  convs.0: {types}\n' in str(recorder)
-
-
-def test_bases_give_all_nodes_at_once():
-    net = Simple()
-    net.convs = torch.nn.ModuleList([SAGEConv(4, 4), SAGEConv(4, 4)])
-    model = to_hetero_with_bases(
-        net, METADATA, num_bases=2, in_channels={'x': 4}
-    )
-    recorder = LayerRecorder(model, model.convs)
-    assert LayerRecorder(model).names[:2] == recorder.names
-    out = model(*inputs())
-    first, last = recorder.features()
-    assert first.size() == last.size() == (sum(SIZES.values()), 4)
-    assert torch.equal(last, torch.cat([out[key] for key in NODE_TYPES]))
