@@ -111,7 +111,8 @@ class LayerRecorder:
             handles.append(hook(Hook(store.add, position)))
         handles.append(model.register_forward_hook(Hook(store.end)))
         # Hooks without a recorder would only cost memory.
-        self._remove = weakref.finalize(self, _remove, handles)
+        remove = [handle.remove for handle in handles]
+        self._remove = weakref.finalize(self, lambda: [f() for f in remove])
         self._remove.atexit = False
 
     @property
@@ -334,8 +335,3 @@ def _is_freed(x: Tensor) -> bool:
 
 def _width(x: Tensor) -> int:
     return x.size(-1) if x.dim() > 1 else 1
-
-
-def _remove(handles: list[torch.utils.hooks.RemovableHandle]) -> None:
-    for handle in handles:
-        handle.remove()
