@@ -1,6 +1,6 @@
 """Readout over the roots of tree sets, as a function."""
 
-from typing import Any, Literal, NamedTuple, TypeAlias, overload
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args, overload
 
 import torch
 from torch import Tensor
@@ -8,8 +8,6 @@ from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 Reduce: TypeAlias = Literal['sum', 'add', 'mean', 'max', 'min']
-
-_REDUCE = ('sum', 'add', 'mean', 'max', 'min')
 
 
 @overload
@@ -109,54 +107,23 @@ def global_root_pool(
             :obj:`root_count` or :obj:`root_index_batch` do not fit.
         TypeError: If :obj:`data` is of another type.
     """
-    if reduce not in _REDUCE:
+    if reduce not in get_args(Reduce):
         raise ValueError(
-            f"'reduce' must be one of {', '.join(_REDUCE)} (got {reduce!r}); "
-            f"for any other readout use 'RootAggregation'"
+            f"'reduce' must be one of {', '.join(get_args(Reduce))} (got "
+            f"{reduce!r}); try 'RootAggregation'"
         )
     if data is None or isinstance(data, Tensor):
         roots = Roots(data, root_index, root_count, root_index_batch, size)
-        if data is not None and data.size(0) != x.size(0):
-            raise ValueError(
-                f"'batch' must hold the graph of each of the {x.size(0)} "
-                f'nodes (got {data.size(0)} entries); pass data.batch as it '
-                f'is, also with roots'
-            )
     else:
         given = (root_index, root_count, root_index_batch, size)
         if any(value is not None for value in given):
             raise ValueError(
-                f"roots, their counts and 'size' are read from the mini-batch "
-                f"(got a '{type(data).__name__}' and some of them); pass "
-                f"data.get('batch') with them"
+                f"roots and 'size' are read from the mini-batch (got "
+                f"'{type(data).__name__}' and some of them); leave them out"
             )
         roots = Roots.read(data, x.size(0))
     roots.check()
-    size = roots.num_graphs()
-    batch, root_index, root_count, root_index_batch, _ = roots
-    if batch is None and root_index_batch is None:
-        batch = x.new_zeros(x.size(0), dtype=torch.long)
-    reduce = 'sum' if reduce == 'add' else reduce
-    if root_index is None:
-        return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
-
-    if root_index_batch is not None:
-        batch = root_index_batch
-    elif batch is not None:
-        batch = batch.index_select(0, root_index)
-    # Several times faster than `x[root_index]`, forward and backward.
-    x = x.index_select(0, root_index)
-    if root_count is None or reduce in ('max', 'min'):
-        return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
-    # Sums of many halves would pass their range before they are divided.
-    wide = x.float() if x.dtype in (torch.half, torch.bfloat16) else x
-    weight = root_count.to(wide.dtype)
-    column = [-1] + [1] * (x.dim() - 1)
-    out = scatter(wide * weight.view(column), batch, 0, size, reduce='sum')
-    if reduce == 'mean':
-        total = scatter(weight, batch, 0, size, reduce='sum')
-        out = out / total.clamp(min=1).view(column)
-    return out.to(x.dtype)
+    return roots.pool(x, reduce)
 
 
 class Roots(NamedTuple):
@@ -173,9 +140,8 @@ class Roots(NamedTuple):
         """Reads a mini-batch, with as many nodes as there are rows."""
         if not isinstance(data, Data):
             raise TypeError(
-                f"expected a 'Data', 'Batch' or 'TreeSetBatch', the graph of "
-                f"each node, or None (got '{type(data).__name__}'); pass the "
-                f"mini-batch, or data['node_type'].batch of a 'HeteroData'"
+                f"'data' must be a 'Data', 'Batch', 'TreeSetBatch', tensor or "
+                f"None (got '{type(data).__name__}'); pass the mini-batch"
             )
         batch, index, count, index_batch = map(data.get, cls._fields[:4])
         # PyG's `num_nodes` may count edges, and does not compile.
@@ -183,10 +149,8 @@ class Roots(NamedTuple):
         num_nodes = data.get('num_nodes') if nodes is None else nodes.size(0)
         if None not in (num_rows, num_nodes) and num_rows != num_nodes:
             raise ValueError(
-                f"'x' must hold an embedding of each of the {num_nodes} nodes "
-                f'of the mini-batch (got {num_rows} rows); pass the '
-                f'mini-batch that x was computed from, or the graph of each '
-                f'row'
+                f"'x' must have a row for each of the {num_nodes} nodes (got "
+                f'{num_rows}); pass the mini-batch that x was computed from'
             )
         alone = batch is None and index_batch is None
         size = getattr(data, 'num_graphs', 1 if alone else None)
@@ -195,48 +159,88 @@ class Roots(NamedTuple):
     def check(self) -> None:
         """Refuses roots without a graph, and counts that do not fit."""
         batch, index, count, index_batch, size = self
-        if index_batch is not None:
-            shape = None if index is None else list(index.size())
-            if shape != list(index_batch.size()):
-                raise ValueError(
-                    f"'root_index_batch' must have one entry a root (got "
-                    f'{list(index_batch.size())} for root_index of {shape}); '
-                    f'pass data.root_index with data.root_index_batch'
-                )
-        elif index is not None and batch is None and size not in (None, 1):
+        shape = None if index is None else list(index.size())
+        if index_batch is not None and shape != list(index_batch.size()):
+            raise ValueError(
+                f"'root_index_batch' must have one entry a root (got "
+                f'{list(index_batch.size())} for root_index of {shape}); pass '
+                f'both of data'
+            )
+        if index is None:
+            return
+        if batch is None and index_batch is None and size not in (None, 1):
             # All roots would be pooled into the first graph.
             raise ValueError(
                 f'roots of {size} graphs need the graph of each (got neither '
-                f"'batch' nor 'root_index_batch'); pass "
-                f"root_index_batch=data.get('root_index_batch')"
+                f"'batch' nor 'root_index_batch'); pass one of them"
             )
-        if index is None or count is None:
-            return
-        if count.size() != index.size():
+        if count is not None and count.size() != index.size():
             raise ValueError(
                 f"'root_count' must have one entry a root (got "
                 f'{list(count.size())} for {index.numel()} roots); pass '
                 f'data.root_count with data.root_index'
             )
-        if count.is_floating_point():
+        if count is not None and count.is_floating_point():
             raise ValueError(
                 f"'root_count' must hold whole numbers (got {count.dtype}); "
                 f'pass root_count.long()'
             )
 
+    def pool(self, x: Tensor, reduce: Reduce) -> Tensor:
+        """Pools the roots of each graph, or its nodes if there are none."""
+        size = self.num_graphs()
+        batch, root_index, root_count, root_batch, _ = self
+        if batch is not None and batch.size(0) != x.size(0):
+            raise ValueError(
+                f"'batch' must have an entry for each of the {x.size(0)} nodes "
+                f'(got {batch.size(0)}); pass data.batch'
+            )
+        if batch is None and root_batch is None:
+            batch = x.new_zeros(x.size(0), dtype=torch.long)
+        reduce = 'sum' if reduce == 'add' else reduce
+        if root_index is None:
+            return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
+
+        # Sums of many halves would pass their range before they are divided.
+        half = x.dtype in (torch.half, torch.bfloat16)
+        dtype = torch.float if half else x.dtype
+        weight = x.new_ones(root_index.numel(), dtype=dtype)
+        weight = weight if root_count is None else root_count.to(dtype)
+        weighted = reduce in ('sum', 'mean')
+        many = 2 * root_index.numel() > x.size(0)
+        if weighted and many and root_batch is None and batch is not None:
+            # To weigh all nodes is cheaper than to select most of them.
+            weight = weight.new_zeros(x.size(0)).index_add_(
+                0, root_index, weight
+            )
+        else:
+            if root_batch is None and batch is not None:
+                root_batch = batch.index_select(0, root_index)
+            # Several times faster than `x[root_index]`, forward and backward.
+            batch, x = root_batch, x.index_select(0, root_index)
+        if not weighted:
+            return scatter(x, batch, dim=0, dim_size=size, reduce=reduce)
+        assert batch is not None
+        column = [-1] + [1] * (x.dim() - 1)
+        out = weight.new_zeros(size, *x.size()[1:])
+        out = out.index_add_(0, batch, x * weight.view(column))
+        if reduce == 'mean':
+            total = weight.new_zeros(size).index_add_(0, batch, weight)
+            out = out / total.clamp(min=1).view(column)
+        return out.to(x.dtype)
+
     def num_graphs(self) -> int:
-        """Returns the number of graphs, calculated if it is not known."""
+        """The number of graphs, calculated if it is not known."""
         if self.size is not None:
             return self.size
-        if self.batch is None and self.root_index_batch is None:
-            return 1
-        groups = (
-            g for g in (self.batch, self.root_index_batch) if g is not None
+        groups = [self.batch, self.root_index_batch]
+        known = [group for group in groups if group is not None]
+        return max(
+            (int(g.max()) + 1 if g.numel() > 0 else 0 for g in known), default=1
         )
-        return max(int(g.max()) + 1 if g.numel() > 0 else 0 for g in groups)
 
     def repeat(self) -> tuple[Tensor, Tensor | None]:
-        """Returns each root, and its graph, as often as it counts."""
+        """Each root, and its graph, as often as it counts."""
         index, batch = self.root_index, self.root_index_batch
         assert index is not None
         if batch is None and self.batch is not None:

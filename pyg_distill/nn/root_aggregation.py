@@ -14,13 +14,9 @@ from torch_geometric.nn import (
 )
 from torch_geometric.nn.resolver import aggregation_resolver
 
-from pyg_distill.nn.pool import (
-    Reduce,
-    Roots,
-    global_root_pool,
-)
+from pyg_distill.nn.pool import Reduce, Roots
 
-_WEIGHTED: dict[type, Reduce] = {
+_REDUCE: dict[type, Reduce] = {
     SumAggregation: 'sum',
     MeanAggregation: 'mean',
     MaxAggregation: 'max',
@@ -65,8 +61,7 @@ class RootAggregation(Aggregation):
         super().__init__()
         self.aggr = aggregation_resolver(aggr, **(aggr_kwargs or {}))
 
-    def reset_parameters(self) -> None:
-        """Resets all learnable parameters of the module."""
+    def reset_parameters(self) -> None:  # noqa: D102
         self.aggr.reset_parameters()
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -136,9 +131,8 @@ class RootAggregation(Aggregation):
             if root_index is not None and index is None and ptr is not None:
                 batch = torch.repeat_interleave(ptr.diff())
                 dim_size = ptr.numel() - 1
-            roots = Roots(
-                batch, root_index, root_count, root_index_batch, dim_size
-            )
+            given = root_index, root_count, root_index_batch, dim_size
+            roots = Roots(batch, *given)
         else:
             roots = Roots.read(index, x.size(0))
             index, dim_size = roots.batch, roots.size
@@ -147,21 +141,12 @@ class RootAggregation(Aggregation):
             return self.aggr(x, index, ptr, dim_size, dim, **kwargs)
         if x.dim() != 2 or dim not in (-2, 0):
             raise ValueError(
-                f"'{self.__class__.__name__}' pools the rows of a matrix "
-                f'(got {x.dim()} dimensions and dim={dim}); flatten x to '
-                f'[num_nodes, num_features] and leave dim out'
+                f"'RootAggregation' pools the rows of a matrix (got "
+                f'{x.dim()} dimensions and dim={dim}); flatten x'
             )
-        reduce = _WEIGHTED.get(type(self.aggr))
+        reduce = _REDUCE.get(type(self.aggr))
         if reduce is not None:
-            return global_root_pool(
-                x,
-                roots.batch,
-                reduce,
-                root_index=roots.root_index,
-                root_count=roots.root_count,
-                root_index_batch=roots.root_index_batch,
-                size=dim_size,
-            )
+            return roots.pool(x, reduce)
         root_index, batch = roots.repeat()
         if batch is None:
             batch = torch.zeros_like(root_index)

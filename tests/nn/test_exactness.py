@@ -247,7 +247,7 @@ LOOPS_EXACT = {
     ),
 }
 LOOPS_ONE_DEEPER = {
-    'GCN, add_self_loops=False': ONE_DEEPER['GCN, add_self_loops=False'],
+    'GCN, add_self_loops=False': ONE_DEEPER['GCN, add_self_loops=False']
 }
 LOOPS_NEVER = {
     'GAT': EXACT['GAT'],
@@ -257,24 +257,19 @@ LOOPS_NEVER = {
 
 
 @pytest.mark.parametrize('name', EXACT)
-@pytest.mark.parametrize('num_layers', [1, 2, 3, 4])
+@pytest.mark.parametrize('num_layers', [1, 3])
 def test_exact(name, num_layers):
     assert_exact(EXACT[name], num_layers, num_layers)
     assert num_hops(EXACT[name](num_layers)) == num_layers
 
 
-@pytest.mark.parametrize('name', EXACT)
+@pytest.mark.parametrize('name', ['GIN', 'GAT', 'PNA'])
 def test_trees_must_be_as_deep_as_the_model(name):
     assert_inexact(EXACT[name], 3, 2)
 
 
-@pytest.mark.parametrize('name', ['GIN', 'GAT', 'BatchNorm, eval'])
-def test_deeper_trees_are_exact(name):
-    assert_exact(EXACT[name], 2, 4)
-
-
 @pytest.mark.parametrize('name', ONE_DEEPER)
-@pytest.mark.parametrize('num_layers', [1, 2, 3, 4])
+@pytest.mark.parametrize('num_layers', [1, 3])
 def test_exact_one_deeper(name, num_layers):
     build = ONE_DEEPER[name]
     assert_exact(build, num_layers, num_layers + 1)
@@ -291,13 +286,13 @@ def test_exact_in_k_hops(name):
 
 
 @pytest.mark.parametrize('name', NEVER)
-@pytest.mark.parametrize('depth', [3, 5])
+@pytest.mark.parametrize('depth', [4])
 def test_never_exact(name, depth):
     assert_inexact(NEVER[name], 2, depth, train=name.endswith('train'))
 
 
 @pytest.mark.parametrize('name', [*LOOPS_EXACT, *LOOPS_ONE_DEEPER])
-@pytest.mark.parametrize('num_layers', [1, 3])
+@pytest.mark.parametrize('num_layers', [2])
 def test_self_loops(name, num_layers):
     build = {**LOOPS_EXACT, **LOOPS_ONE_DEEPER}[name]
     depth = num_layers + (name in LOOPS_ONE_DEEPER)
@@ -305,13 +300,13 @@ def test_self_loops(name, num_layers):
 
 
 @pytest.mark.parametrize('name', LOOPS_NEVER)
-@pytest.mark.parametrize('depth', [2, 3, 5])
+@pytest.mark.parametrize('depth', [3])
 def test_layers_that_add_self_loops(name, depth):
     assert_inexact(LOOPS_NEVER[name], 2, depth, self_loops=True)
 
 
 @pytest.mark.parametrize('reduce', POOL)
-@pytest.mark.parametrize('name', ['GIN', 'GAT', 'PNA'])
+@pytest.mark.parametrize('name', ['GIN', 'GAT'])
 def test_gradients(name, reduce):
     encoder = EXACT[name](3).eval()
     head = torch.nn.Linear(8, 1)

@@ -1,5 +1,3 @@
-import copy
-import pickle
 import warnings
 from functools import partial
 
@@ -165,29 +163,6 @@ def test_root_readout(name, graph, tree):
         assert float((out - want).detach().abs().max()) > 1e-3
 
 
-def test_forms_of_a_call(graph, batched):
-    net = build()
-    model = RootReadout(net, encoder='gnn')
-    want = plain(net, graph)
-    x, edge_index, of_node = plain_args(batched)
-    index, count = batched.root_index, batched.root_count
-    roots = {'root_index': index, 'root_count': count}
-    for out in (
-        model(x, edge_index, batch=of_node, **roots),
-        model(edge_index=edge_index, batch=of_node, x=x, **roots),
-        # A root for each node instead of counts.
-        model(
-            x, edge_index, of_node, root_index=index.repeat_interleave(count)
-        ),
-    ):
-        assert_exact(out, want)
-    # Counts matter to a sum.
-    net.readout = global_add_pool
-    out = model(x, edge_index, of_node, root_index=index)
-    counted = model(x, edge_index, of_node, **roots)
-    assert float((out - counted).detach().abs().max()) > 1e-3
-
-
 def test_one_graph():
     tree = trees(GRAPHS[0])
     net, data_net = (build(cls, global_add_pool) for cls in (Net, DataNet))
@@ -237,28 +212,6 @@ def test_norm_in_train_mode(graph, tree):
     )
 
 
-def test_gradients(graph, tree):
-    net = build(Net, MedianAggregation())
-    model = RootReadout(net, encoder='gnn')
-    weights = [p for p in net.parameters() if p.requires_grad]
-    want = torch.autograd.grad(model(graph).tanh().sum(), weights)
-    out = torch.autograd.grad(model(tree).tanh().sum(), weights)
-    torch.testing.assert_close(out, want, rtol=1e-4, atol=1e-5)
-
-
-def test_nested_encoder(graph, tree):
-    class Outer(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = Net()
-
-        def forward(self, x, edge_index, which):
-            return self.net(x, edge_index, which)
-
-    model = RootReadout(Outer().eval(), 'net.gnn', batch='which')
-    assert_exact(call(model, tree), call(model, graph))
-
-
 class Recorder(torch.nn.Module):
     """An encoder that keeps the `batch` that it was given."""
 
@@ -271,51 +224,6 @@ class Recorder(torch.nn.Module):
             x, edge_index, batch = plain_args(x)
         self.seen = batch
         return self.gnn(x, edge_index)
-
-
-READ_BATCH = {
-    'positional': Function(
-        lambda net, x, edge_index, batch: global_mean_pool(
-            net.encoder(x, edge_index, batch), batch
-        ),
-        encoder=Recorder(),
-    ),
-    'keyword': Function(
-        lambda net, x, edge_index, batch: global_mean_pool(
-            net.encoder(x, edge_index, batch=batch), batch
-        ),
-        encoder=Recorder(),
-    ),
-    'tensors of data': DataFunction(
-        lambda net, data: global_mean_pool(
-            net.encoder(data.x, data.edge_index, batch=data.batch), data.batch
-        ),
-        encoder=Recorder(),
-    ),
-    'data': DataFunction(
-        lambda net, data: global_mean_pool(net.encoder(data), data.batch),
-        encoder=Recorder(),
-    ),
-}
-
-
-@pytest.mark.parametrize('name', READ_BATCH)
-def test_encoder_that_reads_batch(name, graph, batched):
-    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
-    out = model(batched)
-    assert model.model.encoder.seen is batched.batch
-    assert_exact(out, model(graph))
-
-
-@pytest.mark.parametrize('name', READ_BATCH)
-def test_encoder_that_reads_batch_of_merged_trees(name, merged):
-    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
-    error, message = ValueError, "graph of each node before 'encoder'"
-    if name == 'data':
-        error, message = AttributeError, "has no 'batch'"
-    with pytest.raises(error, match=message):
-        model(merged)
-    assert num_hooks(model) == 0
 
 
 def normed(where):
@@ -439,52 +347,6 @@ def test_no_hooks_are_left_behind(where, graph, tree):
     assert_exact(model(tree), want)
 
 
-def test_copies(tree):
-    net = build()
-    model = RootReadout(net, encoder='gnn')
-    want = model(tree)
-    assert list(model.state_dict()) == [f'model.{k}' for k in net.state_dict()]
-    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert str(other) == str(model)
-        assert torch.equal(other(tree), want)
-        with torch.no_grad():
-            for weight in other.parameters():
-                weight.zero_()
-    assert torch.equal(model(tree), want)
-    other = RootReadout(build(), encoder='gnn')
-    other.load_state_dict(model.state_dict())
-    assert torch.equal(other(tree), want)
-
-
-def test_deeper_models_are_warned_of_once(graph, tree):
-    deeper = {
-        'tensors': lambda: RootReadout(Net(num_layers=3), encoder='gnn'),
-        'data': lambda: RootReadout(DataNet(num_layers=3), encoder='gnn'),
-    }
-    for name, make in deeper.items():
-        model = make()
-        kwargs = {'num_layers': tree.num_layers} if name == 'tensors' else {}
-        run = call if kwargs else lambda model, data: model(data)
-        with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops, .* 2 deep"):
-            run(model, tree, **kwargs)
-        with warnings.catch_warnings():
-            warnings.simplefilter('error')
-            run(model, tree, **kwargs)
-    net = DataNet()
-    net.gnn = GCN(2, 8, 2)
-    with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops"):
-        RootReadout(net, encoder='gnn')(tree)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        # Trees are as deep, nothing is known of it, or there are none.
-        RootReadout(DataNet(num_layers=2), encoder='gnn')(tree)
-        for num_layers in (2, torch.tensor([2, 3, 2, 2])):
-            model = RootReadout(Net(num_layers=2), encoder='gnn')
-            call(model, tree, num_layers=num_layers)
-        call(deeper['tensors'](), tree)
-        deeper['data']()(graph)
-
-
 def test_models_that_pool_by_ptr(graph, tree):
     class PtrNet(Net):
         def __init__(self):
@@ -504,3 +366,49 @@ def test_models_that_pool_by_ptr(graph, tree):
     assert_exact(RootReadout(data_net, 'gnn')(tree), want)
     assert_exact(model(tree), want)
     assert_exact(call(model, tree, ptr=tree.get('ptr')), want)
+
+
+READ_BATCH = {
+    'tensors': Function(
+        lambda net, x, edge_index, batch: global_mean_pool(
+            net.encoder(x, edge_index, batch=batch), batch
+        ),
+        encoder=Recorder(),
+    ),
+    'data': DataFunction(
+        lambda net, data: global_mean_pool(net.encoder(data), data.batch),
+        encoder=Recorder(),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', READ_BATCH)
+def test_encoder_that_reads_batch(name, graph, batched, merged):
+    model = RootReadout(READ_BATCH[name].eval(), encoder='encoder')
+    out = model(batched)
+    assert model.model.encoder.seen is batched.batch
+    assert_exact(out, model(graph))
+    # Nodes of merged trees have none.
+    error, message = ValueError, "graph of each node before 'encoder'"
+    if name == 'data':
+        error, message = AttributeError, "has no 'batch'"
+    with pytest.raises(error, match=message):
+        model(merged)
+    assert num_hooks(model) == 0
+
+
+def test_deeper_models_are_warned_of_once(graph, tree):
+    model = RootReadout(DataNet(num_layers=3), encoder='gnn')
+    with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops, .* 2 deep"):
+        model(tree)
+    net = Net()
+    net.gnn = GCN(2, 8, 2)
+    with pytest.warns(UserWarning, match=r"'gnn' reads 3 hops"):
+        call(RootReadout(net, encoder='gnn'), tree, num_layers=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model(tree)
+        # Trees are as deep, nothing is known of it, or there are none.
+        RootReadout(DataNet(num_layers=2), encoder='gnn')(tree)
+        call(RootReadout(Net(num_layers=3), encoder='gnn'), tree)
+        RootReadout(DataNet(num_layers=3), encoder='gnn')(graph)

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -12,15 +13,15 @@ from torch import Tensor
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
-from pyg_distill.nn.distiller.hetero import BatchSize, seed_rows
+from pyg_distill.nn.distiller.hetero import BatchSize, items, seed_rows
 from pyg_distill.nn.distiller.teacher import (
+    STUDENTS,
     ModelOutput,
     Teacher,
     describe,
     dry_run,
     num_parameters,
     output_tensors,
-    release,
     restore_modes,
     set_eval,
 )
@@ -65,10 +66,8 @@ class Distiller(torch.nn.Module, Generic[S]):
             losses, such as :class:`ABKDLoss` and :class:`KDLoss`.
         weights (dict[str, float] or list[float], optional): The weight of each
             loss, beside weight 1 of the task. (default: :obj:`None`)
-        student_layers (str or list, optional): The layers to match, see
-            :class:`LayerRecorder`. (default: :obj:`"auto"`)
-        teacher_layers (str or list, optional): The layers to match, see
-            :class:`LayerRecorder`. (default: :obj:`"auto"`)
+        student_layers, teacher_layers (str or list, optional): The layers to
+            match, see :class:`LayerRecorder`. (default: :obj:`"auto"`)
         clone (bool, optional): Whether layers are copied, for models that
             change them in-place. (default: :obj:`False`)
 
@@ -96,7 +95,7 @@ class Distiller(torch.nn.Module, Generic[S]):
         _check_models(student, teacher, teacher_layers)
         named = _name_losses(losses)
         for name, loss in named.items():
-            _check_loss(name, loss, isinstance(loss, DistillationLoss))
+            _check_loss(name, loss)
         self.student = student
         restore_modes(student)
         self.losses = torch.nn.ModuleDict(named)
@@ -104,8 +103,10 @@ class Distiller(torch.nn.Module, Generic[S]):
 
         on_layers = {k: x for k, x in named.items() if x.needs == 'layers'}
         self._recorder: LayerRecorder | None = None
+        self._names: list[str] = []
         if on_layers:
             self._recorder = LayerRecorder(student, student_layers, clone=clone)
+            self._names = self._recorder.names
         self._teacher: Teacher | CachedTeacher | None
         if isinstance(teacher, TeacherCache):
             self._teacher = CachedTeacher(teacher, on_layers)
@@ -134,9 +135,9 @@ class Distiller(torch.nn.Module, Generic[S]):
         """Infers the channels of all layers from an example.
 
         Args:
-            student (torch.nn.Module): The model to train. Its lazy parameters
-                are materialised.
-            teacher (torch.nn.Module or TeacherCache): The model to learn from.
+            student (torch.nn.Module): See :class:`Distiller`. Its lazy
+                parameters are materialised.
+            teacher (torch.nn.Module or TeacherCache): See :class:`Distiller`.
             example (tuple or dict or Any): Positional arguments, keyword
                 arguments or the only argument of both models.
             losses (dict[str, Any] or list or Any, optional): Losses, or
@@ -144,18 +145,14 @@ class Distiller(torch.nn.Module, Generic[S]):
                 the student's layers, such as :class:`ABKDLoss` or
                 :meth:`ABKDLoss.paper`. By default, :class:`ABKDLoss` and four
                 times :class:`KDLoss`. (default: :obj:`None`)
-            weights (dict[str, float] or list[float], optional): The weight of
-                each loss. (default: :obj:`None`)
-            student_layers (str or list, optional): The layers to match.
-                (default: :obj:`"auto"`)
-            teacher_layers (str or list, optional): The layers to match.
-                (default: :obj:`"auto"`)
+            weights (optional): See :class:`Distiller`.
+            student_layers (optional): See :class:`Distiller`.
+            teacher_layers (optional): See :class:`Distiller`.
+            clone (optional): See :class:`Distiller`.
             cache (bool, optional): If set to :obj:`True`, the teacher runs on
                 the example and never again: for full-batch training, where
                 every step has the inputs of the example.
                 (default: :obj:`False`)
-            clone (bool, optional): Whether layers are copied, for models that
-                change them in-place. (default: :obj:`False`)
         """
         _check_models(student, teacher, teacher_layers)
         if losses is None:
@@ -169,34 +166,32 @@ class Distiller(torch.nn.Module, Generic[S]):
         student_out = dry_run('student', student, layers, example)
         layers = None if all(on_logits) else teacher_layers
         if cache and isinstance(teacher, torch.nn.Module):
-            teacher = TeacherCache.from_inputs(
-                teacher, example, layers, clone=clone
-            )
+            make = TeacherCache.from_inputs
+            teacher = make(teacher, example, layers, clone=clone)
         if isinstance(teacher, TeacherCache):
             teacher_out = ModelOutput(teacher.outputs, teacher.layers)
             teacher_layers = 'auto'
         else:
             teacher_out = dry_run('teacher', teacher, layers, example)
         if any(on_logits):
-            _check_logits(teacher_out.outputs, student_out.outputs)
-        widths = tree_map(
-            lambda x: x.size(-1), [teacher_out.layers, student_out.layers]
-        )
+            for t, s in _shared_types(teacher_out.outputs, student_out.outputs):
+                if t.size(-1) != s.size(-1):
+                    raise ValueError(
+                        f"'teacher' and 'student' must return as many columns "
+                        f'for KDLoss (got {t.size(-1)} and {s.size(-1)}); '
+                        f"leave it out, losses={{'abkd': ABKDLoss}}"
+                    )
+        both = [teacher_out.layers, student_out.layers]
+        widths = tree_map(lambda x: x.size(-1), both)
         device = tree_leaves(student_out.outputs)[0].device
         for name, loss in named.items():
             if not isinstance(loss, DistillationLoss):
                 loss = loss() if _needs_logits(loss) else loss(*widths)
-                _check_loss(name, loss, isinstance(loss, DistillationLoss))
+                _check_loss(name, loss)
             named[name] = loss.to(device)
-        return cls(
-            student,
-            teacher,
-            named,
-            weights,
-            student_layers=student_layers,
-            teacher_layers=teacher_layers,
-            clone=clone,
-        )
+        options: Any = {'student_layers': student_layers, 'clone': clone}
+        options['teacher_layers'] = teacher_layers
+        return cls(student, teacher, named, weights, **options)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the student and, in training mode, the teacher.
@@ -217,15 +212,16 @@ class Distiller(torch.nn.Module, Generic[S]):
             return out
         if self._step is not None:
             raise RuntimeError(
-                f"'{type(self).__name__}' was called twice in training mode "
-                f'without loss() in between; call loss() after each call, '
-                f'eval() before evaluation, or clear() to drop the first call'
+                "'Distiller' was called twice in training mode without loss(); "
+                'call loss() after each call, eval() first, or clear()'
             )
         teacher_out = self._teacher(*args, **kwargs)
         out = self.student(*args, **kwargs)
         layers: list[Any] = []
         if self._recorder is not None:
             layers = self._recorder.features()
+            if len(layers) != len(self._names):
+                self._names = self._recorder.names
             self._recorder.clear()
         student_out = ModelOutput(output_tensors('student', out), layers)
         self._step = teacher_out, student_out, _versions(student_out)
@@ -275,22 +271,36 @@ class Distiller(torch.nn.Module, Generic[S]):
         step, self._step = self._step, None
         if self._teacher is None:
             raise RuntimeError(
-                f"'{type(self).__name__}' has nothing to compare after "
-                f'export(); make a new one to train on'
+                "'Distiller' has no teacher after export(); make a new one"
             )
         if step is None:
             raise RuntimeError(
-                f"'{type(self).__name__}' has nothing to compare; call it in "
-                f'training mode and with gradients once before each loss()'
+                "'Distiller' has nothing to compare; call it in training mode "
+                'and with gradients once before each loss()'
             )
         teacher_out, student_out, before = step
         versions = _versions(student_out)
         if before and versions and before != versions:
             raise RuntimeError(
                 "the output of 'student' was changed in-place before loss(); "
-                'change a copy, such as out.relu() instead of out.relu_()'
+                'change a copy'
             )
-        self._check_loss_arguments(task_loss, edge_index, batch_size)
+        shape = list(task_loss.size()) if isinstance(task_loss, Tensor) else []
+        valid = isinstance(task_loss, Tensor | None) and math.prod(shape) == 1
+        if not valid:
+            got = f'shape {shape}' if shape else type(task_loss).__name__
+            raise ValueError(
+                f"'task_loss' must be a tensor with one value (got {got}); "
+                f'pass for example F.cross_entropy(out, y)'
+            )
+        whole = edge_index is not None and batch_size is None
+        for name, loss in self.losses.items():
+            if loss.needs_edges and not whole:
+                raise ValueError(
+                    f"'edge_index' must be given without batch_size for "
+                    f'{name!r} (got batch_size={batch_size} or no edges); use '
+                    f'batches of whole graphs'
+                )
         teacher_out = self._teacher.align(teacher_out, batch_size, n_id)
         logits, layers = seed_rows(student_out, batch_size)
         batch = batch if batch is None else seed_rows(batch, batch_size)
@@ -304,25 +314,28 @@ class Distiller(torch.nn.Module, Generic[S]):
             terms.append(task_loss)
         for name, loss in self.losses.items():
             assert isinstance(loss, DistillationLoss)
-            context: dict[str, Any] = {}
-            if loss.needs_edges:
-                context['edge_index'] = edge_index
-            if loss.needs_batch:
-                context |= {'batch': batch, 'size': size}
+            context = {'edge_index': edge_index} if loss.needs_edges else {}
+            context |= (
+                {'batch': batch, 'size': size} if loss.needs_batch else {}
+            )
             target = self._teacher.target(name, loss, teacher_out)
             counts = self.weights[name] > 0 or not others
             with contextlib.nullcontext() if counts else torch.no_grad():
                 if loss.needs == 'layers':
                     value = loss(target, layers, **context)
                 else:
-                    value = _mean_over_types(loss, target, logits, context)
+                    pairs = _shared_types(target, logits)
+                    # A mini-batch may have no nodes of some type.
+                    pairs = [pair for pair in pairs if pair[1].numel()] or pairs
+                    each = [loss(*pair, **context) for pair in pairs]
+                    value = torch.stack(each).mean()
             self._loss_dict[name] = value.detach()
             if counts:
                 terms.append(self.weights[name] * value)
-        if torch.distributed.is_available() and (
-            torch.distributed.is_initialized()
-        ):
-            terms += touch_parameters(self)
+        dist = torch.distributed
+        if dist.is_available() and dist.is_initialized():
+            # Every process needs a gradient for every parameter.
+            terms += _zeros(self)
         total = sum(terms[1:], terms[0])
         self._loss_dict['total'] = total.detach()
         return total
@@ -360,47 +373,34 @@ class Distiller(torch.nn.Module, Generic[S]):
                 default, :obj:`lr`. (default: :obj:`None`)
         """
         loss_lr = lr if loss_lr is None else loss_lr
-        groups: list[dict[str, Any]] = [
-            {'params': list(self.student.parameters()), 'lr': lr},
-            {'params': list(self.losses.parameters()), 'lr': loss_lr},
-        ]
-        groups[0]['weight_decay'], groups[1]['weight_decay'] = weight_decay, 0.0
-        groups = groups if groups[1]['params'] else groups[:1]
+        keys = 'params', 'lr', 'weight_decay'
+        student = list(self.student.parameters()), lr, weight_decay
+        losses = list(self.losses.parameters()), loss_lr, 0.0
+        groups = [student, losses] if losses[0] else [student]
         return [
-            {key: value for key, value in group.items() if value is not None}
+            {k: v for k, v in zip(keys, group, strict=True) if v is not None}
             for group in groups
         ]
+
+    @property
+    def layer_names(self) -> tuple[list[str], list[str]]:
+        """The names of the teacher's and the student's layers.
+
+        They are positions for a :class:`TeacherCache`, and empty for losses
+        of logits. Layers that are called several times count as several once
+        the models were called in training mode.
+        """
+        teacher = [] if self._teacher is None else self._teacher.names
+        return teacher, self._names
 
     def export(self) -> S:
         """Ends the distillation, and returns the student without hooks."""
         if self._recorder is not None:
             self._recorder.remove()
-        release(self.student)
+        STUDENTS.discard(self.student)
         # Copies may still need the hooks of the teacher.
         self._recorder = self._teacher = self._step = None
         return self.student
-
-    def _check_loss_arguments(
-        self, task_loss: Any, edge_index: Any, batch_size: Any
-    ) -> None:
-        shape = list(task_loss.size()) if isinstance(task_loss, Tensor) else []
-        valid = isinstance(task_loss, Tensor | None) and math.prod(shape) == 1
-        if not valid:
-            got = f'shape {shape}' if shape else type(task_loss).__name__
-            raise ValueError(
-                f"'task_loss' must be a tensor with a single value (got "
-                f'{got}); pass for example F.cross_entropy(out, y)'
-            )
-        for name, loss in self.losses.items():
-            whole = edge_index is not None and batch_size is None
-            if loss.needs_edges and not whole:
-                got = 'None' if edge_index is None else 'batch_size, too'
-                raise ValueError(
-                    f"'edge_index' must be given without batch_size for "
-                    f'{name!r}, which compares nodes with their neighbors (got '
-                    f'{got}); use batches of whole graphs or clusters, and '
-                    f'pass distiller.loss(task_loss, edge_index=edge_index)'
-                )
 
     def _apply(
         self, fn: Callable[[Tensor], Tensor], recurse: bool = True
@@ -415,7 +415,7 @@ class Distiller(torch.nn.Module, Generic[S]):
         return {**self.__dict__, '_step': None}
 
     def __repr__(self) -> str:
-        student = describe(self.student, self._recorder)
+        student = describe(self.student, self._names)
         number = num_parameters(self.student)
         if isinstance(self._teacher, Teacher) and number > 0:
             ratio = num_parameters(self._teacher.model) / number
@@ -439,12 +439,9 @@ def _versions(out: ModelOutput) -> list[int]:
     return [x._version for x in tree_leaves(tuple(out))]
 
 
-def touch_parameters(module: torch.nn.Module) -> list[Tensor]:
-    """Zeros that depend on each parameter.
-
-    With them in the loss, every process has a gradient for every parameter.
-    Sparse gradients are left out, since they would become dense.
-    """
+def _zeros(module: torch.nn.Module) -> list[Tensor]:
+    """Zeros that depend on each parameter, so that all have gradients."""
+    # Sparse gradients are left out, since they would become dense.
     sparse = {
         id(parameter)
         for part in module.modules()
@@ -458,28 +455,16 @@ def touch_parameters(module: torch.nn.Module) -> list[Tensor]:
     ]
 
 
-def _shared_types(teacher: Any, student: Any) -> dict[str, Any]:
+def _shared_types(teacher: Any, student: Any) -> list[tuple[Tensor, Tensor]]:
     """The logits of teacher and student for each type that both have."""
-    teachers, students = (
-        x if isinstance(x, Mapping) else {'': x} for x in (teacher, student)
-    )
-    shared = {k: (teachers[k], x) for k, x in students.items() if k in teachers}
+    teachers, students = dict(items(teacher)), dict(items(student))
+    shared = [(teachers[k], x) for k, x in students.items() if k in teachers]
     if not shared:
         raise ValueError(
             f"'teacher' and 'student' must return outputs for the same node "
-            f'types (got {sorted(teachers)} and {sorted(students)}); wrap one '
-            f'of them in a module that does'
+            f'types (got {sorted(teachers)} and {sorted(students)}); wrap one'
         )
     return shared
-
-
-def _mean_over_types(
-    loss: DistillationLoss, teacher: Any, student: Any, context: dict[str, Any]
-) -> Tensor:
-    shared = list(_shared_types(teacher, student).values())
-    # A mini-batch may have no nodes of some type.
-    shared = [pair for pair in shared if pair[1].numel()] or shared
-    return torch.stack([loss(*pair, **context) for pair in shared]).mean()
 
 
 def _name_losses(losses: Any) -> dict[str, Any]:
@@ -487,34 +472,30 @@ def _name_losses(losses: Any) -> dict[str, Any]:
     named: dict[Any, Any] = {}
     if isinstance(losses, Mapping | torch.nn.ModuleDict):
         named = dict(losses.items())
-    elif not isinstance(losses, Sequence | torch.nn.ModuleList):
-        named = {_default_name(losses): losses}
     else:
-        names = [_default_name(loss) for loss in losses]
-        for i, (name, loss) in enumerate(zip(names, losses, strict=True)):
-            count = names[:i].count(name)
-            named[f'{name}{count + 1}' if count else name] = loss
+        many = isinstance(losses, Sequence | torch.nn.ModuleList)
+        count: Counter[str] = Counter()
+        for loss in losses if many else [losses]:
+            name = _default_name(loss)
+            count[name] += 1
+            named[f'{name}{count[name]}' if count[name] > 1 else name] = loss
     taken = {'', 'task', 'total', *dir(torch.nn.ModuleDict())}
     for name, loss in named.items():
-        _check_loss(name, loss, _makes_loss(loss))
+        _check_loss(name, loss, or_function=True)
         if not isinstance(name, str) or name in taken or '.' in name:
             raise ValueError(
-                f"'losses' must have names without dots, other than 'task', "
-                f"'total' and attributes of ModuleDict (got {name!r}); pass "
-                f'for example {{"abkd": ABKDLoss}}'
+                f"'losses' must have names without dots, not 'task', 'total' "
+                f'or an attribute of ModuleDict (got {name!r}); try "abkd"'
             )
     if not named:
         raise ValueError(
-            "'losses' must hold at least one loss (got none); leave it out "
-            'for ABKDLoss and KDLoss'
+            "'losses' must hold at least one loss (got none); leave it out"
         )
     return named
 
 
 def _function(loss: Any) -> Any:
-    while isinstance(loss, partial):
-        loss = loss.func
-    return loss
+    return _function(loss.func) if isinstance(loss, partial) else loss
 
 
 def _default_name(loss: Any) -> str:
@@ -525,30 +506,27 @@ def _default_name(loss: Any) -> str:
     return name if name.isidentifier() else 'loss'
 
 
-def _makes_loss(loss: Any) -> bool:
-    function = _function(loss)
-    if isinstance(function, torch.nn.Module):
-        return isinstance(function, DistillationLoss)
-    if inspect.isclass(function):
-        return issubclass(function, DistillationLoss)
-    in_torch = inspect.getmodule(function) is torch.nn.functional
-    return callable(function) and not in_torch
-
-
 def _needs_logits(loss: Any) -> bool:
     function = _function(loss)
-    if not isinstance(function, DistillationLoss | type):
-        return False
-    return function.needs == 'logits'  # type: ignore[union-attr]
+    loss_or_class = isinstance(function, DistillationLoss | type)
+    return loss_or_class and function.needs == 'logits'
 
 
-def _check_loss(name: Any, loss: Any, valid: bool) -> None:
+def _check_loss(name: Any, loss: Any, or_function: bool = False) -> None:
+    """Refuses what is no loss, or no function that may make one."""
+    valid = isinstance(loss, DistillationLoss)
+    function = _function(loss)
+    if or_function and inspect.isclass(function):
+        valid = issubclass(function, DistillationLoss)
+    elif or_function and not isinstance(function, torch.nn.Module):
+        in_torch = inspect.getmodule(function) is torch.nn.functional
+        valid = callable(function) and not in_torch
     if not valid:
         got = repr(loss) if callable(loss) else type(loss).__name__
         raise TypeError(
-            f"'losses' must hold modules of type DistillationLoss (got {got} "
-            f'for {name!r}); subclass DistillationLoss, or pass a class such '
-            f'as ABKDLoss to Distiller.from_example, which calls it'
+            f"'losses' must hold DistillationLoss modules (got {got} for "
+            f'{name!r}); subclass DistillationLoss, or pass a class such as '
+            f'ABKDLoss to Distiller.from_example'
         )
 
 
@@ -561,7 +539,7 @@ def _check_weights(names: list[str], weights: Any) -> dict[str, float]:
         raise ValueError(
             f"'weights' must be a dictionary, or a list of {len(names)} "
             f'numbers, for the losses {", ".join(names)} (got {weights!r}); '
-            f'pass for example {dict.fromkeys(names, 1.0)}'
+            f'try {dict.fromkeys(names, 1.0)}'
         )
     for name, weight in weights.items():
         number = isinstance(weight, int | float | Tensor)
@@ -574,21 +552,18 @@ def _check_weights(names: list[str], weights: Any) -> dict[str, float]:
 
 
 def _check_models(student: Any, teacher: Any, teacher_layers: Any) -> None:
-    models = {'student': student, 'teacher': teacher}
-    if isinstance(teacher, TeacherCache):
-        del models['teacher']
-        if teacher_layers != 'auto':
-            raise ValueError(
-                f"'teacher_layers' must be left out for cached layers (got "
-                f'{teacher_layers!r}); pass layers=... to '
-                f'TeacherCache.from_inputs'
-            )
+    cached = isinstance(teacher, TeacherCache)
+    if cached and teacher_layers != 'auto':
+        raise ValueError(
+            f"'teacher_layers' must be left out for a cache (got "
+            f'{teacher_layers!r}); pass layers=... to TeacherCache.from_inputs'
+        )
+    models = {'student': student} | ({} if cached else {'teacher': teacher})
     for name, model in models.items():
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
                 f"'{name}' must be a torch.nn.Module (got "
-                f'{type(model).__name__}); pass the model itself, or a '
-                f'TeacherCache as the teacher'
+                f'{type(model).__name__}); a teacher may be a TeacherCache'
             )
     if isinstance(student, DataParallel | DistributedDataParallel):
         raise ValueError(
@@ -596,19 +571,9 @@ def _check_models(student: Any, teacher: Any, teacher_layers: Any) -> None:
             f'wrap the Distiller in DistributedDataParallel instead'
         )
     trained = {id(parameter) for parameter in student.parameters()}
-    frozen = teacher.parameters() if 'teacher' in models else []
+    frozen = [] if cached else teacher.parameters()
     if teacher is student or any(id(x) in trained for x in frozen):
         raise ValueError(
-            "'teacher' must not share parameters with the student, which are "
-            'trained; pass copy.deepcopy(teacher)'
+            "'teacher' must not share parameters with the student, which "
+            'would train them; pass copy.deepcopy(teacher)'
         )
-
-
-def _check_logits(teacher: Any, student: Any) -> None:
-    for x, y in _shared_types(teacher, student).values():
-        if x.size(-1) != y.size(-1):
-            raise ValueError(
-                f"'teacher' and 'student' must return as many columns for "
-                f'KDLoss (got {x.size(-1)} and {y.size(-1)}); leave it out, '
-                f"losses={{'abkd': ABKDLoss}}"
-            )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from pyg_distill.nn.losses import TeacherTarget
 
@@ -26,42 +27,37 @@ def select_rows(value: Any, rows: Any) -> Any:
     """The given rows of all tensors, without the types that have none."""
     if isinstance(value, list | tuple):
         return [select_rows(x, rows) for x in value]
+    typed = isinstance(rows, Mapping)
     if isinstance(value, Mapping):
-        keys = [key for key in value if key in rows]
-        return {key: select_rows(value[key], rows[key]) for key in keys}
+        if not typed:
+            raise ValueError(
+                f"'batch_size' must name the node type of the seeds (got "
+                f'{rows.stop}); try { {next(iter(value), "x"): rows.stop} }'
+            )
+        return {
+            k: select_rows(x, rows[k]) for k, x in value.items() if k in rows
+        }
+    if typed and len(rows) != 1:
+        raise ValueError(
+            f"'batch_size' must name a single node type where outputs are "
+            f'tensors (got {list(rows)}); try data.batch_size'
+        )
+    rows = only(rows)
     if isinstance(value, TeacherTarget):
-        return value.select(only(rows))
-    return value[only(rows)]
+        return value.select(rows)
+    if isinstance(rows, slice) and not 0 <= rows.stop <= value.size(0):
+        raise ValueError(
+            f"'batch_size' must not exceed the rows of a layer (got "
+            f'{rows.stop} for {value.size(0)} rows); try data.batch_size'
+        )
+    return value[rows]
 
 
 def seed_rows(value: Any, batch_size: BatchSize | None) -> Any:
     """The first rows of all tensors, without the types that have no seeds."""
     if batch_size is None:
         return value
-    if isinstance(value, list | tuple):
-        return [seed_rows(x, batch_size) for x in value]
-    if isinstance(value, Mapping):
-        if not isinstance(batch_size, Mapping):
-            raise ValueError(
-                f"'batch_size' must name the node type of the seed nodes where "
-                f'layers are dictionaries (got {batch_size}); pass for example '
-                f'{ {next(iter(value), "paper"): batch_size} }'
-            )
-        keys = [key for key in value if key in batch_size]
-        return {key: seed_rows(value[key], batch_size[key]) for key in keys}
-    if isinstance(batch_size, Mapping) and len(batch_size) != 1:
-        raise ValueError(
-            f"'batch_size' must be a number, or name a single node type, where "
-            f'outputs are tensors (got {dict(batch_size)}); pass '
-            f'data.batch_size'
-        )
-    size = only(batch_size)
-    if not 0 <= size <= value.size(0):
-        raise ValueError(
-            f"'batch_size' must not exceed the rows of a layer (got {size} "
-            f'for {value.size(0)} rows); pass data.batch_size'
-        )
-    return value[:size]
+    return select_rows(value, tree_map(slice, batch_size))
 
 
 def concat(values: Sequence[Any]) -> Any:

@@ -83,9 +83,8 @@ def check_features(cached: Any, rows: Any, x: Any, num_nodes: int) -> None:
         if matrices and not _agree(sums, matrices):
             raise ValueError(
                 "'teacher' was cached for other node features than those of "
-                'this mini-batch (their sums differ); transform the data '
-                'before both, or pass the teacher itself where features are '
-                'augmented'
+                'this mini-batch; transform the data before, or pass the '
+                'teacher itself'
             )
 
 
@@ -115,12 +114,8 @@ def _weighted(x: Tensor) -> Tensor:
 
 
 def _is_matrix(x: Any) -> bool:
-    return (
-        isinstance(x, Tensor)
-        and x.dim() == 2
-        and x.is_floating_point()
-        and x.layout == torch.strided
-    )
+    matrix = isinstance(x, Tensor) and x.dim() == 2 and x.is_floating_point()
+    return matrix and x.layout == torch.strided
 
 
 def _version(x: Tensor) -> int | None:
@@ -130,33 +125,30 @@ def _version(x: Tensor) -> int | None:
 
 def _split(value: Any) -> tuple[list[str], list[Tensor]]:
     """Everything but tensors as text, and the tensors."""
-    leaves = list(_leaves(value))
-    return (
-        [leaf for leaf in leaves if not isinstance(leaf, Tensor)],
-        [leaf for leaf in leaves if isinstance(leaf, Tensor)],
-    )
+    others: list[Any] = []
+    tensors: list[Any] = []
+    for leaf in _leaves(value):
+        (tensors if isinstance(leaf, Tensor) else others).append(leaf)
+    return others, tensors
 
 
 def _leaves(value: Any) -> Iterator[Any]:
     """The content of a structure, dictionaries in the order of their keys."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for key in sorted(value, key=str):
-            yield from _leaves(value[key])
-    elif isinstance(value, list | tuple):
+    if hasattr(value, 'to_dict'):  # A `Data` object, which has `coo()`, too.
+        value = value.to_dict()
+    elif hasattr(value, 'coo'):  # A `torch_sparse.SparseTensor`.
+        value = list(value.coo())
+    elif hasattr(value, '__dict__') and not callable(value):
+        value = value if isinstance(value, Tensor | Mapping) else vars(value)
+    if isinstance(value, Mapping):
+        value = [value[key] for key in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
         for inner in value:
             yield from _leaves(inner)
-    elif hasattr(value, 'to_dict'):  # A `Data` object, which has `coo()`, too.
-        yield from _leaves(value.to_dict())
-    elif hasattr(value, 'coo'):  # A `torch_sparse.SparseTensor`.
-        yield from _leaves(list(value.coo()))
-    elif hasattr(value, '__dict__') and not callable(value):
-        yield from _leaves(vars(value))
     elif isinstance(value, np.ndarray):  # Its repr() leaves out values.
         yield repr((value.shape, value.dtype, value.tolist()))
     else:
-        yield repr(value)
+        yield value if isinstance(value, Tensor) else repr(value)
 
 
 def _content(x: Tensor) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -29,7 +28,6 @@ from pyg_distill.nn.distiller.teacher import Teacher, as_arguments
 from pyg_distill.nn.hops import layer_hops, num_hops
 
 _GRAPH_NORMS = (GraphNorm, GraphSizeNorm, MeanSubtractionNorm, PairNorm)
-_REMEDY = 'TeacherCache.from_inputs with the whole graph'
 
 
 def run_teacher(
@@ -43,15 +41,15 @@ def run_teacher(
     for batch in loader:
         args, kwargs = as_arguments((inputs or batch_inputs)(batch))
         calls: Counter[torch.nn.Module] = Counter()
-        count = partial(_count, calls)
-        with register_module_forward_pre_hook(count):
+        with register_module_forward_pre_hook(
+            lambda module, args, calls=calls: calls.update([module])
+        ):
             teacher_out = teacher(*args, **kwargs)
         read = 0 if sampled is None else hops_read(teacher.model, calls)
         if sampled is not None and sampled < read:
             raise ValueError(
                 f"'loader' must sample the {read} hops that the teacher reads "
-                f'(got {sampled}); pass num_neighbors={[-1] * read}, or use '
-                f'{_REMEDY}'
+                f'(got {sampled}); try num_neighbors={[-1] * read}'
             )
         size, n_id = seed_nodes(batch)
         x, sums = feature_matrices(args, kwargs), None
@@ -89,7 +87,7 @@ def seed_nodes(batch: Any) -> tuple[Any, Any]:
     if n_id is None or size is None:
         raise ValueError(
             f"'loader' must give mini-batches with 'n_id' and 'batch_size' "
-            f'(got {batch}); use NeighborLoader, or {_REMEDY}'
+            f'(got {batch}); use NeighborLoader'
         )
     return size, n_id[:size]
 
@@ -101,18 +99,25 @@ def check_loader(loader: Any, teacher: torch.nn.Module) -> int | None:
         int: The number of hops that the loader samples, if it is known.
     """
     for name, module in teacher.named_modules():
-        if _reads_other_nodes(module):
+        if (
+            isinstance(module, _GRAPH_NORMS)
+            or (isinstance(module, LayerNorm) and module.mode == 'graph')
+            or (isinstance(module, GPSConv) and module.attn is not None)
+            or (
+                isinstance(module, InstanceNorm)
+                and not module.track_running_stats
+            )
+        ):
             raise ValueError(
-                f"'teacher' must return the same for a node in every "
-                f"mini-batch (got '{name}', a {type(module).__name__}, which "
-                f'reads all nodes); use {_REMEDY}, or pass the teacher itself'
+                f"'teacher' must not read all nodes of a mini-batch (got "
+                f"'{name}', a {type(module).__name__}); use "
+                f'TeacherCache.from_inputs with the whole graph'
             )
     while True:
         if getattr(loader, 'transform', None) is not None:
             raise ValueError(
-                f"'loader' must not transform mini-batches, since a cache has "
-                f'one row for each node (got {loader.transform}); transform '
-                f'the data before, or pass the teacher itself'
+                f"'loader' must not transform mini-batches (got "
+                f'{loader.transform}); transform the data before'
             )
         if not isinstance(loader, CachedLoader | PrefetchLoader):
             break
@@ -133,16 +138,14 @@ def check_loader(loader: Any, teacher: torch.nn.Module) -> int | None:
     if got is not None:
         hops = max(sampled or 0, hops_read(teacher))
         raise ValueError(
-            f"'loader' must sample all neighbors, or outputs would be random "
-            f'(got {got}); pass a NeighborLoader with num_neighbors='
-            f'{[-1] * hops}, or use {_REMEDY}'
+            f"'loader' must sample all neighbors, or outputs are random (got "
+            f'{got}); try NeighborLoader and num_neighbors={[-1] * hops}'
         )
     return sampled
 
 
 def hops_read(
-    teacher: torch.nn.Module,
-    calls: Mapping[torch.nn.Module, int] | None = None,
+    teacher: torch.nn.Module, calls: Mapping[torch.nn.Module, int] | None = None
 ) -> int:
     """The hops that a teacher reads, with repeated calls if they are known."""
     hops = layer_hops(teacher)
@@ -162,17 +165,3 @@ def hops_read(
         each = [num_hops(relation) for relation in group.children()]
         out -= num_hops(group) - max(each, default=0)
     return out
-
-
-def _count(calls: Counter[torch.nn.Module], module: Any, args: Any) -> None:
-    calls[module] += 1
-
-
-def _reads_other_nodes(module: torch.nn.Module) -> bool:
-    if isinstance(module, LayerNorm):
-        return module.mode == 'graph'
-    if isinstance(module, InstanceNorm):
-        return not module.track_running_stats
-    if isinstance(module, GPSConv):
-        return module.attn is not None
-    return isinstance(module, _GRAPH_NORMS)

@@ -21,7 +21,7 @@ from pyg_distill.nn.recorder.layers import shorten
 # All modules that `set_eval` took out of training mode.
 _PAUSED: WeakSet[torch.nn.Module] = WeakSet()
 # The models that are trained, since students may teach each other.
-_STUDENTS: WeakSet[torch.nn.Module] = WeakSet()
+STUDENTS: WeakSet[torch.nn.Module] = WeakSet()
 
 
 class ModelOutput(NamedTuple):
@@ -43,12 +43,13 @@ class Teacher:
         clone: bool = False,
     ) -> None:
         self.name = name
-        self.recorder: LayerRecorder | None = None
-        if layers is not None:
-            self.recorder = LayerRecorder(
-                model, layers, clone=clone, detach=True
-            )
         self.model = model
+        self.recorder: LayerRecorder | None = None
+        self.names: list[str] = []
+        if layers is not None:
+            options: Any = {'clone': clone, 'detach': True}
+            self.recorder = LayerRecorder(model, layers, **options)
+            self.names = self.recorder.names
 
     @torch.no_grad()
     def __call__(self, *args: Any, **kwargs: Any) -> ModelOutput:
@@ -63,6 +64,8 @@ class Teacher:
         if self.recorder is None:
             return ModelOutput(out, [])
         layers = self.recorder.features()
+        if len(layers) != len(self.names):
+            self.names = self.recorder.names
         self.recorder.clear()
         return ModelOutput(out, layers)
 
@@ -84,7 +87,7 @@ class Teacher:
         self.model._apply(fn)
 
     def remove(self) -> None:
-        """Removes the hooks."""
+        """Removes the hooks, which a caught exception would hold."""
         if self.recorder is not None:
             self.recorder.remove()
 
@@ -93,7 +96,7 @@ class Teacher:
         return self
 
     def __repr__(self) -> str:
-        return describe(self.model, self.recorder)
+        return describe(self.model, self.names)
 
 
 def dry_run(
@@ -126,19 +129,18 @@ def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def output_tensors(name: str, out: Any) -> Any:
     """The tensor that a model returns, or its tensors by node type."""
-    picked = pick(out, None)
+    picked = pick(out)
     if picked is None:
         raise ValueError(
-            f"'{name}' must return a tensor, a tuple that holds one, or a "
-            f'dictionary of tensors by node type (got {type(out).__name__}); '
-            f'wrap it in a module that does'
+            f"'{name}' must return a tensor, or tensors by node type (got "
+            f'{type(out).__name__}); wrap it in a module that does'
         )
     return picked
 
 
-def describe(model: torch.nn.Module, recorder: LayerRecorder | None) -> str:
+def describe(model: torch.nn.Module, names: list[str]) -> str:
     """A model, its size, and the layers that are recorded."""
-    layers = '' if recorder is None else f', layers {shorten(recorder.names)}'
+    layers = f', layers {shorten(names)}' if names else ''
     number = num_parameters(model)
     return f'{type(model).__name__} with {number:,} parameters{layers}'
 
@@ -153,22 +155,17 @@ def set_eval(teacher: torch.nn.Module) -> None:
 
     Compiled code is far slower if the mode changes in every call.
     """
-    if teacher not in _STUDENTS:
+    if teacher not in STUDENTS:
         _PAUSED.update(m for m in teacher.modules() if m.training)
         teacher.eval()
 
 
 def restore_modes(student: torch.nn.Module) -> None:
     """Undoes :meth:`set_eval` for a model that becomes a student."""
-    _STUDENTS.add(student)
+    STUDENTS.add(student)
     for module in student.modules():
         module.training |= module in _PAUSED
         _PAUSED.discard(module)
-
-
-def release(student: torch.nn.Module) -> None:
-    """Ends the role as a student, so that the model may teach."""
-    _STUDENTS.discard(student)
 
 
 @contextlib.contextmanager

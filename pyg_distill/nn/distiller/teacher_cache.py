@@ -27,7 +27,7 @@ from pyg_distill.nn.distiller.inputs import (
     row_sums,
 )
 from pyg_distill.nn.distiller.loaders import cast, check_loader, run_teacher
-from pyg_distill.nn.distiller.teacher import ModelOutput, Teacher, as_arguments
+from pyg_distill.nn.distiller.teacher import Teacher, as_arguments
 from pyg_distill.nn.losses import DistillationLoss, TeacherTarget
 from pyg_distill.nn.recorder.layers import shorten
 
@@ -97,8 +97,7 @@ class TeacherCache:
                 raise ValueError(
                     f"'outputs', 'layers' and 'n_id' must have a row for each "
                     f'node (got {" and ".join(map(str, sorted(rows)))} rows); '
-                    f'record layers of one row a node, or leave the teacher '
-                    f'of a task on graphs uncached'
+                    f'leave the teacher of a task on graphs uncached'
                 )
             self._index[key] = _RowIndex(node, *rows)
 
@@ -163,12 +162,9 @@ class TeacherCache:
                 inputs of the teacher, see :meth:`from_inputs`. By default,
                 :obj:`x` and :obj:`edge_index`, or their dictionaries.
                 (default: :obj:`None`)
-            layers (str or list, optional): See :meth:`from_inputs`.
-                (default: :obj:`"auto"`)
-            dtype (torch.dtype, optional): See :meth:`from_inputs`.
-                (default: :obj:`None`)
-            clone (bool, optional): See :meth:`from_inputs`.
-                (default: :obj:`False`)
+            layers (optional): See :meth:`from_inputs`.
+            dtype (optional): See :meth:`from_inputs`.
+            clone (optional): See :meth:`from_inputs`.
             log (bool, optional): Whether to show progress if it takes long.
                 (default: :obj:`True`)
         """
@@ -181,8 +177,7 @@ class TeacherCache:
             runner.remove()
         if not parts:
             raise ValueError(
-                "'loader' must give at least one mini-batch (got none); pass "
-                'a loader over the nodes that the student is trained on'
+                "'loader' must give at least one mini-batch (got none)"
             )
         outputs, stored, n_id, sums = zip(*parts, strict=True)
         concatenated = map(concat, zip(*stored, strict=True))
@@ -228,23 +223,10 @@ class TeacherCache:
             index = dict.fromkeys(n_id, index[''])
             if len(n_id) != 1:
                 raise ValueError(
-                    f"'n_id' must name the one node type of the teacher's "
-                    f'outputs (got {", ".join(n_id) or "none"}); leave out '
-                    f'the others'
+                    f"'n_id' must name the one node type of outputs (got "
+                    f'{", ".join(n_id) or "none"}); leave out the others'
                 )
         return {key: index[key](n_id[key]) for key in n_id if key in index}
-
-    def take(self, n_id: Any) -> ModelOutput:
-        """The outputs and layers of given nodes.
-
-        Args:
-            n_id (torch.Tensor or dict[str, torch.Tensor]): The nodes.
-
-        Returns:
-            tuple: Its :obj:`outputs` and its :obj:`layers`, by these names.
-        """
-        rows = self.rows(n_id)
-        return ModelOutput(*select_rows((self.outputs, self.layers), rows))
 
     def save(self, path: str) -> None:
         """Writes the cache to a file, as a whole or not at all.
@@ -312,7 +294,7 @@ class TeacherCache:
         widths = f'[{shorten([str(x) for x in self.channels] or [""])}]'
         return (
             f'{type(self).__name__}({self.num_nodes:,} nodes, layers={widths}, '
-            f'{_mebibytes(self.num_bytes)})'
+            f'{self.num_bytes / 2**20:,.2f} MiB)'
         )
 
 
@@ -332,7 +314,7 @@ class _RowIndex:
             got = getattr(n_id, 'dtype', type(n_id).__name__)
             raise TypeError(
                 f"'n_id' must be a tensor of node indices (got {got}); pass "
-                f'data.n_id of a mini-batch'
+                f'data.n_id'
             )
         limit = self.num_rows if self.row is None else self.row.numel()
         missing = (n_id < 0) | (n_id >= limit)
@@ -345,20 +327,13 @@ class _RowIndex:
             raise ValueError(
                 f"'n_id' must hold nodes of the teacher's cache (got "
                 f'{int(n_id[missing][0])}, it holds {self.num_rows} nodes); '
-                f'build the cache from a loader over all training nodes, or '
-                f'from the whole graph'
+                f'build the cache from the whole graph'
             )
         return row
 
 
 class CachedTeacher:
-    """Replaces a teacher, and prepares its side of each loss once.
-
-    Layers are stored only if a loss may read them again: if it prepares no
-    target, or a target whose rows are not nodes.
-    """
-
-    recorder = None
+    """Replaces a teacher, and prepares its side of each loss once."""
 
     def __init__(
         self, cache: TeacherCache, losses: Mapping[str, DistillationLoss]
@@ -368,6 +343,8 @@ class CachedTeacher:
             for name, loss in losses.items()
             if loss.can_prepare
         }
+        self.names = [str(i) for i in range(len(cache.layers) if losses else 0)]
+        # All losses on layers read their own targets, row by row.
         if all(map(_selects_rows, losses.values())):
             cache, index = copy.copy(cache), cache._index
             cache.layers = []
@@ -401,8 +378,7 @@ class CachedTeacher:
         if self.cache.n_id is not None or as_cached is False or unknown:
             raise ValueError(
                 'the teacher was cached for other inputs than those of this '
-                'step; pass n_id=data.n_id of a mini-batch to loss(), or the '
-                'teacher itself where inputs are augmented'
+                'step; pass n_id=data.n_id to loss(), or the teacher itself'
             )
         return None if batch_size is None else tree_map(slice, batch_size)
 
@@ -427,24 +403,14 @@ class CachedTeacher:
         self.cache.move(fn)
         self.prepared = tree_map(move, self.prepared)
 
-    @property
-    def num_bytes(self) -> int:
-        """The bytes of all tensors."""
-        return self.cache.num_bytes + sum(
+    def __repr__(self) -> str:
+        size = self.cache.num_bytes + sum(
             x.num_bytes if isinstance(x, TeacherTarget) else x.nbytes
             for x in tree_leaves(self.prepared)
         )
-
-    def __repr__(self) -> str:
-        return (
-            f'TeacherCache of {self.cache.num_nodes:,} nodes in '
-            f'{_mebibytes(self.num_bytes)}, the teacher itself never runs'
-        )
+        number = f'{self.cache.num_nodes:,}'
+        return f'TeacherCache of {number} nodes, {size / 2**20:,.2f} MiB'
 
 
 def _selects_rows(loss: DistillationLoss) -> bool:
     return loss.can_prepare and loss.target_level == 'node'
-
-
-def _mebibytes(number: int) -> str:
-    return f'{number / 2**20:,.2f} MiB'

@@ -6,13 +6,13 @@ recorder nor any module, so nothing refers back to the model.
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 Features: TypeAlias = Tensor | dict[str, Tensor]
-Output: TypeAlias = int | str | Callable[[Any], Features] | None
 
 # New in PyTorch 2.7.
 _is_exporting: Callable[[], bool] = getattr(
@@ -33,34 +33,22 @@ class Capture(NamedTuple):
 
     def tensors(self) -> list[Tensor]:
         """Its features as a list."""
-        if isinstance(self.value, str):
-            return []
-        if isinstance(self.value, dict):
-            return list(self.value.values())
-        return [self.value]
+        return [x for x in tree_leaves(self.value) if isinstance(x, Tensor)]
 
     def features(self) -> Features:
         """Its features, as a loss can use them."""
-        if isinstance(self.value, dict):
-            return {k: _usable(v) for k, v in self.value.items()}
-        return _usable(cast(Tensor, self.value))
+        return tree_map(_usable, self.value)
 
 
 class Store:
     """The captures of the latest forward pass of a model."""
 
     def __init__(
-        self,
-        parameters: Iterable[Tensor],
-        output: Output,
-        clone: bool,
-        detach: bool,
+        self, parameters: Iterable[Tensor], clone: bool, detach: bool
     ) -> None:
-        self.output = output
         self.clone = clone
         self.detach = detach
         self.parameters = list(parameters)
-        self.paused = False
         self.clear()
 
     def clear(self) -> None:
@@ -73,19 +61,45 @@ class Store:
         """How often each parameter was changed in-place."""
         return [parameter._version for parameter in self.parameters]
 
-    def add(self, position: int, out: Any) -> None:
-        """Captures the output of a module."""
-        value = pick(out, self.output)
+    def begin(self, module: torch.nn.Module, args: Any) -> None:
+        """Starts a new record, before the forward pass of the model."""
+        self.active = False
+        if _is_exporting():
+            return
+        if not torch.compiler.is_compiling():
+            if torch.jit.is_tracing() or _in_backward():
+                return
+            if getattr(module, '_is_replica', False):
+                raise RuntimeError(
+                    f"'{type(module).__name__}' is recorded and cannot run in "
+                    f'DataParallel; use DistributedDataParallel'
+                )
+        # Not asked in each layer: reentrant checkpointing runs layers without
+        # gradients that get some later on.
+        if self.detach or torch.is_grad_enabled():
+            self.clear()
+            self.started = self.active = True
+
+    def end(self, module: torch.nn.Module, args: Any, out: Any) -> None:
+        """Completes the record, after the forward pass of the model."""
+        if self.active:
+            self.active = False
+            self.complete = True
+            if not self.detach and not torch.compiler.is_compiling():
+                self.versions = self.parameter_versions()
+
+    def add(self, position: int, module: Any, args: Any, out: Any) -> None:
+        """Captures the output of a layer."""
+        compiling = torch.compiler.is_compiling()
+        if not self.active or (not compiling and _in_backward()):
+            return
+        value = pick(out)
         if value is None:
             # Not the model's fault, so the recorder reports it later.
             self.captures.append(Capture(position, type(out).__name__, None))
             return
-        if isinstance(value, Tensor):
-            value = self._keep(value)
-        else:
-            value = {key: self._keep(v) for key, v in value.items()}
-        capture = Capture(position, value, None)
-        if not torch.compiler.is_compiling():
+        capture = Capture(position, tree_map(self._keep, value), None)
+        if not compiling:
             versions = tuple(tensor._version for tensor in capture.tensors())
             capture = capture._replace(versions=versions)
         self.captures.append(capture)
@@ -104,90 +118,28 @@ class Store:
 
 
 class Hook:
-    """A hook that does nothing once the model is copied or saved.
+    """A method of a store, which does nothing once the model is copied.
 
     The copy of a model must not write to the store of the original, and a
     saved model must load without this package. There, a function of the
     standard library takes the place of the hook.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, method: Callable[..., None], *args: Any) -> None:
+        self.method = method
+        self.args = args
+
+    def __call__(self, *args: Any) -> None:
+        """Runs before or after a module does."""
+        self.method(*self.args, *args)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (contextlib.nullcontext(), '__exit__')
 
 
-class BeginHook(Hook):
-    """Starts a new record, before the forward pass of the model."""
-
-    def __call__(self, module: torch.nn.Module, args: Any) -> None:
-        """Runs before the model does."""
-        store = self.store
-        store.active = False
-        if store.paused or _is_exporting():
-            return
-        if not torch.compiler.is_compiling():
-            if torch.jit.is_tracing() or _in_backward():
-                return
-            if getattr(module, '_is_replica', False):
-                raise RuntimeError(
-                    f"'{type(module).__name__}' is recorded and cannot run "
-                    f'in DataParallel, whose replicas would write over each '
-                    f'other; use DistributedDataParallel'
-                )
-        # Not asked in each layer: reentrant checkpointing runs layers without
-        # gradients that get some later on.
-        if store.detach or torch.is_grad_enabled():
-            store.clear()
-            store.started = store.active = True
-
-
-class LayerHook(Hook):
-    """Stores the output of a layer."""
-
-    def __init__(self, store: Store, position: int) -> None:
-        super().__init__(store)
-        self.position = position
-
-    def __call__(self, module: torch.nn.Module, args: Any, out: Any) -> None:
-        """Runs after the layer did."""
-        if self.store.active and (
-            torch.compiler.is_compiling() or not _in_backward()
-        ):
-            self.store.add(self.position, out)
-
-
-class EndHook(Hook):
-    """Completes the record, after the forward pass of the model."""
-
-    def __call__(self, module: torch.nn.Module, args: Any, out: Any) -> None:
-        """Runs after the model did."""
-        store = self.store
-        if store.active:
-            store.active = False
-            store.complete = True
-            if not store.detach and not torch.compiler.is_compiling():
-                store.versions = store.parameter_versions()
-
-
-def pick(value: Any, output: Output = None) -> Features | None:
-    """Picks the features out of the output of a layer, if there are any.
-
-    A position is one in a tuple or list, and a key one of a dictionary. By
-    default, these are a tensor, the tensors of a dictionary, or the first of
-    either in a tuple or list.
-    """
-    if isinstance(output, str):
-        value = value.get(output) if isinstance(value, Mapping) else None
-    elif isinstance(output, int):
-        # A tensor has positions too, but they are rows.
-        inside = isinstance(value, tuple | list)
-        inside = inside and -len(value) <= output < len(value)
-        value = value[output] if inside else None
-    elif output is not None:
-        value = output(value)
-    elif isinstance(value, tuple | list):
+def pick(value: Any) -> Features | None:
+    """A tensor, tensors by key, or the first of either in a tuple or list."""
+    if isinstance(value, tuple | list):
         parts = (part for part in value if isinstance(part, Tensor | Mapping))
         value = next(parts, None)
     if isinstance(value, Mapping):

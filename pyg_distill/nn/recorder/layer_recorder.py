@@ -1,11 +1,9 @@
 """Recording the outputs of the layers of a model."""
 
-import contextlib
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,14 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 from torch_geometric.nn import MessagePassing
 
-from pyg_distill.nn.recorder.hooks import (
-    BeginHook,
-    Capture,
-    EndHook,
-    Features,
-    LayerHook,
-    Store,
-)
+from pyg_distill.nn.recorder.hooks import Capture, Features, Hook, Store
 from pyg_distill.nn.recorder.layers import (
     Layer,
     check_hooks,
@@ -61,7 +52,8 @@ class LayerRecorder:
     would not train it. Attach a recorder before :meth:`torch.compile`, not
     after it.
 
-    Layers are in the order in which they are called. One that is called
+    Of a tuple or list, the first tensor or dictionary is recorded. Layers are
+    in the order in which they are called. One that is called
     several times counts as several, :obj:`conv#0` and :obj:`conv#1`. Features
     are dictionaries if layers return a tensor for each node type, as in
     :class:`~torch_geometric.nn.conv.HeteroConv`. In models made by
@@ -79,11 +71,6 @@ class LayerRecorder:
             for anything but a dot, or modules. :obj:`"auto"` means all that
             pass messages; of layers in layers, only the outermost.
             (default: :obj:`"auto"`)
-        output (int or str or Callable, optional): What to record if a layer
-            returns several tensors: a position, a key, or a function of the
-            output that returns a tensor or a dictionary of tensors. By
-            default, the first in a tuple, and all in a dictionary.
-            (default: :obj:`None`)
         clone (bool, optional): If set to :obj:`True`, outputs are copied,
             which costs memory but lets the model change them in-place.
             (default: :obj:`False`)
@@ -104,41 +91,28 @@ class LayerRecorder:
         | torch.nn.Module
         | Iterable[str | torch.nn.Module] = 'auto',
         *,
-        output: int | str | Callable[[Any], Features] | None = None,
         clone: bool = False,
         detach: bool = False,
     ) -> None:
         if isinstance(model, DistributedDataParallel):
             model = model.module
         check_hooks("'model'", model)
-        if isinstance(output, bool) or not (
-            output is None or isinstance(output, int | str) or callable(output)
-        ):
-            raise TypeError(
-                f"'output' must be None, a position, a key or a function (got "
-                f'{output!r}); leave it out to take the first tensor'
-            )
         self.model = model
         self._layers = find_layers(model, layers)
         check_layers(model, self._layers, clone, detach)
 
-        self._options: dict[str, Any] = {
-            'output': output,
-            'clone': clone,
-            'detach': detach,
-        }
-        self._store = store = Store(model.parameters(), **self._options)
+        self._options: dict[str, Any] = {'clone': clone, 'detach': detach}
+        self._store = store = Store(model.parameters(), clone, detach)
         hooked = [m for la in self._layers for m in la.modules.values()]
-        handles = [
-            model.register_forward_pre_hook(BeginHook(store), prepend=True),
-            *(
-                module.register_forward_hook(LayerHook(store, position))
-                for position, module in enumerate(hooked)
-            ),
-            model.register_forward_hook(EndHook(store)),
-        ]
+        begin = Hook(store.begin)
+        handles = [model.register_forward_pre_hook(begin, prepend=True)]
+        for position, module in enumerate(hooked):
+            hook = module.register_forward_hook
+            handles.append(hook(Hook(store.add, position)))
+        handles.append(model.register_forward_hook(Hook(store.end)))
         # Hooks without a recorder would only cost memory.
-        self._remove = weakref.finalize(self, _remove, handles)
+        remove = [handle.remove for handle in handles]
+        self._remove = weakref.finalize(self, lambda: [f() for f in remove])
         self._remove.atexit = False
 
     @property
@@ -171,14 +145,11 @@ class LayerRecorder:
         """
         calls = self._checked_calls()
         store = self._store
-        if (
-            store.versions is not None
-            and store.versions != store.parameter_versions()
-        ):
+        before = store.versions
+        if before is not None and before != store.parameter_versions():
             raise RuntimeError(
-                f"the parameters of '{type(self.model).__name__}' have "
-                f'changed since its layers were recorded; call the model '
-                f'again'
+                f"the parameters of '{type(self.model).__name__}' have changed "
+                f'since the record; call the model again'
             )
         # A step that is compiled as a whole reads what it just copied.
         if not torch.compiler.is_compiling():
@@ -194,16 +165,6 @@ class LayerRecorder:
         """Removes the hooks, and keeps the record."""
         self._remove()
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """A context in which calls are not recorded."""
-        before = self._store.paused
-        self._store.paused = True
-        try:
-            yield
-        finally:
-            self._store.paused = before
-
     def _calls(self) -> list['_Call']:
         """The calls of layers, in the order in which they began."""
         captures = self._store.captures
@@ -213,17 +174,14 @@ class LayerRecorder:
         each = iter(times)
         calls: list[tuple[int, _Call]] = []
         for layer in self._layers:
-            own = [next(each) for _ in layer.modules]
-            count = min(map(len, own))
+            parts = {part: next(each) for part in layer.modules}
+            count = min(map(len, parts.values()))
             for i in range(count):
                 name = layer.name or 'model'
                 name = name if count == 1 else f'{name}#{i}'
-                parts = {
-                    part: captures[time[i]]
-                    for part, time in zip(layer.modules, own, strict=True)
-                }
-                start = min(time[i] for time in own)
-                calls.append((start, _Call(name, layer, parts)))
+                own = {part: captures[time[i]] for part, time in parts.items()}
+                start = min(time[i] for time in parts.values())
+                calls.append((start, _Call(name, layer, own)))
         return [call for _, call in sorted(calls, key=lambda pair: pair[0])]
 
     def _checked_calls(self) -> list['_Call']:
@@ -236,33 +194,33 @@ class LayerRecorder:
                 )
             raise RuntimeError(
                 f"'{name}' was not recorded; call the model itself, not its "
-                f'forward() or a submodule, not paused() or after clear(), '
-                f'with gradients unless detach=True, and {_LATE}'
+                f'forward() or a submodule, with gradients unless detach=True, '
+                f'and {_LATE}'
             )
         if not self._store.complete:
             raise RuntimeError(
-                f"the call of '{name}' did not end, so its record is "
-                f'incomplete; call the model again'
+                f"the call of '{name}' did not end; call the model again"
             )
         calls = self._calls()
-        called = {id(call.layer) for call in calls}
-        for layer in self._layers:
-            if id(layer) not in called:
-                others = shorten([call.name for call in calls])
-                parts = (
-                    f"or a part of it such as '{layer.name}.{key}', "
-                    for module in layer.modules.values()
-                    for key, part in module.named_modules()
-                    if key and isinstance(part, MessagePassing)
-                )
-                raise RuntimeError(
-                    f"'{layer.name}' was not called by '{name}' (called: "
-                    f'{others}); choose others with layers=..., '
-                    f'{next(parts, "")}and {_LATE}'
-                )
+        for layer in self._not_called(calls):
+            parts = (
+                f"or a part of it such as '{layer.name}.{key}', "
+                for module in layer.modules.values()
+                for key, part in module.named_modules()
+                if key and isinstance(part, MessagePassing)
+            )
+            raise RuntimeError(
+                f"'{layer.name}' was not called by '{name}' (called: "
+                f'{shorten([call.name for call in calls])}); choose others '
+                f'with layers=..., {next(parts, "")}and {_LATE}'
+            )
         for call in calls:
-            call.check_picked(self._store.output)
+            call.check_picked()
         return calls
+
+    def _not_called(self, calls: list['_Call']) -> list[Layer]:
+        called = {id(call.layer) for call in calls}
+        return [layer for layer in self._layers if id(layer) not in called]
 
     def __enter__(self) -> 'LayerRecorder':
         return self
@@ -277,14 +235,10 @@ class LayerRecorder:
 
     def __repr__(self) -> str:
         names = [repr(layer.name or 'model') for layer in self._layers]
-        options = ''.join(
-            f', {name}={value!r}'
-            for name, value in self._options.items()
-            if value is not None and value is not False
-        )
+        options = [f', {k}={v}' for k, v in self._options.items() if v]
         return (
             f'{self.__class__.__name__}({type(self.model).__name__}, '
-            f'layers=[{shorten(names)}]{options})'
+            f'layers=[{shorten(names)}]{"".join(options)})'
         )
 
     def __str__(self) -> str:
@@ -292,12 +246,8 @@ class LayerRecorder:
         if self._store.complete:
             calls = self._calls()
             lines += map(str, calls)
-            called = {id(call.layer) for call in calls}
-            lines += [
-                f'{layer.name or "model"}: not called'
-                for layer in self._layers
-                if id(layer) not in called
-            ]
+            for layer in self._not_called(calls):
+                lines.append(f'{layer.name or "model"}: not called')
         elif self._store.started:
             lines.append('the latest call of the model did not end')
         elif self._remove.alive:
@@ -307,8 +257,7 @@ class LayerRecorder:
         return '\n  '.join(lines)
 
 
-@dataclass
-class _Call:
+class _Call(NamedTuple):
     """One call of a layer, with the captures of its parts."""
 
     name: str
@@ -319,24 +268,23 @@ class _Call:
         parts: dict[str, Any] = {
             part: capture.features() for part, capture in self.captures.items()
         }
-        if self.layer.formulas is None:
+        formulas = self.layer.formulas
+        if formulas is None:
             return parts['']
-        return {
-            key: evaluate(formula, parts)
-            for key, formula in self.layer.formulas.items()
-        }
+        return {key: evaluate(x, parts) for key, x in formulas.items()}
 
-    def check_picked(self, output: Any) -> None:
+    def check_picked(self) -> None:
         """Refuses an output without features."""
         for capture in self.captures.values():
-            value = capture.value
-            if isinstance(value, dict) and self.layer.formulas is not None:
-                value = 'dict'
-            if isinstance(value, str):
+            split = self.layer.formulas is not None
+            if isinstance(capture.value, str) or (
+                split and isinstance(capture.value, dict)
+            ):
+                got = capture.value
+                got = got if isinstance(got, str) else 'dict'
                 raise ValueError(
-                    f"'{self.name}' returned '{value}', in which output="
-                    f'{output!r} finds no features; say what they are with '
-                    f'output=..., a position, a key or a function'
+                    f"'{self.name}' returned '{got}', in which there are no "
+                    f'features; record another module'
                 )
 
     def check(self, detach: bool) -> None:
@@ -353,9 +301,8 @@ class _Call:
                     f"the output of '{self.name}' was freed after its "
                     f'capture, as reversible layers do; pass clone=True'
                 )
-            if capture.versions is not None and capture.versions != tuple(
-                tensor._version for tensor in tensors
-            ):
+            before = capture.versions
+            if before and before != tuple(x._version for x in tensors):
                 raise RuntimeError(
                     f"the output of '{self.name}' was changed in-place after "
                     f'its capture; pass clone=True for what it was, or record '
@@ -366,10 +313,9 @@ class _Call:
                 for tensor in tensors
             ):
                 raise RuntimeError(
-                    f"the output of '{self.name}' has no gradient, although "
-                    f'its parameters are trained: something ran it without, '
-                    f'as reentrant checkpointing does; record the layer '
-                    f'around it, or pass detach=True'
+                    f"the output of '{self.name}' has no gradient although it "
+                    f'is trained, as in reentrant checkpointing; record the '
+                    f'layer around it, or pass detach=True'
                 )
 
     def __str__(self) -> str:
@@ -389,8 +335,3 @@ def _is_freed(x: Tensor) -> bool:
 
 def _width(x: Tensor) -> int:
     return x.size(-1) if x.dim() > 1 else 1
-
-
-def _remove(handles: list[torch.utils.hooks.RemovableHandle]) -> None:
-    for handle in handles:
-        handle.remove()

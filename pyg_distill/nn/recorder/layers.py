@@ -1,9 +1,8 @@
 """Which modules of a model are recorded as its layers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 import torch_geometric.nn as pyg_nn
@@ -43,8 +42,7 @@ _CONTAINERS = (torch.nn.ModuleDict, torch.nn.ModuleList)
 Formula: TypeAlias = Any
 
 
-@dataclass
-class Layer:
+class Layer(NamedTuple):
     """A layer to record: the modules to hook, by the part they compute.
 
     A layer that `to_hetero` has split has several parts, and a formula that
@@ -74,9 +72,8 @@ def find_layers(model: torch.nn.Module, layers: Any) -> list[Layer]:
     if isinstance(layers, str) and layers == 'auto':
         if not auto and not isinstance(model, _LAYERS):
             raise ValueError(
-                f"'layers' must be given for '{type(model).__name__}', in "
-                f'which no layer passes messages (got {layers!r}); there are '
-                f'{shorten(known)}'
+                f"'layers' must be given for '{type(model).__name__}', which "
+                f'passes no messages (got {layers!r}); try {shorten(known)}'
             )
         names = auto or ['']
     else:
@@ -110,20 +107,15 @@ def _outermost(model: torch.nn.Module, split: dict[str, Any]) -> list[str]:
             layer = isinstance(child, _LAYERS)
             if inner in split:
                 layer = all(isinstance(m, _LAYERS) for m in child.children())
-            if layer and not any(child is other for other in found.values()):
+            if layer and child not in found.values():
                 found[inner] = child
             elif not layer and not isinstance(child, _POOLS):
                 visit(inner, child)
 
     visit('', model)
     # A module may have a second name, beside that in its wrapper.
-    inside = {
-        id(m)
-        for module in found.values()
-        for m in module.modules()
-        if m is not module
-    }
-    return [name for name, module in found.items() if id(module) not in inside]
+    inside = {m for module in found.values() for m in [*module.modules()][1:]}
+    return [name for name, module in found.items() if module not in inside]
 
 
 def _resolve(
@@ -138,9 +130,8 @@ def _resolve(
         layers = [layers]
     if not isinstance(layers, Iterable) or isinstance(layers, dict):
         raise TypeError(
-            f"'layers' must be 'auto', a name or a list of names or modules "
-            f"(got '{type(layers).__name__}'); leave it out to record all that "
-            f'pass messages'
+            f"'layers' must be 'auto' or names or modules (got "
+            f"'{type(layers).__name__}'); leave it out for 'auto'"
         )
     # A module may have several names. The first one stands for all.
     first = {id(module): name for name, module in model.named_modules()}
@@ -164,13 +155,12 @@ def _resolve(
         if not matches:
             raise ValueError(
                 f"'layers' must name submodules of '{type(model).__name__}' "
-                f'(got {got}); there are {shorten(known)}'
+                f'(got {got}); try {shorten(known)}'
             )
         found += matches
     if not found:
         raise ValueError(
-            "'layers' must hold at least one layer (got none); leave it out "
-            'to record all that pass messages'
+            "'layers' must hold at least one layer (got none); leave it out"
         )
     return found
 
@@ -210,9 +200,8 @@ def check_layers(
         layer = next((la for la in inside if la.name != name), None)
         if not detach and layer is not None:
             raise ValueError(
-                f"'{layer.name}' runs without gradients inside of '{name}', "
-                f"which is reversible; record '{name}' itself, or build it "
-                f'with disable=True'
+                f"'{layer.name}' runs without gradients in '{name}', which is "
+                f'reversible; record that, or build it with disable=True'
             )
 
 
@@ -220,24 +209,19 @@ def check_hooks(name: str, module: Any) -> None:
     """Refuses a module whose hooks never run, or run in replicas."""
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
-            f'{name} must be a torch.nn.Module (got '
-            f"'{type(module).__name__}'); pass the model itself"
+            f"{name} must be a torch.nn.Module (got '{type(module).__name__}')"
         )
     if isinstance(module, DataParallel):
         raise ValueError(
-            f"{name} cannot be recorded in '{type(module).__name__}', whose "
-            f'replicas would write over each other; use '
+            f"{name} cannot be recorded in '{type(module).__name__}'; use "
             f'DistributedDataParallel'
         )
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError(
-            f'{name} is scripted and runs no hooks; record the model that it '
-            f'was made from'
+            f'{name} is scripted and runs no hooks; record the model before it'
         )
-    if (
-        '_orig_mod' in module._modules
-        or getattr(module, '_compiled_call_impl', None) is not None
-    ):
+    compiled = getattr(module, '_compiled_call_impl', None)
+    if '_orig_mod' in module._modules or compiled is not None:
         raise ValueError(
             f'{name} is compiled and may run no hooks; attach the recorder '
             f'first, then compile'
@@ -252,10 +236,9 @@ def _split_layers(module: GraphModule) -> dict[str, dict[str, Formula]]:
     """
     types: dict[str, Any] = {}
     for node in module.graph.nodes:
-        if node.op == 'call_method' and node.target == 'get':
-            key = node.args[1]
-            if isinstance(key, str | tuple):
-                types[key2str(key)] = key
+        get = node.op == 'call_method' and node.target == 'get'
+        if get and isinstance(node.args[1], str | tuple):
+            types[key2str(node.args[1])] = node.args[1]
     if not any(isinstance(key, tuple) for key in types.values()):
         return {}
 

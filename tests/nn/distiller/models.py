@@ -9,11 +9,7 @@ from torch_geometric.loader import NeighborLoader
 from torch_geometric.nn import GCN, GraphSAGE, HeteroConv, SAGEConv
 from torch_geometric.utils import k_hop_subgraph
 
-from pyg_distill.nn import (
-    DistillationLoss,
-    Distiller,
-    LayerRecorder,
-)
+from pyg_distill.nn import DistillationLoss, Distiller, LayerRecorder
 
 NUM_NODES = 14
 TYPES = ['paper', 'author']

@@ -11,7 +11,7 @@ from torch_geometric.utils import trim_to_layer
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss
 from tests.conftest import with_to_hetero
-from tests.nn.distiller.models import Hetero, graph, hetero_graph, recorded
+from tests.nn.distiller.models import Hetero, hetero_graph, recorded
 
 
 def build(student, teacher, args, losses=None, **kwargs):
@@ -71,21 +71,6 @@ def test_trimmed_batches():
         distiller.loss()
 
 
-def test_seeds_of_whole_batches():
-    # Both see all rows, but only those of the seeds are right.
-    student, teacher = GraphSAGE(4, 8, 2, 5), GraphSAGE(4, 16, 4, 5)
-    distiller = build(student, teacher, graph())
-    t, s = recorded(teacher, graph()), recorded(student, graph())
-    values = []
-    for size in (None, 5, 14):
-        distiller(*graph())
-        values.append(distiller.loss(batch_size=size))
-        rows = [[x[:size] for x in layers] for layers in (t, s)]
-        abkd = distiller.losses['abkd'](*rows)
-        check(distiller, abkd, [rows[0][-1]], [rows[1][-1]])
-    assert values[0] == values[2] != values[1]
-
-
 @pytest.mark.parametrize(
     'split', [False, pytest.param(True, marks=with_to_hetero)]
 )
@@ -112,31 +97,9 @@ def test_node_types(split, size):
         pairs = [[x[-1][k] for k in number] for x in (t_cut, s_cut)]
         check(distiller, abkd, *pairs)
     distiller(*args)
-    match = r"must name the node type .*got 4.*pass for example \{'.*': 4\}"
+    match = r"must name the node type .*got 4.*try \{'.*': 4\}"
     with pytest.raises(ValueError, match=match):
         distiller.loss(batch_size=4)
-
-
-class Papers(Hetero):
-    def forward(self, *args):
-        return {'paper': super().forward(*args)['paper']}
-
-
-@pytest.mark.parametrize('form', ['tensors', 'some types'])
-def test_one_type_of_outputs(form):
-    data = hetero_graph()
-    args = (data.x_dict, data.edge_index_dict)
-    student, teacher = Hetero(8, 2), Papers(16, 3)
-    if form == 'tensors':
-        student, teacher = Hetero(8, 2, 'paper'), Hetero(16, 3, 'paper')
-    distiller = build(student, teacher, args)
-    distiller(*args)
-    size = {'paper': 4} if form == 'tensors' else None
-    distiller.loss(batch_size=size).backward()
-    n = 4 if size else 8
-    t, s = (recorded(m, args)[-1]['paper'][:n] for m in (teacher, student))
-    kd = distiller.loss_dict()['kd']
-    torch.testing.assert_close(kd, KDLoss()(t, s))
 
 
 def test_a_type_without_nodes():
@@ -209,21 +172,3 @@ def test_graphs():
     match = 'leave the teacher of a task on graphs uncached'
     with pytest.raises(ValueError, match=match):
         build(student, teacher, data, cache=True)
-
-
-def test_graphs_of_cached_nodes_and_seeds():
-    # Layers of the cache are pooled anew, by the batch vector of each step.
-    args, batch = graph(), torch.arange(14) % 4
-    student, teacher = GIN(4, 8, 2, 5), GIN(4, 16, 3, 5)
-    t, s = recorded(teacher, args), recorded(student, args)
-    for cache in (True, False):
-        distiller = build(student, teacher, args, graph_loss, cache=cache)
-        (loss,) = distiller.losses.values()
-        for vector, size in [(batch, 14), (batch.flip(0), 14), (batch, 8)]:
-            distiller(*args)
-            kwargs = {} if size == 14 else {'batch_size': size}
-            value = distiller.loss(batch=vector, **kwargs)
-            cut = [[x[:size] for x in layers] for layers in (t, s)]
-            want = loss(*cut, vector[:size])
-            torch.testing.assert_close(value.detach(), want.detach())
-        distiller.export()

@@ -8,15 +8,7 @@ import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from pyg_distill.nn import ABKDLoss, Distiller, KDLoss, LSPLoss, TeacherCache
-from tests.nn.distiller.models import (
-    Hetero,
-    big,
-    distil,
-    graph,
-    hetero_graph,
-    small,
-    step,
-)
+from tests.nn.distiller.models import big, distil, graph, small, step
 
 
 def refused(call, *args, error=ValueError, match, **kwargs):
@@ -132,19 +124,6 @@ def test_edges():
     step(distiller, edge_index=edge_index)
 
 
-def test_nodes():
-    cache = TeacherCache.from_inputs(big(), graph())
-    distiller = Distiller.from_example(small(), cache, graph()).train()
-    for n_id, error, match in [
-        ([1, 2], TypeError, "'n_id' must be a tensor of node .*got list"),
-        (torch.ones(14).bool(), TypeError, r'got torch\.bool'),
-        (torch.ones(14), TypeError, r'got torch\.float32'),
-        ({'a': torch.arange(2)}, ValueError, "'n_id' must be a tensor .*dict"),
-    ]:
-        distiller(*graph())
-        refused(distiller.loss, n_id=n_id, error=error, match=match)
-
-
 def test_outputs():
     class Text(torch.nn.Module):
         def __init__(self, model):
@@ -171,30 +150,6 @@ def test_outputs():
     assert all(module.training for module in models[1].modules())
     # The remedy works.
     step(Distiller.from_example(*models, graph(), {'abkd': ABKDLoss}).train())
-
-
-def test_node_types():
-    data = hetero_graph()
-    args = (data.x_dict, data.edge_index_dict)
-    models = Hetero(8, 2), Hetero(16, 3, 'paper')
-    match = r"outputs for the same node types .*\[''\] and \['author', 'p"
-    refused(Distiller.from_example, *models, args, match=match)
-    distiller = Distiller(*models, KDLoss()).train()
-    distiller(*args)
-    refused(distiller.loss, match=match)
-
-
-def test_layers():
-    match = "'layers' must name submodules .*got 'nothing'"
-    refused(distil, teacher_layers='nothing', match=match)
-    losses = {'abkd': ABKDLoss([16, 16], [8, 5])}
-    distiller = Distiller(small(), big(), losses).train()
-    distiller(*graph())
-    match = "'teacher' must hold the 2 layers that were decl"
-    refused(distiller.loss, match=match)
-    student = torch.compile(small(), backend='eager')
-    match = 'attach the recorder first, then compile'
-    refused(Distiller.from_example, student, big(), graph(), match=match)
 
 
 def test_layers_of_a_cache_are_those_of_the_cache():

@@ -1,19 +1,10 @@
 """Compiled, scripted, traced and exported models."""
 
-import copy
-
 import pytest
 import torch
 
 from pyg_distill.nn.recorder import LayerRecorder
-from tests.nn.recorder.models import (
-    InPlace,
-    Net,
-    Tied,
-    gcn,
-    gradients,
-    graph,
-)
+from tests.nn.recorder.models import InPlace, Tied, gcn, gradients, graph
 
 pytestmark = pytest.mark.slow
 
@@ -23,9 +14,8 @@ def compiled(model):
     return torch.compile(model, backend='aot_eager', fullgraph=True)
 
 
-@pytest.mark.parametrize('num_calls', [1, 3])
-def test_recorded_models_compile(num_calls):
-    model = Tied(num_calls)
+def test_recorded_models_compile():
+    model = Tied(3)
     recorder = LayerRecorder(model)
     want = gradients(model, recorder)
     names = recorder.names
@@ -35,30 +25,6 @@ def test_recorded_models_compile(num_calls):
         got = gradients(call, recorder, model)
         torch.testing.assert_close(got, want)
         assert recorder.names == names
-
-
-def test_larger_models_compile():
-    model = gcn()
-    recorder = LayerRecorder(model)
-    want = gradients(model, recorder)
-    got = gradients(compiled(model), recorder, model)
-    torch.testing.assert_close(got, want)
-
-
-def test_pausing_a_compiled_model():
-    model = Tied(1)
-    recorder = LayerRecorder(model)
-    call = compiled(model)
-    call(*graph())
-    before = recorder.features()[0]
-    with recorder.paused():
-        call(*graph(1))
-    with torch.no_grad():
-        call(*graph(1))
-    assert torch.equal(recorder.features()[0], before)
-    call(*graph(1))
-    want = model.conv(*graph(1))
-    torch.testing.assert_close(recorder.features()[0], want)
 
 
 def test_the_whole_step_compiles():
@@ -82,30 +48,15 @@ def test_compiled_changes_in_place_do_not_reach_captures():
     torch.testing.assert_close(recorder.features()[0], want)
 
 
-@pytest.mark.parametrize('context', [torch.no_grad, torch.inference_mode])
-def test_a_compiled_teacher(context):
+def test_a_compiled_teacher():
     model = Tied(1)
     recorder = LayerRecorder(model, detach=True)
     call = compiled(model)
-    with context():
+    with torch.inference_mode():
         out = call(*graph())
     features = recorder.features()
     torch.testing.assert_close(features[0].tanh(), out.clone())
     assert not any(f.requires_grad or f.is_inference() for f in features)
-
-
-def test_a_compiled_part_of_a_model():
-    model = Net(
-        lambda net, x, e: net.lin(net.gnn(x, e)),
-        gnn=Tied(2),
-        lin=torch.nn.Linear(4, 4),
-    )
-    recorder = LayerRecorder(model)
-    want = gradients(model, recorder)
-    torch._dynamo.reset()
-    model.gnn.compile(backend='aot_eager', fullgraph=True)
-    for _ in range(2):
-        torch.testing.assert_close(gradients(model, recorder), want)
 
 
 def test_a_recorder_that_comes_too_late():
@@ -120,17 +71,6 @@ def test_a_recorder_that_comes_too_late():
     torch.compiler.reset()
     out = call(*graph())
     torch.testing.assert_close(recorder.features()[0].tanh(), out)
-
-
-def test_compiled_code_stops_recording_when_hooks_are_removed():
-    model = Tied(1)
-    recorder = LayerRecorder(model)
-    step = compiled(lambda x, edge_index: model(x, edge_index) * 2)
-    step(*graph())
-    before = recorder.features()[0]
-    recorder.remove()
-    step(*graph(1))
-    assert recorder.features()[0] is before
 
 
 def refuses(model, message, layers='auto'):
@@ -154,16 +94,6 @@ def test_compiled_models_are_refused():
     refuses(model, f"'convs.1' {message}")
 
 
-def test_copies_compile():
-    model = Tied(1)
-    recorder = LayerRecorder(model)
-    want = model(*graph())
-    before = recorder.features()[0]
-    other = copy.deepcopy(model)
-    torch.testing.assert_close(compiled(other)(*graph()), want)
-    assert recorder.features()[0] is before
-
-
 def test_scripting():
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
     recorder = LayerRecorder(model, '0')
@@ -178,22 +108,11 @@ def test_scripting():
     refuses(torch.nn.ModuleDict({'a': script}), f"'a' {message}", 'a')
 
 
-def test_tracing_is_not_recorded():
-    model = gcn()
-    recorder = LayerRecorder(model)
-    out = model(*graph())
-    traced = torch.jit.trace(model, graph(1), check_trace=False)
-    assert recorder.features()[2] is out
-    torch.testing.assert_close(traced(*graph()), out)
-    assert recorder.features()[2] is out
-
-
-@pytest.mark.parametrize('strict', [True, False])
-def test_exporting_is_not_recorded(strict):
+def test_exporting_is_not_recorded():
     model = Tied(1)
     recorder = LayerRecorder(model)
     want = model(*graph())
     before = recorder.features()[0]
-    program = torch.export.export(model, graph(1), strict=strict)
+    program = torch.export.export(model, graph(1), strict=False)
     assert recorder.features()[0] is before
     torch.testing.assert_close(program.module()(*graph()), want)

@@ -9,28 +9,20 @@ from torch_geometric.nn import (
     GCN,
     GIN,
     MLP,
-    PMLP,
     PNA,
     AntiSymmetricConv,
-    AttentiveFP,
     DeepGCNLayer,
-    DenseGCNConv,
     DirGNNConv,
     EdgeCNN,
-    GATConv,
-    GCN2Conv,
     GCNConv,
     GINConv,
     GPSConv,
     GraphSAGE,
-    GraphUNet,
     HANConv,
     HeteroConv,
     HGTConv,
-    JumpingKnowledge,
     LayerNorm,
     MessagePassing,
-    MetaLayer,
     SAGEConv,
     SAGPooling,
 )
@@ -70,15 +62,6 @@ def test_basic_gnns(gnn, jk):
     assert widths == [8, 8, 5 if jk is None else 8]
 
 
-class Node(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lin = Linear(4, 4)
-
-    def forward(self, x, *args):
-        return self.lin(x)
-
-
 def gps(conv):
     return GPSConv(4, conv, heads=2)
 
@@ -106,29 +89,6 @@ def test_wrappers_are_recorded_whole(layers):
     check(stack(*layers), [f'convs.{i}' for i in range(len(layers))])
 
 
-def test_other_layers():
-    def run(net, x, edge_index):
-        x = x0 = net.lin(x).relu()
-        for conv in net.convs:
-            x = conv(x, x0, edge_index).relu()
-        return x
-
-    convs = [GCN2Conv(8, 0.1, 0.5, layer + 1) for layer in range(6)]
-    model = Net(run, lin=Linear(4, 8), convs=convs)
-    check(model, [f'convs.{i}' for i in range(6)])
-    dense = stack(DenseGCNConv(4, 8), act=ReLU())
-    check(dense, ['convs.0'], (torch.randn(2, 5, 4), torch.ones(2, 5, 5)))
-    # The first output of it are nodes.
-    check(stack(MetaLayer(node_model=Node()), act=lambda x: x[0]), ['convs.0'])
-
-
-def test_graph_unet_has_fewer_rows_in_the_middle():
-    model = GraphUNet(4, 8, 5, depth=2, pool_ratios=0.5)
-    names = [f'down_convs.{i}' for i in range(3)]
-    features = check(model, [*names, 'up_convs.0', 'up_convs.1'])
-    assert [f.size(0) for f in features] == [12, 6, 3, 6, 12]
-
-
 def test_pooling_layers_are_not_recorded():
     model = Net(
         lambda net, x, e: net.pool(net.conv(x, e), e)[0],
@@ -136,50 +96,6 @@ def test_pooling_layers_are_not_recorded():
         pool=SAGPooling(8),
     )
     check(model, ['conv'])
-
-
-def test_attentive_fp_ends_with_graphs():
-    model = AttentiveFP(4, 8, 5, 3, num_layers=2, num_timesteps=2)
-    x, edge_index = graph()
-    edge_attr = torch.randn(edge_index.size(1), 3)
-    # It changes what its layers return in-place.
-    recorder = LayerRecorder(model, clone=True)
-    model(x, edge_index, edge_attr, torch.zeros(12, dtype=torch.long))
-    names = ['gate_conv', 'atom_convs.0', 'mol_conv#0', 'mol_conv#1']
-    assert recorder.names == names
-    assert [f.size(0) for f in recorder.features()] == [12, 12, 1, 1]
-
-
-def test_pmlp_passes_messages_only_after_training():
-    model = PMLP(4, 8, 5, num_layers=3)
-    recorder = LayerRecorder(model)
-    model(*graph())
-    with pytest.raises(RuntimeError, match="'conv' was not called by 'PMLP'"):
-        recorder.features()
-    model.eval()
-    model(*graph())
-    assert recorder.names == ['conv#0', 'conv#1', 'conv#2']
-    assert [f.size(-1) for f in recorder.features()] == [8, 8, 5]
-
-
-def test_modules_that_pass_no_messages_can_be_recorded():
-    def run(net, x, edge_index):
-        first = net.convs[0](x, edge_index)
-        return net.jump([first, net.convs[1](first, edge_index)])
-
-    convs = [GCNConv(4, 8), GCNConv(8, 8)]
-    model = Net(run, convs=convs, jump=JumpingKnowledge('cat'))
-    recorder = LayerRecorder(model, ['convs.*', 'jump'])
-    out = model(*graph())
-    *features, last = recorder.features()
-    assert last is out
-    assert torch.equal(torch.cat(features, -1), out)
-    # An activation is one module, which is called for each layer.
-    model = gcn()
-    recorder = LayerRecorder(model, 'act')
-    model(*graph())
-    assert recorder.names == ['act#0', 'act#1']
-    assert all((f >= 0).all() for f in recorder.features())
 
 
 EDGE_TYPES = [
@@ -225,22 +141,6 @@ def test_hetero_layers_give_dictionaries(layer):
         assert all(feature[key] is value[key] for key in feature)
     assert recorder.channels == [{'paper': 4, 'author': 4}] * 2
     features[0]['paper'].sum().backward()
-
-
-def test_order_is_that_of_calls():
-    model = Net(
-        lambda net, x, e: net.last(net.first(x, e), e),
-        last=GCNConv(8, 2),
-        first=GCNConv(4, 8),
-    )
-    recorder = LayerRecorder(model, ['last', 'first'])
-    assert recorder.names == ['last', 'first']
-    out = model(*graph())
-    assert recorder.names == ['first', 'last']
-    assert recorder.channels == [8, 2]
-    assert recorder.features()[1] is out
-    recorder.clear()
-    assert recorder.names == ['last', 'first']
 
 
 def test_every_call_of_a_tied_layer_counts():
@@ -316,19 +216,6 @@ def test_the_model_itself():
     assert LayerRecorder(Outer()).names == ['conv']
 
 
-def test_recorders_are_independent():
-    model = gcn()
-    first = LayerRecorder(model, 'convs.0')
-    second = LayerRecorder(model, 'convs.1', detach=True)
-    model(*graph())
-    first.remove()
-    assert len(first.features()) == len(second.features()) == 1
-    old = second.features()[0]
-    model(*graph(1))
-    assert second.features()[0] is not old
-    assert len(model.convs[0]._forward_hooks) == 0
-
-
 @pytest.mark.parametrize(
     ('layers', 'message'),
     [
@@ -357,130 +244,57 @@ def test_refuses_a_model_without_layers():
         LayerRecorder('GCN')
 
 
-def test_repr():
-    assert repr(LayerRecorder(gcn())) == (
-        "LayerRecorder(GCN, layers=['convs.0', 'convs.1', 'convs.2'])"
-    )
-    recorder = LayerRecorder(
-        gcn(), 'convs.1', output=0, clone=True, detach=True
-    )
-    assert repr(recorder) == (
-        "LayerRecorder(GCN, layers=['convs.1'], output=0, clone=True, "
-        'detach=True)'
-    )
-    # It stays short, as do messages.
-    model = GCN(4, 8, num_layers=64)
-    assert repr(LayerRecorder(model)).endswith("'convs.5', ..., 'convs.63'])")
-    with pytest.raises(ValueError, match=r'convs.5, \.\.\., convs.63$'):
-        LayerRecorder(model, 'x')
-
-
-def test_print_says_what_is_recorded():
-    model = gcn()
-    recorder = LayerRecorder(model)
-    first = repr(recorder)
+def test_print():
+    recorder = LayerRecorder(gcn(), 'convs.1', clone=True, detach=True)
+    first = "LayerRecorder(GCN, layers=['convs.1'], clone=True, detach=True)"
+    assert repr(recorder) == first
     assert str(recorder) == f'{first}\n  nothing recorded; call the model'
-    x, edge_index = graph()
-    model(x, edge_index)
-    names = zip(recorder.names, recorder.features(), strict=True)
-    want = [f'  {name}: {list(h.size())}' for name, h in names]
-    assert str(recorder).split('\n') == [first, *want]
-    with pytest.raises(RuntimeError):
-        model(x, edge_index + len(x))
-    assert str(recorder).endswith('did not end')
-    recorder.clear()
+    recorder.model(*graph())
+    assert str(recorder) == f'{first}\n  convs.1: [12, 8]'
     recorder.remove()
-    assert str(recorder).split('\n')[1:] == [
-        '  hooks removed; nothing more will be recorded'
-    ]
-
-    identities = {k: torch.nn.Identity() for k in ('typed', 'none', 'idle')}
-    model = Net(lambda net, x: (net.none(3), net.typed({'a': x})), **identities)
-    recorder = LayerRecorder(model, ['typed', 'none', 'idle'])
-    model(torch.ones(2, 3, requires_grad=True))
-    assert str(recorder).split('\n')[1:] == [
-        "  none: no features (got 'int')",
-        "  typed: {'a': [2, 3]}",
-        '  idle: not called',
-    ]
+    assert str(recorder).endswith('nothing more will be recorded')
+    # It stays short.
+    text = repr(LayerRecorder(GCN(4, 8, num_layers=64)))
+    assert text.endswith("'convs.5', ..., 'convs.63'])")
 
 
-def record(value, output=None):
-    """Records a layer that returns a function of its input."""
-    layer = Net(lambda net, x: value(x))
-    model = Net(
-        lambda net, x, e: net.layer(net.conv(x, e)),
-        conv=GCNConv(4, 8),
-        layer=layer,
-    )
-    recorder = LayerRecorder(model, 'layer', output=output)
-    return model(*graph()), recorder
+def record(value):
+    """Records a layer that returns a function of its input, and another."""
+    layers = {'last': Net(lambda net, x: value(x)), 'first': Linear(4, 8)}
+    model = Net(lambda net, x: net.last(net.first(x)), **layers)
+    recorder = LayerRecorder(model, ['last', 'first'])
+    assert recorder.names == ['last', 'first']
+    out = model(graph()[0])
+    # Their order is that of calls.
+    assert recorder.names == ['first', 'last']
+    return out, recorder
 
 
-def attention(output=None):
-    model = Net(
-        lambda net, x, e: net.conv(x, e, return_attention_weights=True),
-        conv=GATConv(4, 8),
-    )
-    recorder = LayerRecorder(model, output=output)
-    return model(*graph()), recorder
-
-
-def test_output():
-    (out, _), recorder = attention()
-    assert recorder.features()[0] is out
-    (_, (_, alpha)), recorder = attention(lambda out: out[1][1])
-    assert recorder.features()[0] is alpha
-    out, recorder = record(lambda x: (x, x + 1), -1)
-    assert recorder.features()[0] is out[1]
-    out, recorder = record(lambda x: {'a': x, 'b': x + 1}, 'b')
-    assert recorder.features()[0] is out['b']
-    assert recorder.channels == [8]
-    out, recorder = record(
-        lambda x: x, lambda x: {'a': x, 'b': None, 'c': x[:, :2]}
-    )
-    assert recorder.features()[0]['a'] is out
-    assert recorder.channels == [{'a': 8, 'c': 2}]
-    # Types without an output are left out.
-    _, recorder = record(lambda x: ({'a': x, 'b': None}, 'more'))
-    assert set(recorder.features()[0]) == {'a'}
-    out, recorder = record(lambda x: x.relu().to_sparse())
-    assert recorder.features()[0] is out
-
-
-def test_the_width_of_a_vector_is_one():
-    assert record(lambda x: x.sum(-1))[1].channels == [1]
-    assert record(lambda x: {'a': x.sum(-1)})[1].channels == [{'a': 1}]
+@pytest.mark.parametrize('last', [1, 'text'])
+def test_the_first_features_are_recorded(last):
+    out, recorder = record(lambda x: (x.relu(), last))
+    assert recorder.features()[1] is out[0]
+    out, recorder = record(lambda x: (last, {'a': x, 'b': None, 'c': x[:, 1]}))
+    feature = recorder.features()[1]
+    assert set(feature) == {'a', 'c'}
+    assert feature['a'] is out[1]['a']
+    assert recorder.channels == [8, {'a': 8, 'c': 1}]
 
 
 @pytest.mark.parametrize(
-    ('value', 'output', 'kind'),
+    ('value', 'kind'),
     [
-        (lambda x: 'text', None, 'str'),
-        (lambda x: ('text', 3), None, 'tuple'),
-        (lambda x: {'a': [x]}, None, 'dict'),
-        (lambda x: {'a': None}, None, 'dict'),
-        (lambda x: (x, x), 2, 'tuple'),
-        (lambda x: (x, (x, x)), 1, 'tuple'),
-        (lambda x: (x, x), 'a', 'tuple'),
-        (lambda x: {'a': x}, 'b', 'dict'),
-        (lambda x: {'a': x}, 0, 'dict'),
-        # It is the first row that is at position 0.
-        (lambda x: x, 0, 'Tensor'),
-        (lambda x: x, lambda x: (x, x), 'Tensor'),
+        (lambda x: 'text', 'str'),
+        (lambda x: ('text', 3), 'tuple'),
+        (lambda x: {'a': [x]}, 'dict'),
+        (lambda x: {'a': None}, 'dict'),
     ],
 )
-def test_says_if_there_are_no_features(value, output, kind):
-    _, recorder = record(value, output)
-    message = f"'layer' returned '{kind}', .*output="
-    with pytest.raises(ValueError, match=message):
+def test_says_if_there_are_no_features(value, kind):
+    _, recorder = record(value)
+    match = f"'last' returned '{kind}', .*record another module"
+    with pytest.raises(ValueError, match=match):
         recorder.features()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=match):
         _ = recorder.channels
-    assert recorder.names == ['layer']
-
-
-@pytest.mark.parametrize('output', [1.5, True, [0], {}])
-def test_refuses_outputs_of_another_type(output):
-    with pytest.raises(TypeError, match="'output' must be None, a position"):
-        LayerRecorder(gcn(), output=output)
+    assert f"  last: no features (got '{kind}')" in str(recorder)

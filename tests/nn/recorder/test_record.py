@@ -1,36 +1,19 @@
 """What is recorded when, and what is refused as being out of date."""
 
-import weakref
-
 import pytest
 import torch
-from torch.nn import LayerNorm, ReLU
+from torch.nn import LayerNorm
 from torch.utils.checkpoint import checkpoint
-from torch_geometric import EdgeIndex
-from torch_geometric.nn import (
-    GAT,
-    GCN,
-    GIN,
-    DeepGCNLayer,
-    GCNConv,
-    GraphSAGE,
-    GroupAddRev,
-    SAGEConv,
-)
-from torch_geometric.utils import trim_to_layer
+from torch_geometric.nn import DeepGCNLayer, GCNConv, GroupAddRev, SAGEConv
 
 from pyg_distill.nn.recorder import LayerRecorder
-from tests.conftest import with_torch_sparse
 from tests.nn.recorder.models import (
-    NUM_NODES,
     InPlace,
     Net,
     gcn,
     gradients,
     graph,
     num_hooks,
-    plain_hooks,
-    stack,
 )
 
 
@@ -85,22 +68,6 @@ def test_an_exception_leaves_nothing_stale():
     refuses(recorder, message)
     out = model(*graph())
     assert recorder.features()[1] is out
-
-
-def test_an_exception_in_a_hook_that_was_there_before():
-    def fail(module, args):
-        if broken:
-            raise ArithmeticError
-
-    broken = False
-    model = gcn()
-    model.register_forward_pre_hook(fail)
-    recorder = LayerRecorder(model)
-    model(*graph())
-    broken = True
-    with pytest.raises(ArithmeticError):
-        model(*graph())
-    refuses(recorder, 'did not end')
 
 
 def test_a_layer_that_is_not_called_is_named():
@@ -188,30 +155,6 @@ def test_a_teacher_in_inference_mode_can_be_used(clone):
     assert student.weight.grad.abs().sum() > 0
 
 
-def test_pausing():
-    model = gcn()
-    recorder = LayerRecorder(model)
-    out = model(*graph())
-    with recorder.paused():
-        model(*graph(1))
-        with recorder.paused():
-            pass
-        model(*graph(1))
-    assert recorder.features()[2] is out
-    with pytest.raises(ArithmeticError), recorder.paused():
-        raise ArithmeticError
-    out = model(*graph())
-    assert recorder.features()[2] is out
-
-
-def test_clear():
-    recorder = LayerRecorder(gcn())
-    recorder.model(*graph())
-    recorder.clear()
-    assert recorder.names == ['convs.0', 'convs.1', 'convs.2']
-    refuses(recorder, r'after clear\(\)')
-
-
 def test_removal():
     model = gcn()
     with LayerRecorder(model) as recorder:
@@ -226,20 +169,6 @@ def test_removal():
     with pytest.raises(ArithmeticError), LayerRecorder(model):
         raise ArithmeticError
     assert num_hooks(model) == 0
-
-
-@pytest.mark.parametrize('clone', [True, False])
-def test_outputs_are_left_as_they_are(clone):
-    model = gcn()
-    names = ['convs.0', 'convs.1', 'convs.2']
-    with plain_hooks(model, names) as before:
-        recorder = LayerRecorder(model, clone=clone, detach=True)
-        with plain_hooks(model, names) as after:
-            out = model(*graph())
-    assert all(a is b for a, b in zip(before, after, strict=True))
-    assert out is after[2]
-    assert out.requires_grad
-    recorder.features()
 
 
 @pytest.mark.parametrize('detach', [True, False])
@@ -258,13 +187,6 @@ def test_changes_in_place_are_noticed(detach):
     if not detach:
         recorder.features()[0].sum().backward()
         assert model.conv1.bias.grad is not None
-    # It is enough that one node type is changed.
-    model = gcn()
-    recorder = LayerRecorder(
-        model, 'convs.2', output=lambda x: {'a': x + 0, 'b': x}, detach=detach
-    )
-    model(*graph()).detach().mul_(2)
-    refuses(recorder, r"'convs.2' was changed in-place")
 
 
 @pytest.mark.parametrize('foreach', [True, False])
@@ -284,42 +206,6 @@ def test_a_step_of_the_optimizer_makes_the_record_stale(foreach):
     recorder.features()
 
 
-def test_lazy_parameters_may_appear():
-    model = stack(GCNConv(-1, 8))
-    model.unused = torch.nn.LazyLinear(3)
-    recorder = LayerRecorder(model)
-    model(*graph())
-    assert recorder.channels == [8]
-    recorder.features()
-    with torch.no_grad():
-        model.convs[0].lin.weight.mul_(2)
-    refuses(recorder, 'have changed')
-
-
-def test_layers_that_the_model_runs_without_gradients_are_named():
-    def run(net, x, edge_index):
-        with torch.no_grad():
-            x = net.conv1(x, edge_index)
-        return net.conv2(x, edge_index)
-
-    model = Net(run, conv1=GCNConv(4, 8), conv2=GCNConv(8, 5))
-    recorder = LayerRecorder(model)
-    model(*graph())
-    refuses(recorder, "'conv1' has no gradient, .*pass detach=True")
-    model.conv1.requires_grad_(False)
-    recorder.features()
-
-
-def test_freed_outputs_are_noticed():
-    model = gcn()
-    recorder = LayerRecorder(model)
-    model(*graph()).untyped_storage().resize_(0)
-    refuses(recorder, "'convs.2' was freed .*pass clone=True")
-    # Those of no nodes are not freed.
-    model(torch.empty(0, 4), torch.empty(2, 0, dtype=torch.long))
-    assert [f.size(0) for f in recorder.features()] == [0, 0, 0]
-
-
 def test_refuses_replicas():
     model = gcn()
     with pytest.raises(ValueError, match=r'in .DataParallel.*Distributed'):
@@ -330,19 +216,6 @@ def test_refuses_replicas():
         replica(*graph())
     out = model(*graph())
     assert recorder.features()[2] is out
-
-
-def test_one_call_is_kept_and_no_more():
-    model = gcn()
-    recorder = LayerRecorder(model)
-    model(*graph())
-    first = [weakref.ref(f) for f in recorder.features()]
-    model(*graph(1))
-    assert len(recorder.features()) == 3
-    assert all(ref() is None for ref in first)
-    last = [weakref.ref(f) for f in recorder.features()]
-    recorder.clear()
-    assert all(ref() is None for ref in last)
 
 
 def checkpointed(use_reentrant):
@@ -373,7 +246,7 @@ def test_checkpointing():
     model.use_reentrant = True
     x, edge_index = graph()
     model(x.requires_grad_(), edge_index)
-    refuses(recorder, "'conv1' has no gradient, .*reentrant checkpointing")
+    refuses(recorder, "'conv1' has no gradient .*reentrant checkpointing")
     recorder.remove()
     # The last layer of a segment gets its gradient when it is left.
     recorder = LayerRecorder(model, ['conv2', 'conv3'])
@@ -381,58 +254,6 @@ def test_checkpointing():
     assert recorder.names == ['conv2', 'conv3']
     model.use_reentrant = None
     torch.testing.assert_close(got, gradients(model, recorder))
-
-
-@pytest.mark.parametrize('layers', ['auto', '*.*.conv'])
-@pytest.mark.parametrize('block', ['res+', 'plain'])
-def test_checkpointed_deep_gcn_layers(layers, block):
-    found = []
-    for ckpt_grad in (False, True):
-        torch.manual_seed(1)
-        kwargs = {'block': block, 'ckpt_grad': ckpt_grad}
-        convs = [
-            DeepGCNLayer(GCNConv(4, 4), LayerNorm(4), ReLU(), **kwargs)
-            for _ in range(3)
-        ]
-        model = stack(*convs)
-        recorder = LayerRecorder(model, layers)
-        found.append(gradients(model, recorder))
-        assert len(recorder.names) == 3
-    torch.testing.assert_close(*found)
-
-
-@pytest.mark.parametrize('use_reentrant', [True, False])
-def test_a_model_that_is_checkpointed_as_a_whole(use_reentrant):
-    model = gcn()
-    recorder = LayerRecorder(model)
-    x, edge_index = graph()
-    x.requires_grad_()
-    out = checkpoint(model, x, edge_index, use_reentrant=use_reentrant)
-    if use_reentrant:
-        refuses(recorder, 'was not recorded')
-        out.sum().backward()
-        refuses(recorder, 'was not recorded')
-    else:
-        features = recorder.features()
-        out.sum().backward()
-        for feature, old in zip(recorder.features(), features, strict=True):
-            assert feature is old
-
-
-def test_a_model_that_differentiates_in_its_forward_pass():
-    def run(net, x, edge_index):
-        x = x.requires_grad_()
-        out = checkpoint(
-            lambda x: net.conv(x, edge_index).tanh(), x, use_reentrant=False
-        )
-        (force,) = torch.autograd.grad(out.sum(), x, create_graph=True)
-        return out + force
-
-    model = Net(run, conv=GCNConv(4, 4))
-    recorder = LayerRecorder(model)
-    model(*graph())
-    assert recorder.names == ['conv']
-    assert torch.equal(recorder.features()[0], model.conv(*graph()))
 
 
 def reversible(disable=False):
@@ -465,142 +286,3 @@ def test_reversible_layers_need_copies(detach):
     recorder = LayerRecorder(model, 'conv', clone=True, detach=detach)
     model(*graph())
     assert torch.equal(recorder.features()[0], model.conv(*graph()))
-
-
-def test_copies_of_reversible_layers_have_the_right_gradients():
-    model = reversible(disable=True)
-    recorder = LayerRecorder(model)
-    assert recorder.names == ['conv', 'layers.0', 'layers.1']
-    want = gradients(model, recorder)
-    other = reversible()
-    other.load_state_dict(model.state_dict())
-    got = gradients(other, LayerRecorder(other, clone=True))
-    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
-
-
-def test_layers_in_reversible_ones():
-    names = ['layers.*.convs.*']
-    message = "'layers.0.convs.0' runs without .* 'layers.0', which is rever"
-    for clone, layers in [
-        (True, names),
-        (False, names),
-        (True, ['layers.0', *names]),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            LayerRecorder(reversible(), layers, clone=clone)
-    model = reversible(disable=True)
-    recorder = LayerRecorder(model, names)
-    model(*graph())
-    assert recorder.channels == [4, 4, 4, 4]
-    # A teacher needs no gradients.
-    teacher = reversible()
-    teacher.load_state_dict(model.state_dict())
-    recorders = [
-        LayerRecorder(net, names, detach=True) for net in (model, teacher)
-    ]
-    with torch.no_grad():
-        model(*graph())
-        teacher(*graph())
-    torch.testing.assert_close(*(r.features() for r in recorders))
-
-
-SIZE = (NUM_NODES, NUM_NODES)
-
-
-def as_coo(edge_index):
-    ones = torch.ones(edge_index.size(1))
-    return torch.sparse_coo_tensor(edge_index.flip(0), ones, SIZE)
-
-
-def as_csr(edge_index):
-    return as_coo(edge_index).to_sparse_csr()
-
-
-def as_edge_index(edge_index):
-    edge_index = EdgeIndex(edge_index.contiguous(), sparse_size=SIZE)
-    return edge_index.sort_by('row').values
-
-
-def as_sparse_tensor(edge_index):
-    from torch_sparse import SparseTensor
-
-    return SparseTensor.from_edge_index(edge_index.flip(0), sparse_sizes=SIZE)
-
-
-@pytest.mark.parametrize(
-    'form',
-    [
-        as_coo,
-        as_csr,
-        as_edge_index,
-        pytest.param(as_sparse_tensor, marks=with_torch_sparse),
-    ],
-)
-@pytest.mark.filterwarnings('ignore:.*Sparse')
-def test_forms_of_the_adjacency_matrix(form):
-    # No edge twice, since a matrix would add them up.
-    model = GraphSAGE(4, 8, num_layers=3, out_channels=5)
-    recorder = LayerRecorder(model)
-    want = gradients(lambda x, e: model(x, e.unique(dim=1)), recorder, model)
-    got = gradients(
-        lambda x, e: model(x, form(e.unique(dim=1))), recorder, model
-    )
-    torch.testing.assert_close(got, want)
-
-
-@pytest.mark.filterwarnings('ignore:.*Sparse')
-def test_sparse_features():
-    x, edge_index = graph()
-    model = gcn()
-    recorder = LayerRecorder(model)
-    model(x, edge_index)
-    want = recorder.features()
-    model(x.to_sparse_csr(), edge_index)
-    torch.testing.assert_close(recorder.features(), want)
-
-
-@pytest.mark.parametrize('gnn', [GCN, GraphSAGE, GIN, GAT])
-def test_captures_keep_the_precision_of_the_layers(gnn):
-    model = gnn(4, 8, num_layers=2)
-    recorder = LayerRecorder(model)
-    with (
-        plain_hooks(model, ['convs.0', 'convs.1']) as want,
-        torch.autocast('cpu', torch.bfloat16),
-    ):
-        model(*graph())
-    features = recorder.features()
-    assert [f.dtype for f in features] == [w.dtype for w in want]
-    if gnn in (GIN, GraphSAGE):
-        assert features[0].dtype == torch.bfloat16
-    sum(f.float().sum() for f in features).backward()
-    assert all(p.grad is not None for p in model.convs[0].parameters())
-
-
-def test_trimmed_batches_have_fewer_and_fewer_rows():
-    # Node 0 is the seed, 1 to 3 are a hop away, 4 to 11 two hops.
-    edge_index = torch.tensor(
-        [[1, 2, 3, *range(4, 12)], [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3]]
-    )
-    x, _ = graph()
-    nodes, edges = [1, 3, 8], [3, 8]
-    gnn = GraphSAGE(4, 8, num_layers=2, act=None)
-    recorder = LayerRecorder(gnn)
-    gnn(x, edge_index)
-    want = recorder.features()
-
-    def run(net, x, edge_index):
-        for i, conv in enumerate(net.gnn.convs):
-            x, edge_index, _ = trim_to_layer(i, nodes, edges, x, edge_index)
-            x = conv(x, edge_index)
-        return x
-
-    model = Net(run, gnn=gnn)
-    trimmed = LayerRecorder(model)
-    model(x, edge_index)
-    # Basic models trim by themselves.
-    hops = {'num_sampled_nodes_per_hop': nodes}
-    gnn(x, edge_index, num_sampled_edges_per_hop=edges, **hops)
-    for features in (trimmed.features(), recorder.features()):
-        assert [f.size(0) for f in features] == [12, 4]
-        for got, full in zip(features, want, strict=True):
-            torch.testing.assert_close(got[:1], full[:1])

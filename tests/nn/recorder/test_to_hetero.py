@@ -4,16 +4,10 @@ import io
 
 import pytest
 import torch
-from torch_geometric.nn import (
-    GraphSAGE,
-    SAGEConv,
-    to_hetero,
-    to_hetero_with_bases,
-)
+from torch_geometric.nn import SAGEConv, to_hetero
 
 from pyg_distill.nn.recorder import LayerRecorder
 from tests.conftest import with_to_hetero
-from tests.nn.recorder.models import Net as Outer
 
 pytestmark = with_to_hetero
 
@@ -148,59 +142,6 @@ def test_a_model_that_was_saved(aggr):
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
-def test_inside_a_larger_model_that_calls_it_twice():
-    def between(net, x_dict):
-        return {key: net.lin(x) for key, x in x_dict.items()}
-
-    model = Outer(
-        lambda net, x, e: net.gnn(between(net, net.gnn(x, e)), e),
-        gnn=build('mean'),
-        lin=torch.nn.Linear(4, 4),
-    )
-    recorder = LayerRecorder(model)
-    assert recorder.names == ['gnn.convs.0', 'gnn.convs.1', 'gnn.conv3']
-    model(*inputs())
-    names = ['convs.0#0', 'convs.1#0', 'conv3#0', 'conv3#1']
-    names += ['convs.0#1', 'convs.1#1', 'conv3#2', 'conv3#3']
-    assert recorder.names == [f'gnn.{name}' for name in names]
-    features = recorder.features()
-    x_dict, edge_index_dict = inputs()
-    first = interpreted(model.gnn, x_dict, edge_index_dict)
-    x_dict = between(model, model.gnn(x_dict, edge_index_dict))
-    second = interpreted(model.gnn, x_dict, edge_index_dict)
-    both = [(values, name) for values in (first, second) for name in CALLS]
-    assert_same(features, both)
-
-
-def test_types_whose_names_hold_underscores():
-    node_types = ['p', 'a__b']
-    edge_types = [('p', 'x__y', 'a__b'), ('a__b', 'z', 'p'), ('p', 'z', 'p')]
-    model = to_hetero(GraphSAGE((-1, -1), 4, 2), (node_types, edge_types))
-    recorder = LayerRecorder(model)
-    x_dict = {'p': torch.randn(3, 4), 'a__b': torch.randn(2, 4)}
-    edge_index = torch.tensor([[0, 1], [1, 0]])
-    args = x_dict, dict.fromkeys(edge_types, edge_index)
-    model(*args)
-    features = recorder.features()
-    assert [list(feature) for feature in features] == [['a__b', 'p']] * 2
-    want = interpreted(model, *args)
-    assert_same(features, [(want, 'convs_0'), (want, 'convs_1')])
-
-
-def test_names_in_a_split_model():
-    model = build()
-    recorder = LayerRecorder(model, ['convs.*', 'act', 'conv3.p__r__a'])
-    model(*inputs())
-    names = ['convs.0', 'act', 'convs.1', 'conv3.p__r__a#0', 'conv3.p__r__a#1']
-    assert recorder.names == names
-    want = interpreted(model, *inputs())
-    first, act, second, relation, _ = recorder.features()
-    calls = [(want, name) for name in ('convs_0', 'act', 'convs_1')]
-    assert_same([first, act, second], calls)
-    nodes = {node.target: node.name for node in reversed(model.graph.nodes)}
-    assert torch.equal(relation, want[nodes['conv3.p__r__a']])
-
-
 def test_a_relation_that_is_changed_in_place_is_noticed():
     model = build('sum', InPlace)
     recorder = LayerRecorder(model, 'convs.*')
@@ -213,35 +154,3 @@ def test_a_relation_that_is_changed_in_place_is_noticed():
     assert all(f.min() < 0 for f in recorder.features()[0].values())
     types = ', '.join(recorder.features()[0])
     assert f'  convs.0: {types}\n' in str(recorder)
-
-
-@pytest.mark.parametrize(
-    ('output', 'kind'), [('key', 'Tensor'), (lambda out: {'x': out}, 'dict')]
-)
-def test_relations_must_return_tensors(output, kind):
-    recorder = LayerRecorder(build(), output=output)
-    recorder.model(*inputs())
-    with pytest.raises(ValueError, match=rf"'convs.0' returned '{kind}'"):
-        recorder.features()
-
-
-def test_a_recorded_model_that_is_split_up_later():
-    model = Net()
-    recorder = LayerRecorder(model)
-    to_hetero(model, METADATA)(*inputs())
-    with pytest.raises(RuntimeError, match='was not recorded'):
-        recorder.features()
-
-
-def test_bases_give_all_nodes_at_once():
-    net = Simple()
-    net.convs = torch.nn.ModuleList([SAGEConv(4, 4), SAGEConv(4, 4)])
-    model = to_hetero_with_bases(
-        net, METADATA, num_bases=2, in_channels={'x': 4}
-    )
-    recorder = LayerRecorder(model, model.convs)
-    assert LayerRecorder(model).names[:2] == recorder.names
-    out = model(*inputs())
-    first, last = recorder.features()
-    assert first.size() == last.size() == (sum(SIZES.values()), 4)
-    assert torch.equal(last, torch.cat([out[key] for key in NODE_TYPES]))
