@@ -47,16 +47,18 @@ def check_equal_widths(*widths: int) -> None:
         )
 
 
-def _check_channels(name: str, channels: Any) -> list[int]:
-    widths = list(channels) if isinstance(channels, Iterable) else []
-    if not widths or not all(
-        isinstance(c, Integral) and int(c) > 0 for c in widths
-    ):
-        raise ValueError(
-            f"'{name}' must list the width of each layer (got {channels!r}); "
-            f'LayerRecorder.channels gives it'
+def check_position(name: str, value: Any, num_layers: int) -> None:
+    """Refuses anything but the position of a layer."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(
+            f"'{name}' must be the position of a layer (got {value!r}); pass "
+            f'-1 for the last'
         )
-    return widths
+    if not -num_layers <= value < num_layers:
+        raise ValueError(
+            f"'{name}' must be from {-num_layers} to {num_layers - 1} (got "
+            f'{value}); pass -1 for the last'
+        )
 
 
 def _are_typed(layers: Any) -> bool:
@@ -74,15 +76,21 @@ def split_channels(
 
     Layers that are not dictionaries belong to the single type `''`.
     """
+    layers = channels
     if not _are_typed(channels):
-        widths = _check_channels(name, channels)
-        return {'': (list(range(len(widths))), widths)}
+        layers = channels if isinstance(channels, Iterable) else []
+        layers = [{'': width} for width in layers] or [{'': None}]
     out: dict[str, tuple[list[int], list[int]]] = {}
-    for i, layer in enumerate(channels):
+    for i, layer in enumerate(layers):
         for node_type, width in layer.items():
+            if not isinstance(width, Integral) or int(width) < 1:
+                raise ValueError(
+                    f"'{name}' must list the width of each layer (got "
+                    f'{channels!r}); LayerRecorder.channels gives it'
+                )
             index, widths = out.setdefault(node_type, ([], []))
             index.append(i)
-            widths.extend(_check_channels(name, [width]))
+            widths.append(int(width))
     return out
 
 
@@ -93,7 +101,7 @@ def split_layers(side: str, layers: Any, typed: bool) -> dict[str, Any]:
     if not _are_typed(layers):
         raise TypeError(
             f"'{side}' must be a list of dictionaries by node type, as its "
-            f'channels were declared (got {type(layers).__name__}); '
+            f'channels are (got {type(layers).__name__}); '
             f'LayerRecorder.features() gives it'
         )
     out: dict[str, list[Tensor]] = {}
@@ -125,10 +133,9 @@ def check_layers(side: str, layers: Any, channels: Sequence[int]) -> None:
             )
         if not x.is_floating_point() or x.dim() != 2 or x.size(1) != width:
             raise ValueError(
-                f"'{side}' layer {i} must be a floating-point matrix of the "
-                f'{width} channels that were declared (got {x.dtype} of shape '
-                f"{list(x.size())}); pass '{side}_channels' as "
-                f'LayerRecorder.channels gives them'
+                f"'{side}' layer {i} must be a floating-point matrix of {width}"
+                f' channels (got {x.dtype} of shape {list(x.size())}); pass '
+                f"'{side}_channels' as LayerRecorder.channels gives them"
             )
         if x.size(0) == 0:
             raise ValueError(
@@ -137,8 +144,8 @@ def check_layers(side: str, layers: Any, channels: Sequence[int]) -> None:
             )
         if side == 'teacher' and x.requires_grad:
             raise ValueError(
-                f"'teacher' layer {i} must not require gradients; run the "
-                f'teacher under torch.no_grad() and record with detach=True'
+                f"'teacher' layer {i} must not require gradients; record it "
+                f'with detach=True'
             )
 
 
@@ -148,6 +155,6 @@ def check_rows(*num_rows: int) -> None:
         raise ValueError(
             f'teacher and student layers must have the same rows (got '
             f'{" and ".join(map(str, sorted(set(num_rows))))}); record layers '
-            f'before any pooling, and compare the seed nodes alone: '
-            f'batch_size=data.batch_size in Distiller.loss'
+            f'before any pooling, or pass batch_size=data.batch_size to '
+            f'Distiller.loss'
         )

@@ -106,17 +106,6 @@ def test_fixed_matrix_by_type():
     assert loss.node_types == ['a']
 
 
-def test_columns_of_a_fixed_matrix():
-    # Student layers that lack a type, too, are left out by their place.
-    teacher = [{'a': 2, 'b': 2}, {'a': 2, 'b': 2}]
-    student = [{'a': 2}, {'a': 2, 'b': 2}, {'b': 2}]
-    matrix = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    loss = ABKDLoss(teacher, student, matrix)
-    loss(features(teacher), features(student))
-    assert loss.last_attention['a'].tolist() == [[1, 2], [4, 5]]
-    assert loss.last_attention['b'].tolist() == [[2, 3], [5, 6]]
-
-
 @pytest.mark.parametrize('empty', [True, False])
 @pytest.mark.parametrize('attention', ['learned', 'diagonal'])
 def test_absent_types(attention, empty):
@@ -226,39 +215,6 @@ def test_layers_that_are_not_as_declared():
         plain([torch.randn(6, 4), torch.randn(6, 3)], features(STUDENT))
     with pytest.raises(TypeError, match=r"'teacher' layer 0 .*\(got dict\)"):
         plain(features(TEACHER)[:2], [torch.randn(6, 2)] * 2)
-
-
-@pytest.mark.parametrize('attention', ['uniform', 'learned'])
-def test_graphs_without_nodes_of_a_type(attention):
-    loss = ABKDLoss(
-        [{'a': 4, 'b': 3}],
-        [{'a': 2, 'b': 2}] * 2,
-        attention,
-        granularity='graph',
-    )
-    sizes = {'a': [2, 1, 3, 1], 'b': [3, 0, 2, 1]}
-    teacher, student = (
-        {t: torch.randn(sum(sizes[t]), width) for t, width in widths.items()}
-        for widths in ({'a': 4, 'b': 3}, {'a': 2, 'b': 2})
-    )
-
-    def value(order, size=None):
-        """The loss of the same graphs in another order."""
-        layers: tuple = ({}, {})
-        batch = {}
-        for t, counts in sizes.items():
-            count = torch.tensor(counts)
-            ptr = [0, *count.cumsum(0).tolist()]
-            nodes = [torch.arange(ptr[g], ptr[g + 1]) for g in order]
-            batch[t] = torch.arange(4).repeat_interleave(count[order])
-            for side, layer in zip((teacher, student), layers, strict=True):
-                layer[t] = side[t][torch.cat(nodes)]
-        return loss([layers[0]], [layers[1]] * 2, batch, size)
-
-    want = value([0, 1, 2, 3])
-    for order in ([0, 2, 3, 1], [1, 0, 2, 3]):
-        for size in (None, 4):
-            assert_close(value(order, size), want)
 
 
 def test_a_type_in_a_single_graph():

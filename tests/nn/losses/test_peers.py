@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 from torch_geometric.nn import GCN
 from torch_geometric.utils import subgraph, to_torch_csr_tensor
@@ -22,19 +21,15 @@ from pyg_distill.nn import (
     FitNetLoss,
     GCRDLoss,
     GSPLoss,
-    KDLoss,
     LayerRecorder,
     LSPLoss,
     TeacherCache,
 )
 from tests.conftest import with_torch_sparse
 from tests.nn.distiller.models import (
-    Hetero,
     big,
     graph,
-    hetero_graph,
     small,
-    task,
 )
 from tests.nn.losses import peer_oracles
 from tests.nn.losses.helpers import PEERS, both, cora, each_peer, layers
@@ -70,21 +65,6 @@ def drawn(num_nodes, max_nodes, seed):
     return index
 
 
-def by_parts(loss, t, s, **context):
-    """The loss as a function of the student and of its own parameters."""
-    loss = loss.double()
-    loss([t], [s], **context)
-    names = [name for name, _ in loss.named_parameters()]
-    parameters = [p.detach().requires_grad_() for p in loss.parameters()]
-
-    def value(s, *parameters):
-        state = dict(zip(names, parameters, strict=True))
-        return torch.func.functional_call(loss, state, ([t], [s]), context)
-
-    loss.eval()
-    return value, (s.requires_grad_(), *parameters)
-
-
 @each_peer
 @pytest.mark.parametrize('positions', [(-1, -1), (-2, -1), (0, 1)])
 def test_one_pair(name, positions):
@@ -97,7 +77,7 @@ def test_one_pair(name, positions):
     assert out == pytest.approx(want, rel=1e-6, abs=1e-9)
     assert f'teacher_layer={i}, student_layer={j}' in repr(loss)
     target = loss.prepare(teacher)
-    assert [tuple(x.size()) for x in target.layers] == [(1, *pair[0].size())]
+    assert [x.size() for x in target.layers] == [pair[0].size()]
     assert call(loss, target, student).item() == out
 
 
@@ -201,43 +181,6 @@ def test_at_against_loops(reduction, batch, seed):
         # Graphs without nodes do not count.
         other = loss([t], [s], 2 * args[0] + 1, 9).item()
         assert other == pytest.approx(out)
-
-
-@pytest.mark.parametrize(
-    ('make', 'context'),
-    [
-        *(
-            (lambda *w, p=p, n=n: FitNetLoss(*w, p, normalize=n), {})
-            for p, n in product(['both', 'student', None], [True, False])
-        ),
-        *((lambda *w, k=k: GSPLoss(*w, k), {}) for k in KERNELS),
-        *(
-            (lambda *w, p=p: GCRDLoss(*w, 0.5, projection=p), {})
-            for p in ['both', None]
-        ),
-        *((lambda *w, r=r: ATLoss(*w, r), {}) for r in ['sum', 'mean', 'norm']),
-        (
-            lambda *w: ATLoss(*w, 'norm', per_graph=True),
-            {'batch': torch.tensor([0, 0, 2, 2, 2, 3]), 'size': 5},
-        ),
-        *(
-            (
-                lambda *w, k=k, d=d: LSPLoss(*w, k, divergence=d),
-                # A distance of 0 has a gradient from one side only.
-                {'edge_index': EDGES[:, EDGES[0] != EDGES[1]]},
-            )
-            for k, d in product(KERNELS, ['teacher', 'student'])
-        ),
-    ],
-)
-@pytest.mark.parametrize('num_nodes', [6, 9])
-def test_gradient(make, context, num_nodes):
-    if num_nodes == 9 and context:
-        return
-    t, s = layers([3, 3], num_nodes)
-    loss = make([3], [3])
-    value, inputs = by_parts(loss, t, s, **context)
-    assert torch.autograd.gradcheck(value, inputs, atol=1e-4, fast_mode=True)
 
 
 @settings(max_examples=30)
@@ -459,53 +402,7 @@ def test_gcrd_by_hand():
     assert loss([t], [t[[0, 0, 0]]]).item() == pytest.approx(want, rel=1e-5)
 
 
-def test_gcrd_training_finds_the_teacher():
-    (t,) = layers([8], 60, torch.float)
-    loss = GCRDLoss([8], [3], hidden_channels=16)
-    s = torch.randn(60, 3, requires_grad=True)
-    optimizer = torch.optim.Adam([s, *loss.parameters()], lr=0.02)
-    before = loss([t], [s]).item()
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss([t], [s]).backward()
-        optimizer.step()
-    assert loss([t], [s]) < 0.5 * before
-
-
 # All of them in a training loop.
-
-
-@each_peer
-@pytest.mark.parametrize('cache', [False, True])
-def test_distiller(name, cache):
-    losses = {'peer': PEERS[name], 'kd': KDLoss()}
-    student, teacher = small(), big().eval()
-    torch.manual_seed(5)
-    distiller = Distiller.from_example(
-        student, teacher, (X, EDGE_INDEX), losses, [0.5, 2.0], cache=cache
-    ).train()
-    loss = copy.deepcopy(distiller.losses['peer'])
-    total = distiller.loss(
-        task(distiller(X, EDGE_INDEX)), edge_index=EDGE_INDEX
-    )
-    total.backward()
-    got = [p.grad.clone() for p in distiller.parameters() if p.grad is not None]
-    student.zero_grad()
-    with (
-        LayerRecorder(teacher, detach=True) as teacher_layers,
-        LayerRecorder(student) as student_layers,
-    ):
-        with torch.no_grad():
-            logits = teacher(X, EDGE_INDEX)
-        out = student(X, EDGE_INDEX)
-        value = call(loss, teacher_layers.features(), student_layers.features())
-        want = task(out) + 0.5 * value + 2.0 * KDLoss()(logits, out)
-    assert_close(total, want)
-    want.backward()
-    parameters = [*student.parameters(), *loss.parameters()]
-    wants = [p.grad for p in parameters if p.grad is not None]
-    for x, y in zip(got, wants, strict=True):
-        assert_close(x, y, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', ['fitnet', 'at', 'gsp', 'gcrd', 'lsp'])
@@ -707,39 +604,6 @@ def test_node_types(name):
     assert_close(loss(teacher, empty), values[0])
     with pytest.raises(ValueError, match=r"^'student' must hold one of the"):
         loss(teacher, [{k: v[:0] for k, v in x.items()} for x in student])
-
-
-@pytest.mark.parametrize('cache', [False, True])
-@pytest.mark.parametrize('rows', [None, {'paper': 5}])
-def test_distiller_with_node_types(cache, rows):
-    data = hetero_graph()
-    inputs = data.x_dict, data.edge_index_dict
-    for name in ('fitnet', 'at', 'gsp', 'gcrd'):
-        distiller = Distiller.from_example(
-            Hetero(3, 2),
-            Hetero(6, 3, seed=1),
-            inputs,
-            {'peer': PEERS[name]},
-            cache=cache,
-        ).train()
-        distiller(*inputs)
-        out = distiller.loss(batch_size=rows)
-        out.backward()
-        assert 0 < out < 10
-    with pytest.raises(ValueError, match=r'one node type for LSPLoss'):
-        LSPLoss([{'a': 4, 'b': 4}], [{'a': 2, 'b': 2}])
-
-
-def test_several_processes(process_group):
-    losses = {key: PEERS[key] for key in ('fitnet', 'at', 'lsp', 'gsp', 'gcrd')}
-    distiller = Distiller.from_example(
-        small(), big(), (X, EDGE_INDEX), losses
-    ).train()
-    model = DistributedDataParallel(distiller)
-    for _ in range(2):
-        out = model(X, EDGE_INDEX)
-        model.module.loss(task(out), edge_index=EDGE_INDEX).backward()
-    assert all(p.grad is not None for p in distiller.parameters())
 
 
 @pytest.mark.parametrize(
