@@ -110,7 +110,8 @@ class ABKDLoss(LayerLoss):
         attention (str or torch.Tensor, optional): The weights :math:`A_{ij}`:
             :obj:`"uniform"` (all pairs alike), :obj:`"diagonal"` (layers of
             the same relative depth), :obj:`"last"` (the last two layers
-            only), a matrix of shape :obj:`[T, S]`, or :obj:`"learned"` (a
+            only), a matrix of shape :obj:`[T, S]` (of the layers that hold a
+            node type), or :obj:`"learned"` (a
             softmax over student layers of scaled dot products of projected
             layer means). Learned attention moves to the pairs that are
             easiest to match, not to those that help most, and compares all
@@ -164,17 +165,6 @@ class ABKDLoss(LayerLoss):
         'center': False,
         'subspace': True,
     }
-    _options: ClassVar[Sequence[str]] = (
-        'attention',
-        'granularity',
-        'projection',
-        'normalize',
-        'center',
-        'subspace',
-        'hidden_channels',
-        'num_groups',
-        'max_nodes',
-    )
 
     def __init__(
         self,
@@ -234,21 +224,14 @@ class ABKDLoss(LayerLoss):
         self.num_layers = len(teacher_channels), len(student_channels)
 
         self.matchings = torch.nn.ModuleList()
-        for t, widths in list(self._widths.items()):
+        for widths in self._widths.values():
             if projection is None:
                 check_equal_widths(*widths[0], *widths[1])
             weights: Tensor | LearnedAttention
             if self.attention == 'learned':
                 weights = LearnedAttention(*widths, hidden_channels)
-            elif isinstance(attention, str):
-                weights = fixed_attention(attention, *map(len, widths))
             else:
-                rows, columns = self._index[t]
-                weights = fixed_attention(attention, *self.num_layers)
-                weights = weights[rows][:, columns]
-                if weights.sum() == 0:
-                    del self._widths[t]
-                    continue
+                weights = fixed_attention(attention, *map(len, widths))
             self.matchings.append(
                 LayerMatching(
                     *widths,
@@ -258,12 +241,6 @@ class ABKDLoss(LayerLoss):
                     subspace,
                     normalize,
                 )
-            )
-        if not self._widths:
-            raise ValueError(
-                f"'attention' must give weight to layers that share a node "
-                f'type (got none for {", ".join(self._index)}); try '
-                f"'uniform'"
             )
 
     @torch.no_grad()
@@ -309,7 +286,7 @@ class ABKDLoss(LayerLoss):
         return self._of_last_call(1)
 
     def extra_repr(self) -> str:
-        """The options that change the result."""
+        """The numbers of layers and all options."""
         num_teacher, num_student = self.num_layers
         return f'{num_teacher} -> {num_student} layers, {super().extra_repr()}'
 

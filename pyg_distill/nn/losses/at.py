@@ -66,7 +66,6 @@ class ATLoss(LayerPairLoss):
     """
 
     _paper: ClassVar[dict[str, Any]] = {'reduction': 'norm'}
-    _options = ('reduction', 'per_graph')
 
     def __init__(
         self,

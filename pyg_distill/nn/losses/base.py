@@ -1,7 +1,8 @@
 r"""The base classes of all losses between a student and its teacher."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import torch
@@ -69,15 +70,9 @@ class DistillationLoss(torch.nn.Module):
     def forward(
         self, teacher: Any, student: Any, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Compares the teacher's side with the student's.
+        """Compares the teacher's side, without gradient, with the student's.
 
-        Args:
-            teacher (Any): The layers or the logits of the teacher, without
-                gradient.
-            student (Any): The layers or the logits of the student.
-            *args (optional): As :obj:`**kwargs`.
-            **kwargs (optional): What the loss declares that it needs:
-                :obj:`edge_index`, or :obj:`batch` and :obj:`size`.
+        :obj:`batch` and :obj:`size`, or :obj:`edge_index`, follow as declared.
         """
         raise NotImplementedError
 
@@ -86,14 +81,11 @@ class DistillationLoss(torch.nn.Module):
 
         Returns:
             TeacherTarget or torch.Tensor or list: What replaces
-            :obj:`teacher` in :meth:`forward`, with the same value. A tensor,
-            or each tensor of a list, has a row for each node. If layers are
-            dictionaries, so are these by node type.
+            :obj:`teacher` in :meth:`forward`. A tensor, or each tensor of a
+            list, has a row for each node. If layers are dictionaries, so are
+            these by node type.
         """
-        raise NotImplementedError(
-            f"'{type(self).__name__}' has no prepare(); pass the layers of "
-            f'the teacher in every step'
-        )
+        raise NotImplementedError(f"'{type(self).__name__}' has no prepare()")
 
 
 @dataclass
@@ -175,9 +167,8 @@ class LayerLoss(DistillationLoss):
     can_prepare = True
     # The fewest rows that can be compared.
     _min_rows = 1
-    # The options of the paper's form, and those that are printed.
+    # The options of the paper's form.
     _paper: ClassVar[dict[str, Any]] = {}
-    _options: ClassVar[Sequence[str]] = ()
 
     def __init__(
         self, teacher_channels: Channels, student_channels: Channels
@@ -192,9 +183,8 @@ class LayerLoss(DistillationLoss):
                 f"'teacher_channels' (got {list(student)} and "
                 f'{list(teacher)}); record both as tensors or both by node type'
             )
-        # The positions and the widths of the layers that hold a type.
-        self._index = {t: (teacher[t][0], student[t][0]) for t in both}
-        self._widths = {t: (teacher[t][1], student[t][1]) for t in both}
+        # The widths of the layers that hold a type.
+        self._widths = {t: (teacher[t], student[t]) for t in both}
         # What a loss remembers of the last call, by node type.
         self._last: dict[str, Any] = {}
 
@@ -230,16 +220,14 @@ class LayerLoss(DistillationLoss):
         """Compares the teacher's with the student's layers.
 
         Args:
-            teacher (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                teacher's layers, without gradient, or the output of
-                :meth:`prepare`.
-            student (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                student's layers.
+            teacher (list): The teacher's layers, without gradient: matrices
+                :obj:`[N, F]`, or dictionaries of them by node type. Or the
+                output of :meth:`prepare`.
+            student (list): The student's layers.
             batch (torch.Tensor or dict[str, torch.Tensor], optional): The
                 graph of each node, if :attr:`needs_batch`.
                 (default: :obj:`None`)
-            size (int, optional): The number of graphs, calculated if not
-                given. (default: :obj:`None`)
+            size (int, optional): The number of graphs. (default: :obj:`None`)
             edge_index (torch.Tensor or SparseTensor, optional): The edges
                 between the rows, if :attr:`needs_edges`. A sparse matrix is
                 read as transposed, :obj:`adj_t`, as by PyG's convolutions.
@@ -288,8 +276,16 @@ class LayerLoss(DistillationLoss):
                 module.reset_parameters()
 
     def extra_repr(self) -> str:
-        """The options that change the result."""
-        return ', '.join(f'{x}={getattr(self, x)!r}' for x in self._options)
+        """All options."""
+        names = [
+            name
+            for cls in reversed(type(self).__mro__)
+            if issubclass(cls, LayerLoss)
+            for name in signature(cls).parameters
+            if name in vars(self)
+        ]
+        options = {name: getattr(self, name) for name in names}
+        return ', '.join(f'{name}={x!r}' for name, x in options.items())
 
     def __repr__(self) -> str:
         types = f', node_types={self.node_types}' if self._typed else ''
@@ -343,7 +339,7 @@ class LayerLoss(DistillationLoss):
                 f"'student' must hold one of the node types "
                 f"{', '.join(self.node_types)} that 'teacher' holds (got "
                 f'{", ".join(students) or "none"} and '
-                f'{", ".join(targets) or "none"}); record one of them in both'
+                f'{", ".join(targets) or "none"})'
             )
 
     def _check_target(
@@ -357,9 +353,8 @@ class LayerLoss(DistillationLoss):
         parts = len(target.means) > 0, target.spread is not None
         if got != widths or (target.layers[0].dim(), *parts) != form:
             raise ValueError(
-                f"'teacher' must be a target of this loss (got one of layers "
-                f'of {got} channels, not {widths}, or for other options); call '
-                f'its own prepare()'
+                f"'teacher' must be a target of this loss (got {got} channels, "
+                f'not {widths}, or other options); call its own prepare()'
             )
 
 
@@ -387,7 +382,6 @@ class LayerPairLoss(LayerLoss):
 
     Raises:
         ValueError: If an option is unknown or does not go with another.
-        TypeError: If the position of a layer is not a whole number.
     """
 
     _projections: Any = Literal['both', None]
@@ -430,14 +424,6 @@ class LayerPairLoss(LayerLoss):
                 for pair in (self._pairs if projection == 'both' else [])
             )
             for side in (0, 1)
-        )
-
-    def extra_repr(self) -> str:
-        """The options that change the result."""
-        layers = [self.teacher_layer, self.student_layer]
-        return (
-            f'teacher_layer={layers[0]}, student_layer={layers[1]}, '
-            f'{super().extra_repr()}'
         )
 
     def _loss(

@@ -80,7 +80,6 @@ class FitNetLoss(LayerPairLoss):
         'projection': 'student',
         'normalize': False,
     }
-    _options = ('projection', 'normalize', 'reduction', 'hidden_channels')
 
     def __init__(
         self,

@@ -28,12 +28,8 @@ def fold_layers(
         \sum_i a_i |z_i - y|^2 =
         a (|y|^2 - 2 \langle m, y \rangle) + \sum_i a_i |z_i|^2.
 
-    The last term is the spread.
-
-    Args:
-        layers (list[torch.Tensor]): The teacher layers of each width, of shape
-            :obj:`[I, N, C]`.
-        weights (list[torch.Tensor]): Their weights, of shape :obj:`[I, J]`.
+    The last term is the spread. Layers of each width have shape
+    :obj:`[I, N, C]`, and their weights :obj:`[I, J]`.
     """
     folded, spread = [], layers[0].new_zeros(layers[0].size(1))
     for z, weight in zip(layers, weights, strict=True):
@@ -54,12 +50,7 @@ def folded_distance(
 ) -> Tensor:
     r"""The mean of :math:`|y|^2 - 2 \langle m, y \rangle` of each layer.
 
-    Args:
-        target (torch.Tensor): The folded teacher, of shape :obj:`[J, N, C]`.
-        rows (list[torch.Tensor]): The student's layers.
-        maps (list[torch.Tensor], optional): The matrices that map them to the
-            width of the target.
-        center (bool): Whether the mean row is subtracted.
+    The target has shape :obj:`[J, N, C]`, and maps lead to its width.
     """
     if maps is None:
         return _distance(target, torch.stack(list(rows)), None, center)
@@ -108,11 +99,9 @@ class MappedDistance(torch.autograd.Function):
         \langle \mathbf{W}^{\top} x, m \rangle =
         \langle \mathbf{R} x, \mathbf{Q}^{\top} m \rangle,
 
-    so that no rows are as wide as the target. This is as exact as mapping
-    them. In contrast, :math:`x^{\top} (\mathbf{W} \mathbf{W}^{\top}) x` loses
-    twice the digits if a map is close to singular.
-
-    The value of a layer is a single number. Its gradient is computed in the
+    so that no rows are as wide as the target. In contrast,
+    :math:`x^{\top} (\mathbf{W} \mathbf{W}^{\top}) x` would lose twice the
+    digits. The value of a layer is a number: its gradient is computed in the
     forward pass, and nothing else is kept.
     """
 

@@ -16,15 +16,7 @@ FLOOR_OF_MEAN = 1e-8
 def normalize_rows(
     x: Tensor, *, center: bool = False, normalize: bool = True
 ) -> Tensor:
-    r"""Centers the rows of each layer and scales them to length 1.
-
-    Args:
-        x (torch.Tensor): The layers, of shape :obj:`[..., N, F]`.
-        center (bool, optional): Whether to subtract the mean row.
-            (default: :obj:`False`)
-        normalize (bool, optional): Whether to scale rows.
-            (default: :obj:`True`)
-    """
+    """Centers the rows of layers :obj:`[..., N, F]`, and makes them units."""
     mean = None
     if normalize:
         x = x * inverse_of_largest(x)
@@ -53,11 +45,8 @@ def inverse_lengths(square: Tensor, mean: Tensor | None = None) -> Tensor:
     Short rows are not scaled up all the way, because gradients grow with the
     factor: rows that are short beside the others, and the rounding noise that
     centering leaves of a constant layer. Rows of zeros get the factor 0.
-
-    Args:
-        square (torch.Tensor): The squared lengths, of shape :obj:`[..., N]`.
-        mean (torch.Tensor, optional): The mean row that was subtracted, of
-            shape :obj:`[..., 1, F]`. (default: :obj:`None`)
+    Squared lengths have shape :obj:`[..., N]`, and the mean row that was
+    subtracted :obj:`[..., 1, F]`.
     """
     square = square + FLOOR_OF_ROWS * square.mean(dim=-1, keepdim=True)
     if mean is not None:
@@ -67,10 +56,7 @@ def inverse_lengths(square: Tensor, mean: Tensor | None = None) -> Tensor:
 
 
 def layer_distances(
-    teacher: Tensor,
-    student: Tensor,
-    *,
-    normalized: bool = True,
+    teacher: Tensor, student: Tensor, *, normalized: bool = True
 ) -> Tensor:
     r"""The mean squared distance of rows, for all pairs of layers.
 
@@ -78,13 +64,7 @@ def layer_distances(
         D_{ij} = \frac{1}{N} \sum_{v = 1}^{N}
         \| \mathbf{t}_{iv} - \mathbf{s}_{jv} \|_2^2
 
-    Args:
-        teacher (torch.Tensor): The teacher's layers, of shape
-            :obj:`[T, N, C]`.
-        student (torch.Tensor): The student's layers, of shape
-            :obj:`[S, N, C]`.
-        normalized (bool, optional): Whether rows have length 1, so that the
-            expanded square does not cancel. (default: :obj:`True`)
+    The square is expanded if rows have length 1, because it does not cancel.
     """
     num_rows = teacher.size(1)
     if num_rows == 1:
@@ -163,11 +143,7 @@ def describe(value: Any) -> str:
 def contrastive_loss(teacher: Tensor, student: Tensor) -> Tensor:
     """Cross-entropy of finding one's own teacher row among all of them.
 
-    Args:
-        teacher (torch.Tensor): The rows of the teacher, of shape
-            :obj:`[N, C]`.
-        student (torch.Tensor): The rows of the student, of shape
-            :obj:`[..., N, C]`, scaled so that products are logits.
+    Products of rows :obj:`[N, C]` and :obj:`[..., N, C]` are the logits.
     """
     score = student @ teacher.t()
     own = score.diagonal(dim1=-2, dim2=-1)
@@ -178,10 +154,6 @@ def softmax_kl(teacher: Tensor, student: Tensor) -> Tensor:
     r"""The mean over rows of :math:`\mathrm{KL}(p^T \| p^S)` of logits.
 
     A class that the teacher masks by minus infinity does not count.
-
-    Args:
-        teacher (torch.Tensor): The logits, of shape :obj:`[N, C]`.
-        student (torch.Tensor): The logits, of shape :obj:`[N, C]`.
     """
     log_p = teacher.log_softmax(dim=-1)
     p = log_p.exp()

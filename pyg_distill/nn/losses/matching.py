@@ -91,22 +91,14 @@ def fixed_attention(
             return (end - torch.maximum(i, j)).clamp(min=0) / num_student
     try:
         out = torch.as_tensor(attention, dtype=torch.float).detach().clone()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError):
+        out = torch.empty(0)
+    is_finite = 0 < float(out.sum()) < math.inf
+    if out.size() != size or not is_finite or bool((out < 0).any()):
         raise ValueError(
             f"'attention' must be 'learned', 'uniform', 'diagonal', 'last' or "
-            f'a matrix of numbers (got {attention!r})'
-        ) from error
-    if out.size() != size:
-        raise ValueError(
-            f"'attention' must have a row for each of {num_teacher} teacher "
-            f'layers and a column for each of {num_student} student layers '
-            f'(got {list(out.size())})'
-        )
-    if not 0 < float(out.sum()) < math.inf or bool((out < 0).any()):
-        raise ValueError(
-            f"'attention' must hold finite weights of at least 0, and one "
-            f'above it (got values from {float(out.min()):g} to '
-            f"{float(out.max()):g}); try 'uniform'"
+            f'a matrix of shape {list(size)} of finite weights of at least 0, '
+            f'and one above it (got {attention!r})'
         )
     return out
 

@@ -58,12 +58,6 @@ class StrideLoss(ABKDLoss):
     """
 
     _paper: ClassVar[dict[str, Any]] = {}
-    _options = (
-        *ABKDLoss._options,
-        'structure_weight',
-        'structure_temperature',
-        'num_samples',
-    )
 
     def __init__(
         self,

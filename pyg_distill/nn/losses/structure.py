@@ -91,7 +91,6 @@ class LSPLoss(LayerPairLoss):
         'kernel': 'rbf',
         'divergence': 'student',
     }
-    _options = ('kernel', 'reduction', 'divergence')
 
     def __init__(
         self,
@@ -181,8 +180,6 @@ class GSPLoss(LayerPairLoss):
         - **output:** a scalar
     """
 
-    _options = ('kernel', 'max_nodes', 'projection', 'hidden_channels')
-
     def __init__(
         self,
         teacher_channels: Channels,
@@ -256,7 +253,6 @@ class GCRDLoss(LayerPairLoss):
     # A single row has no others.
     _min_rows = 2
     _equal_widths = True
-    _options = ('temperature', 'max_nodes', 'projection', 'hidden_channels')
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from pyg_distill.nn import ABKDLoss, LayerComparison, StrideLoss
+from pyg_distill.nn import ABKDLoss, LayerComparison
 
 TEACHER = [{'a': 4, 'b': 3}, {'a': 3, 'b': 3, 'only_teacher': 5}, {'a': 4}]
 STUDENT = [{'a': 2, 'b': 2, 'only_student': 2}, {'a': 2, 'b': 3}]
@@ -88,24 +88,6 @@ def test_mean_over_types(attention, granularity):
         assert_close(loss(target, student, batch), out)
 
 
-def test_fixed_matrix_by_type():
-    matrix = torch.tensor([[0.5, 1.0], [0.0, 2.0], [3.0, 0.25]])
-    loss = ABKDLoss(TEACHER, STUDENT, matrix)
-    teacher, student = features(TEACHER), features(STUDENT)
-    out = loss(teacher, student)
-    # The last teacher layer does not hold 'b'.
-    rows = {'a': [0, 1, 2], 'b': [0, 1]}
-    want = 0.0
-    for t in ['a', 'b']:
-        plain = homogeneous(loss, t, matrix[rows[t]])
-        want += plain(of_type(teacher, t), of_type(student, t)) / 2
-        assert torch.equal(loss.last_attention[t], matrix[rows[t]])
-    assert_close(out, want)
-    # Nothing is left of 'b' here: it is no part of the loss.
-    loss = ABKDLoss(TEACHER, STUDENT, [[0, 0], [0, 0], [1, 1]])
-    assert loss.node_types == ['a']
-
-
 @pytest.mark.parametrize('empty', [True, False])
 @pytest.mark.parametrize('attention', ['learned', 'diagonal'])
 def test_absent_types(attention, empty):
@@ -154,19 +136,6 @@ def test_a_type_of_one_node(center):
     assert_close(loss(loss.prepare(sides[0]), sides[1]), loss(*sides))
     assert list(loss.last_attention) == types
     assert list(loss.compare(*sides)) == types
-
-
-def test_stride():
-    loss = StrideLoss(TEACHER, STUDENT, hidden_channels=4)
-    teacher, student = features(TEACHER), features(STUDENT)
-    want = [
-        homogeneous(loss, t, 'learned', hidden_channels=4)(
-            of_type(teacher, t), of_type(student, t)
-        )
-        for t in ['a', 'b']
-    ]
-    assert_close(loss(teacher, student), (want[0] + want[1]) / 2)
-    assert set(loss.last_distance) == {'a', 'b'}
 
 
 def test_nothing_in_common():

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from pyg_distill.nn import ABKDLoss, Distiller, StrideLoss, TeacherCache
-from tests.nn.distiller.models import big, graph, small
+from pyg_distill.nn import ABKDLoss, StrideLoss
 from tests.nn.losses import oracles
 from tests.nn.losses.helpers import both, grads
 
@@ -88,26 +87,6 @@ def test_stride():
     part([x[index] for x in teacher], [x[index] for x in student])
     want = (attention * part.last_distance).sum() / attention.sum()
     assert_close(out, want)
-
-
-@pytest.mark.parametrize('kwargs', [{}, {'n_id': True}, {'batch_size': 6}])
-def test_distiller(kwargs):
-    x, edge_index = graph()
-    cache = TeacherCache.from_inputs(big(), (x, edge_index))
-    distiller = Distiller.from_example(
-        small(norm=None),
-        cache,
-        (x, edge_index),
-        [lambda *widths: ABKDLoss(*widths, max_nodes=4)],
-    ).train()
-    if 'n_id' in kwargs:
-        kwargs = {'n_id': torch.arange(x.size(0))}
-    found = []
-    for seed in (0, 0, 1):
-        distiller(x, edge_index)
-        torch.manual_seed(seed)
-        found.append(distiller.loss(**kwargs).item())
-    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.slow

@@ -79,27 +79,6 @@ def test_sampled_rows(num_samples):
     check(loss.double(), (0.5, 0.2), nodes)
 
 
-def test_samples_are_drawn_anew(monkeypatch):
-    loss = StrideLoss(*WIDTHS, num_samples=3, hidden_channels=3).double()
-    teacher, student = both(WIDTHS, 7)
-    assert loss(teacher, student) != loss(teacher, student)
-    drawn = []
-    randperm = torch.randperm
-
-    def count(*args, **kwargs):
-        drawn.append(args)
-        return randperm(*args, **kwargs)
-
-    monkeypatch.setattr(torch, 'randperm', count)
-    loss(teacher, student)
-    # All pairs are compared by the same nodes.
-    assert drawn == [(7,)]
-    # With all nodes there is nothing to draw.
-    loss = StrideLoss(*WIDTHS, num_samples=7, hidden_channels=3).double()
-    assert loss(teacher, student) == loss(teacher, student)
-    assert drawn == [(7,)]
-
-
 @pytest.mark.parametrize(
     'options',
     [
