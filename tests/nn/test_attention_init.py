@@ -1,5 +1,4 @@
 import copy
-from functools import partial
 
 import pytest
 import torch
@@ -8,12 +7,9 @@ from hypothesis import strategies as st
 from torch_geometric.nn import GAT, GCN, GCNConv, GINConv, SAGEConv
 
 from pyg_distill.nn import (
-    ABKDLoss,
-    Distiller,
-    LayerRecorder,
     attention_init,
 )
-from tests.nn.distiller.models import big, graph
+from tests.nn.distiller.models import graph
 
 
 class Model(torch.nn.Module):
@@ -177,31 +173,6 @@ def test_only_fitting():
         ValueError, match=r'att_src of \[1, 2, 4\] and no shape'
     ):
         attention_init(heads, GCN(8, 8, 2), torch.eye(2)[1])
-
-
-def test_after_a_distillation():
-    args = graph()
-    student = Model(3, width=5)
-    distiller = Distiller.from_example(
-        student,
-        big(),
-        args,
-        {'abkd': partial(ABKDLoss, attention='learned')},
-    ).train()
-    optimizer = torch.optim.Adam(distiller.parameter_groups(lr=0.05))
-    for _ in range(5):
-        optimizer.zero_grad()
-        distiller(*args)
-        distiller.loss().backward()
-        optimizer.step()
-    attention = distiller.losses['abkd'].last_attention
-    tiny = Model(1, width=5, seed=3)
-    out = attention_init(tiny, distiller.export(), attention)
-    best = int(attention.sum(dim=0).argmax())
-    assert out.taken == {'convs.0': f'convs.{best}'}
-    recorder = LayerRecorder(tiny)
-    tiny(*args).sum().backward()
-    assert recorder.channels == [5]
 
 
 @pytest.mark.parametrize(

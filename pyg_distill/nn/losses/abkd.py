@@ -221,7 +221,6 @@ class ABKDLoss(LayerLoss):
         # The graphs are only known in each step.
         self.can_prepare = granularity != 'graph'
         self.target_level = 'node' if granularity == 'node' else 'all'
-        self.num_layers = len(teacher_channels), len(student_channels)
 
         self.matchings = torch.nn.ModuleList()
         for widths in self._widths.values():
@@ -284,11 +283,6 @@ class ABKDLoss(LayerLoss):
         use :meth:`compare`.
         """
         return self._of_last_call(1)
-
-    def extra_repr(self) -> str:
-        """The numbers of layers and all options."""
-        num_teacher, num_student = self.num_layers
-        return f'{num_teacher} -> {num_student} layers, {super().extra_repr()}'
 
     def _of_last_call(self, place: int) -> Any:
         out = {t: values[place] for t, values in self._last.items()}

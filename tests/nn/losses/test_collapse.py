@@ -33,6 +33,7 @@ def test_paper_collapses():
     assert max(grad.norm() for grad in grads) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('attention', ['uniform', 'learned', 'last'])
 @pytest.mark.parametrize('granularity', ['node', 'group'])
 def test_others_do_not(attention, granularity):

@@ -283,7 +283,7 @@ def test_numerical_gradient(center):
         torch.autograd.grad(out, x, create_graph=True)
 
 
-@pytest.mark.parametrize('ratio', [1e-1, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize('ratio', [1e-1, 1e-4])
 @pytest.mark.parametrize('center', [True, False])
 def test_a_map_that_is_nearly_singular(ratio, center):
     # As it is once a student's layer has collapsed to one direction.

@@ -152,7 +152,7 @@ def test_reset_parameters():
     [
         (
             ABKDLoss(*WIDTHS),
-            "ABKDLoss(3 -> 2 layers, attention='uniform', granularity='node', "
+            "ABKDLoss(attention='uniform', granularity='node', "
             "projection='student', normalize=True, center=True, "
             'subspace=False, hidden_channels=64, num_groups=512, '
             'max_nodes=None)',

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from pyg_distill.nn import ABKDLoss, StrideLoss
 from tests.nn.losses import oracles
-from tests.nn.losses.helpers import both, grads
+from tests.nn.losses.helpers import both
 
 WIDTHS = [4, 4, 5], [3, 2]
 
@@ -87,21 +87,3 @@ def test_stride():
     part([x[index] for x in teacher], [x[index] for x in student])
     want = (attention * part.last_distance).sum() / attention.sum()
     assert_close(out, want)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('attention', ['diagonal', 'learned'])
-def test_compile(attention):
-    torch.compiler.reset()
-    teacher, student = sides()
-    loss = ABKDLoss(*WIDTHS, attention, max_nodes=4).double()
-    target = loss.prepare(teacher)
-    call = torch.compile(loss, fullgraph=True, backend='aot_eager')
-    found = []
-    for run in (loss, call, call):
-        leaves = [x.clone().requires_grad_() for x in student]
-        torch.manual_seed(3)
-        out = run(target, leaves)
-        found.append([out.detach(), *grads(out, leaves)])
-    assert_close(found[1], found[0])
-    assert_close(found[2], found[0])
