@@ -221,6 +221,7 @@ class ABKDLoss(LayerLoss):
         # The graphs are only known in each step.
         self.can_prepare = granularity != 'graph'
         self.target_level = 'node' if granularity == 'node' else 'all'
+        self.num_layers = len(teacher_channels), len(student_channels)
 
         self.matchings = torch.nn.ModuleList()
         for widths in self._widths.values():
