@@ -42,14 +42,10 @@ def attention_init(
 
     Following an idea of the `"STRIDE: Structure and Embedding Distillation
     with Attention for Graph Neural Networks"
-    <https://arxiv.org/abs/2310.15938v2>`_ paper (Sec. 3.2.3). The paper does
-    not report the rule. Here, a teacher of :math:`T` layers is distilled into
-    a student of :math:`S` layers. The smaller student takes those of them that
-    the teacher's layers attend to most,
-
-    .. math::
-        m_j = \sum_{i = 1}^{T} A_{ij}
-
+    <https://arxiv.org/abs/2310.15938v2>`_ paper (Sec. 3.2.3), which does not
+    report the rule. Here, a teacher of :math:`T` layers is distilled into a
+    student of :math:`S` layers. The smaller student takes those of them that
+    the teacher's layers attend to most, :math:`m_j = \sum_{i = 1}^{T} A_{ij}`,
     in their order.
 
     .. code-block:: python
@@ -87,7 +83,7 @@ def attention_init(
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
                 f"'{side}' must be a torch.nn.Module (got "
-                f'{type(model).__name__}); pass the model itself'
+                f'{type(model).__name__})'
             )
         if any(is_lazy(p) for p in model.parameters()):
             raise ValueError(
@@ -99,18 +95,17 @@ def attention_init(
     if student is trained or len(names) > len(sources):
         raise ValueError(
             f"'student' must be another model than 'trained', with at most "
-            f'{len(sources)} layers (got {len(names)}); build a smaller one, '
-            f'or name those to initialise, layers={names[:1]}'
+            f'{len(sources)} layers (got {len(names)}); try layers={names[:1]}'
         )
     mass = _column_mass(attention, sources)
-    target, source = _tensors(student), _tensors(trained)
     order = sorted(range(len(sources)), key=lambda j: -float(mass[j]))
+    misfits = {
+        (name, j): _misfit(student, trained, name, sources[j])
+        for name in names
+        for j in order
+    }
     if only_fitting:
-        order = [
-            j
-            for j in order
-            if not any(_misfit(student, trained, n, sources[j]) for n in names)
-        ]
+        order = [j for j in order if not any(misfits[n, j] for n in names)]
         if len(order) < len(names):
             raise ValueError(
                 f"'trained' must have {len(names)} layers of the shape of "
@@ -121,38 +116,33 @@ def attention_init(
     if rest and torch.isclose(mass[best[-1]], mass[rest[0]]):
         raise ValueError(
             f"'attention' must tell the layers apart (got as much for "
-            f'{sources[best[-1]]!r} as for {sources[rest[0]]!r}); pass one '
-            f'that was learned, or a weight for each layer'
+            f'{sources[best[-1]]!r} as for {sources[rest[0]]!r}); pass a '
+            f'weight for each layer'
         )
-    taken = dict(zip(names, (sources[j] for j in sorted(best)), strict=True))
 
-    copied: dict[str, str] = {}
-    # Whose tensors are not those of the same name.
+    target, source = student.state_dict(), trained.state_dict()
+    # The modules to copy, and those whose tensors never match by name.
+    modules: dict[str, str] = {}
     listed: set[str] = set()
-    for name, other in taken.items():
-        misfit = _misfit(student, trained, name, other)
+    for name, j in zip(names, sorted(best), strict=True):
+        other, misfit = sources[j], misfits[name, j]
         if misfit is not None:
             raise ValueError(
                 f"'student' layer {name!r} must have the shape of {other!r}, "
                 f'which has most of the attention (got {misfit}); build the '
-                f'student as wide, or pass only_fitting=True for the next one'
+                f'student as wide, or pass only_fitting=True'
             )
         mine, theirs = _siblings(student, name), _siblings(trained, other)
-        modules = {
-            mine[key]: theirs[key]
-            for key in mine
-            if theirs.get(key, other) != other
-        }
-        for module, counterpart in (modules | {name: other}).items():
-            begin = _prefix(module)
-            for key in target:
-                if key.startswith(begin):
-                    rest_of_key = key.removeprefix(begin)
-                    copied[key] = _prefix(counterpart) + rest_of_key
-        listed |= {_prefix(key) for key in mine or [name]}
+        modules |= {mine[k]: theirs[k] for k in mine if k in theirs}
+        modules[name] = other
+        listed |= set(mine) or {name}
+    copied: dict[str, str] = {}
     for key in target:
-        if not any(key.startswith(begin) for begin in listed):
-            copied.setdefault(key, key)
+        if not any(key.startswith(_prefix(name)) for name in listed):
+            copied[key] = key
+        for name, other in modules.items():
+            if key.startswith(_prefix(name)):
+                copied[key] = _prefix(other) + key.removeprefix(_prefix(name))
     copied = {
         key: other
         for key, other in copied.items()
@@ -162,7 +152,7 @@ def attention_init(
         for key, other in copied.items():
             target[key].copy_(source[other])
     return TakenLayers(
-        taken,
+        {n: sources[j] for n, j in zip(names, sorted(best), strict=True)},
         dict(zip(sources, mass.tolist(), strict=True)),
         [key for key in target if key in copied],
         [key for key in target if key not in copied],
@@ -173,31 +163,23 @@ def _column_mass(attention: Any, sources: list[str]) -> Tensor:
     if not isinstance(attention, Tensor):
         raise TypeError(
             f"'attention' must be a tensor of shape [T, S] (got "
-            f'{type(attention).__name__}); of several node types, pass the one '
-            f'of a single type'
+            f'{type(attention).__name__}); pass that of a single node type'
         )
     columns = attention.size(-1) if attention.dim() in (1, 2) else -1
     if columns != len(sources):
         raise ValueError(
             f"'attention' must have a column for each of {len(sources)} layers "
-            f'of trained, {shorten(sources)} (got shape '
-            f'{list(attention.size())}); name those that it was learned for, '
-            f'trained_layers=[...]'
+            f'{shorten(sources)} (got shape {list(attention.size())}); name '
+            f'those that it was learned for, trained_layers=[...]'
         )
     mass = attention.detach().double().view(-1, columns).sum(dim=0).cpu()
     if not bool(mass.isfinite().all()) or bool((attention < 0).any()):
         raise ValueError(
-            f"'attention' must hold finite weights of at least 0 (got values "
-            f'from {float(attention.min()):g} to {float(attention.max()):g}); '
-            f'pass last_attention of a loss'
+            f"'attention' must hold finite weights of at least 0 (got "
+            f'{float(attention.min()):g} to {float(attention.max()):g}); pass '
+            f'last_attention of a loss'
         )
     return mass
-
-
-def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
-    """The parameters and buffers of a module."""
-    state = module.state_dict()
-    return {key: x for key, x in state.items() if isinstance(x, Tensor)}
 
 
 def _misfit(
@@ -205,13 +187,13 @@ def _misfit(
 ) -> str | None:
     """How the shapes of a layer differ from those of another."""
     a, b = (
-        {key: list(x.size()) for key, x in _tensors(module).items()}
+        {key: list(x.size()) for key, x in module.state_dict().items()}
         for module in (
             student.get_submodule(name),
             trained.get_submodule(other),
         )
     )
-    for key in {**a, **b}:
+    for key in a | b:
         if a.get(key) != b.get(key):
             sizes = a.get(key, 'no shape'), b.get(key, 'no shape')
             return f'{key} of {sizes[0]} and {sizes[1]}'

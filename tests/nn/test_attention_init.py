@@ -1,5 +1,4 @@
 import copy
-from functools import partial
 
 import pytest
 import torch
@@ -8,12 +7,9 @@ from hypothesis import strategies as st
 from torch_geometric.nn import GAT, GCN, GCNConv, GINConv, SAGEConv
 
 from pyg_distill.nn import (
-    ABKDLoss,
-    Distiller,
-    LayerRecorder,
     attention_init,
 )
-from tests.nn.distiller.models import Hetero, big, graph
+from tests.nn.distiller.models import graph
 
 
 class Model(torch.nn.Module):
@@ -159,13 +155,6 @@ def test_other_models(kind):
         assert torch.equal(student.head.weight, trained.head.weight)
 
 
-def test_a_layer_that_is_a_model(trained):
-    student = GCNConv(6, 6)
-    attention_init(student, trained, torch.eye(4)[2])
-    assert torch.equal(student.lin.weight, trained.convs[2].lin.weight)
-    assert torch.equal(student.bias, trained.convs[2].bias)
-
-
 def test_only_fitting():
     trained, student = GCN(4, 8, 4), GCN(8, 8, 1)
     attention = torch.tensor([[0.6, 0.1, 0.3, 0.2]])
@@ -184,44 +173,6 @@ def test_only_fitting():
         ValueError, match=r'att_src of \[1, 2, 4\] and no shape'
     ):
         attention_init(heads, GCN(8, 8, 2), torch.eye(2)[1])
-
-
-def test_node_types():
-    trained, student = Hetero(5, 3), Hetero(5, 1)
-    student.convs = copy.deepcopy(trained.convs[1:2])
-    for parameter in student.parameters():
-        torch.nn.init.zeros_(parameter)
-    out = attention_init(student, trained, torch.eye(3)[1])
-    assert out.taken == {'convs.0': 'convs.1'}
-    for x, y in zip(
-        student.parameters(), trained.convs[1].parameters(), strict=True
-    ):
-        assert torch.equal(x, y)
-
-
-def test_after_a_distillation():
-    args = graph()
-    student = Model(3, width=5)
-    distiller = Distiller.from_example(
-        student,
-        big(),
-        args,
-        {'abkd': partial(ABKDLoss, attention='learned')},
-    ).train()
-    optimizer = torch.optim.Adam(distiller.parameter_groups(lr=0.05))
-    for _ in range(5):
-        optimizer.zero_grad()
-        distiller(*args)
-        distiller.loss().backward()
-        optimizer.step()
-    attention = distiller.losses['abkd'].last_attention
-    tiny = Model(1, width=5, seed=3)
-    out = attention_init(tiny, distiller.export(), attention)
-    best = int(attention.sum(dim=0).argmax())
-    assert out.taken == {'convs.0': f'convs.{best}'}
-    recorder = LayerRecorder(tiny)
-    tiny(*args).sum().backward()
-    assert recorder.channels == [5]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,6 @@ from pyg_distill.nn.losses.checks import (
     check_count,
     check_equal_widths,
     check_layers,
-    check_positive,
     check_rows,
 )
 from pyg_distill.nn.losses.folding import fold_layers, folded_distance
@@ -35,14 +34,11 @@ from pyg_distill.nn.losses.functional import (
 from pyg_distill.nn.losses.matching import (
     LayerMatching,
     LearnedAttention,
-    SoftmaxOver,
     fixed_attention,
 )
 
 Granularity = Literal['node', 'group', 'graph', 'pooled']
 Projection = Literal['student', 'both', None]
-Reduction = Literal['mean', 'sum']
-Self = TypeVar('Self', bound='ABKDLoss')
 
 
 class LayerComparison(NamedTuple):
@@ -80,35 +76,48 @@ class ABKDLoss(LayerLoss):
     Only the maps :math:`\mathbf{B}_j` to the teacher's width are learned: one
     for each student layer and width of the teacher. They alone cannot bring
     the loss to zero if there are clearly more rows than the student's layers
-    have channels. In the paper's form, :meth:`ABKDLoss.paper`, they can.
+    have channels.
 
     .. code-block:: python
 
         loss_fn = ABKDLoss([64, 64, 64, 64], [16, 16])
         loss = loss_fn(teacher_layers, student_layers)
 
-    Layers are matrices of one row a node, such as those of
-    :meth:`~pyg_distill.nn.LayerRecorder.features`, or dictionaries of them by
-    node type. Each type that occurs on both sides has maps of its own, and the
-    loss is the mean over the types that are present.
+    Layers are those of :meth:`~pyg_distill.nn.LayerRecorder.features`. With
+    :obj:`granularity="graph"`, :attr:`needs_batch` is :obj:`True`.
 
-    With :obj:`granularity="graph"`, :attr:`needs_batch` is :obj:`True`.
+    :meth:`ABKDLoss.paper` is the form of the paper, as far as it could be
+    reconstructed, with learned attention over student layers and
+
+    .. math::
+        D_{ij} = \left\| \nu \left( \bar{\mathbf{t}}_i \mathbf{V}_i
+        \mathbf{P} \right) - \nu \left( \bar{\mathbf{s}}_j \mathbf{V}'_j
+        \mathbf{P} \right) \right\|_2^2
+
+    of layer means :math:`\bar{\mathbf{t}}_i`, :math:`\bar{\mathbf{s}}_j`.
+    The paper reports the mean over nodes, the projections of each layer and
+    the softmax by row. The shape of the common map :math:`\mathbf{P}` and the
+    rows of length 1 are our reading.
+
+    .. warning::
+        The parameters of the paper's form alone can minimise it, with any
+        student: see :meth:`~pyg_distill.evaluation.collapse_report`. It
+        serves as a baseline.
 
     Args:
-        teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers, see
-            :meth:`~pyg_distill.nn.LayerRecorder.channels`.
-        student_channels (list[int] or list[dict[str, int]]): The width of each
-            of the student's layers.
+        teacher_channels (list): The width of each of the teacher's layers.
+        student_channels (list): The width of each of the student's layers.
         attention (str or torch.Tensor, optional): The weights :math:`A_{ij}`:
             :obj:`"uniform"` (all pairs alike), :obj:`"diagonal"` (layers of
             the same relative depth), :obj:`"last"` (the last two layers
-            only), a matrix of shape :obj:`[T, S]`, or :obj:`"learned"` (a
+            only), a matrix of shape :obj:`[T, S]` (of the layers that hold a
+            node type), or :obj:`"learned"` (a
             softmax over student layers of scaled dot products of projected
             layer means). Learned attention moves to the pairs that are
             easiest to match, not to those that help most, and compares all
             pairs in every step. Any fixed attention is folded into one target
-            for each student layer, whose cost does not depend on :math:`T`.
+            for each student layer, whose cost does not depend on :math:`T`,
+            unless both sides are mapped, or rows not scaled.
             (default: :obj:`"uniform"`)
         granularity (str, optional): What is compared: every node
             (:obj:`"node"`), means of :obj:`num_groups` groups of nodes
@@ -121,17 +130,9 @@ class ABKDLoss(LayerLoss):
             (:obj:`None`, for equal widths). (default: :obj:`"student"`)
         normalize (bool, optional): Whether rows are scaled to length 1.
             (default: :obj:`True`)
-        temperature (float, optional): Divides the scores of a learned
-            attention before the softmax. (default: :obj:`1.0`)
-        reduction (str, optional): Divides the weighted distances by the sum of
-            all weights (:obj:`"mean"`) or not (:obj:`"sum"`).
-            (default: :obj:`"mean"`)
         center (bool, optional): Whether the mean row is subtracted. Without
             it, the student mainly learns what all nodes share.
             (default: :obj:`True`)
-        softmax_over (str, optional): Whether teacher layers attend to
-            :obj:`"student"` layers or each student layer to :obj:`"teacher"`
-            layers. (default: :obj:`"student"`)
         subspace (bool, optional): Whether a common square map follows both
             projections, as in the paper. Needs :obj:`projection="both"`.
             (default: :obj:`False`)
@@ -149,15 +150,21 @@ class ABKDLoss(LayerLoss):
             (default: :obj:`None`)
 
     Raises:
-        ValueError: If an option is unknown or does not go with another, or
-            layers are not those that were declared, differ in their rows, are
-            too few to centre, or require gradients on the teacher's side.
+        ValueError: If an option is unknown or does not go with another.
 
     Shapes:
         - **input:** lists of :math:`T` matrices :math:`(N, F_i)` and :math:`S`
           matrices :math:`(N, F_j)`, graph of each node :math:`(N)`
         - **output:** a scalar
     """
+
+    _paper: ClassVar[dict[str, Any]] = {
+        'attention': 'learned',
+        'granularity': 'pooled',
+        'projection': 'both',
+        'center': False,
+        'subspace': True,
+    }
 
     def __init__(
         self,
@@ -170,10 +177,7 @@ class ABKDLoss(LayerLoss):
         granularity: Granularity = 'node',
         projection: Projection = 'student',
         normalize: bool = True,
-        temperature: float = 1.0,
-        reduction: Reduction = 'mean',
         center: bool = True,
-        softmax_over: SoftmaxOver = 'student',
         subspace: bool = False,
         hidden_channels: int = 64,
         num_groups: int = 512,
@@ -182,9 +186,6 @@ class ABKDLoss(LayerLoss):
         super().__init__(teacher_channels, student_channels)
         check_choice('granularity', granularity, Granularity)
         check_choice('projection', projection, Projection)
-        check_choice('reduction', reduction, Reduction)
-        check_choice('softmax_over', softmax_over, SoftmaxOver)
-        check_positive('temperature', temperature)
         check_count('hidden_channels', hidden_channels)
         # Centering leaves nothing of a single row.
         self._min_rows = 2 if center else 1
@@ -211,10 +212,7 @@ class ABKDLoss(LayerLoss):
         self.granularity = granularity
         self.projection = projection
         self.normalize = normalize
-        self.temperature = temperature
-        self.reduction = reduction
         self.center = center
-        self.softmax_over = softmax_over
         self.subspace = subspace
         self.hidden_channels = hidden_channels
         self.num_groups = num_groups
@@ -226,74 +224,24 @@ class ABKDLoss(LayerLoss):
         self.num_layers = len(teacher_channels), len(student_channels)
 
         self.matchings = torch.nn.ModuleList()
-        for t, widths in list(self._widths.items()):
+        for widths in self._widths.values():
             if projection is None:
                 check_equal_widths(*widths[0], *widths[1])
             weights: Tensor | LearnedAttention
             if self.attention == 'learned':
-                weights = LearnedAttention(
-                    *widths, hidden_channels, temperature, softmax_over
-                )
-            elif isinstance(attention, str):
-                weights = fixed_attention(attention, *map(len, widths))
+                weights = LearnedAttention(*widths, hidden_channels)
             else:
-                rows, columns = self._index[t]
-                weights = fixed_attention(attention, *self.num_layers)
-                weights = weights[rows][:, columns]
-                if weights.sum() == 0:
-                    del self._widths[t]
-                    continue
+                weights = fixed_attention(attention, *map(len, widths))
             self.matchings.append(
                 LayerMatching(
-                    *widths, weights, projection, hidden_channels, subspace
+                    *widths,
+                    weights,
+                    projection,
+                    hidden_channels,
+                    subspace,
+                    normalize,
                 )
             )
-        if not self._widths:
-            raise ValueError(
-                f"'attention' must give weight to layers that share a node "
-                f'type (got none for {", ".join(self._index)}); try '
-                f"'uniform'"
-            )
-
-    @classmethod
-    def paper(
-        cls: type[Self],
-        teacher_channels: Channels,
-        student_channels: Channels,
-        **kwargs: Any,
-    ) -> Self:
-        r"""The form of the paper, as far as it could be reconstructed.
-
-        .. math::
-            D_{ij} = \left\| \nu \left( \bar{\mathbf{t}}_i \mathbf{V}_i
-            \mathbf{P} \right) - \nu \left( \bar{\mathbf{s}}_j \mathbf{V}'_j
-            \mathbf{P} \right) \right\|_2^2
-
-        of layer means :math:`\bar{\mathbf{t}}_i`, :math:`\bar{\mathbf{s}}_j`,
-        with learned projections on both sides, a common subspace projection
-        :math:`\mathbf{P}`, rows of length 1 and learned attention over student
-        layers. The paper reports the mean over nodes, the projections of each
-        layer and the softmax by row. The shape of :math:`\mathbf{P}` and what
-        is normalised are our reading.
-
-        .. warning::
-            The parameters of this loss alone can minimise it, with any
-            student: see :meth:`~pyg_distill.evaluation.collapse_report`. It
-            serves as a baseline.
-
-        Args:
-            teacher_channels (list[int]): See :class:`ABKDLoss`.
-            student_channels (list[int]): See :class:`ABKDLoss`.
-            **kwargs (optional): Any other option of :class:`ABKDLoss`.
-        """
-        options: dict[str, Any] = {
-            'attention': 'learned',
-            'granularity': 'pooled',
-            'projection': 'both',
-            'center': False,
-            'subspace': True,
-        }
-        return cls(teacher_channels, student_channels, **(options | kwargs))
 
     @torch.no_grad()
     def compare(
@@ -305,14 +253,7 @@ class ABKDLoss(LayerLoss):
     ) -> LayerComparison | dict[str, LayerComparison]:
         """The attention and the distance of all pairs, for plots.
 
-        Args:
-            teacher (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                teacher's layers.
-            student (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                student's layers.
-            batch (torch.Tensor or dict[str, torch.Tensor], optional): The
-                graph of each node. (default: :obj:`None`)
-            size (int, optional): The number of graphs. (default: :obj:`None`)
+        All arguments are those of :meth:`forward`.
 
         Returns:
             LayerComparison: Two matrices of shape :obj:`[T, S]`, or a
@@ -320,22 +261,20 @@ class ABKDLoss(LayerLoss):
         """
         out = {}
         for k, layers, y, context in self._by_type(teacher, student, batch):
-            channels = self._widths[self.node_types[k]][0]
-            check_layers('teacher', layers, channels)
+            t = self.node_types[k]
+            check_layers('teacher', layers, self._widths[t][0])
             with torch.autocast(y[0].device.type, enabled=False):
                 target = self._prepare(k, layers, False, size=size, **context)
                 rows = self._student_rows(k, target, y, size=size, **context)
-                out[self.node_types[k]] = LayerComparison(
-                    self._weights(k, target, y),
-                    self._distances(k, target, rows),
-                )
+                attention = self._weights(k, target, y)
+                distance = self._distances(k, target, rows)
+            out[t] = LayerComparison(attention, distance)
         return out if self._typed else out['']
 
     @property
     def last_attention(self) -> Tensor | dict[str, Tensor]:
         """The attention :obj:`[T, S]` of the last call, without gradient."""
-        out = {t: attention for t, (attention, _) in self._last_call().items()}
-        return out if self._typed else out['']
+        return self._of_last_call(0)
 
     @property
     def last_distance(self) -> Tensor | dict[str, Tensor]:
@@ -344,40 +283,19 @@ class ABKDLoss(LayerLoss):
         Fixed attention folds the teacher's layers and never computes them:
         use :meth:`compare`.
         """
-        out = {t: distance for t, (_, distance) in self._last_call().items()}
-        if any(distance is None for distance in out.values()):
+        return self._of_last_call(1)
+
+    def _of_last_call(self, place: int) -> Any:
+        out = {t: values[place] for t, values in self._last.items()}
+        if not out or any(value is None for value in out.values()):
+            reason = 'has not been called yet'
+            if out:
+                reason = 'folds layers and computes no distances of pairs'
             raise RuntimeError(
-                f"attention='{self.attention}' folds the teacher's layers and "
-                f'computes no distances of pairs; call compare(teacher, '
+                f"'{type(self).__name__}' {reason}; call compare(teacher, "
                 f'student)'
             )
         return out if self._typed else out['']
-
-    def extra_repr(self) -> str:
-        """The options that change the result."""
-        names = ['attention', 'granularity', 'projection', 'normalize']
-        if self.attention == 'learned':
-            names += ['temperature', 'softmax_over']
-        names += ['reduction', 'center']
-        if self.subspace:
-            names += ['subspace']
-        if self.projection == 'both' or self.attention == 'learned':
-            names += ['hidden_channels']
-        if self.granularity == 'group':
-            names += ['num_groups']
-        if self.max_nodes is not None:
-            names += ['max_nodes']
-        options = [f'{name}={getattr(self, name)!r}' for name in names]
-        num_teacher, num_student = self.num_layers
-        return ', '.join([f'{num_teacher} -> {num_student} layers', *options])
-
-    def _last_call(self) -> dict[str, Any]:
-        if not self._last:
-            raise RuntimeError(
-                f"'{type(self).__name__}' has not been called yet; call it, "
-                f'or use compare(teacher, student)'
-            )
-        return self._last
 
     def _has_rows(self, student: list[Tensor], batch: Tensor | None) -> bool:
         if self.center and self.granularity == 'graph':
@@ -396,21 +314,22 @@ class ABKDLoss(LayerLoss):
         rows = self._pool(k, teacher, **context)
         if m.teacher_projection is not None:
             # Layers of unequal width are stacked once they are projected.
-            return TeacherTarget([x.unsqueeze(0) for x in rows], means)
+            return TeacherTarget(rows, means)
         layers = [
             self._normalize(torch.stack([rows[i] for i in member]))
             for member, _ in m.groups
         ]
         if fold and m.folds:
-            return fold_layers(layers, self._group_weights(k), self.normalize)
-        squares = [x.square().sum(dim=-1) for x in layers]
-        return TeacherTarget(layers, means, squares=squares)
+            return fold_layers(layers, self._group_weights(k))
+        return TeacherTarget(layers, means)
 
     def _compare(
         self, k: int, target: Any, student: list[Tensor], **context: Any
     ) -> Tensor:
         m: Any = self.matchings[k]
-        self._check_target(target, m.target_widths, *m.target_parts)
+        num_dims = 3 if m.teacher_projection is None else 2
+        form = num_dims, m.learned is not None, m.folds
+        self._check_target(target, m.target_widths, form)
         rows = self._student_rows(k, target, student, **context)
         if self.training:
             target, rows = draw_rows(target, rows, self.max_nodes)
@@ -431,21 +350,15 @@ class ABKDLoss(LayerLoss):
     def _folded_loss(self, k: int, target: Any, rows: list[Tensor]) -> Tensor:
         m: Any = self.matchings[k]
         loss = target.spread.mean()
-        students = [] if self.normalize else m.students(rows)
         for g, weight in enumerate(self._group_weights(k)):
-            if self.normalize:
-                columns = [rows[j] for j in m.groups[g][1]]
-                distance = folded_distance(
-                    target.layers[g], columns, m.maps(g), self.center
-                )
-            else:
-                gap = self._normalize(students[g]) - target.layers[g]
-                distance = gap.square().sum(dim=-1).mean(dim=-1)
+            maps = m.student_projections[g].weights if self.projection else None
+            columns = [rows[j] for j in m.groups[g][1]]
+            distance = folded_distance(
+                target.layers[g], columns, maps, self.center
+            )
             loss = loss + (weight.sum(dim=0).to(distance) * distance).sum()
-        if self.normalize:
-            # Rounding may leave a negative value. The gradient stays.
-            loss = loss + (loss.clamp(min=0.0) - loss).detach()
-        return loss
+        # Rounding may leave a negative value. The gradient stays.
+        return loss + (loss.clamp(min=0.0) - loss).detach()
 
     def _distances(
         self, k: int, target: TeacherTarget, rows: list[Tensor]
@@ -455,23 +368,23 @@ class ABKDLoss(LayerLoss):
         They are NaN where a fixed attention of 0 needs no map.
         """
         m: Any = self.matchings[k]
-        layers, squares = target.layers, target.squares
+        layers = target.layers
         if m.teacher_projection is not None:
-            x = m.teacher_projection([x.squeeze(0) for x in layers])
-            layers = [self._normalize(m.project(x))]
-            squares = [layers[0].square().sum(dim=-1)]
-        out = [rows[0].new_full((len(rows),), math.nan)] * m.num_teacher
-        for (member, column), z, square, y in zip(
-            m.groups, layers, squares, m.students(rows), strict=True
+            # Copies, because inference tensors cannot be saved for a gradient.
+            x = m.project(m.teacher_projection([x.clone() for x in layers]))
+            layers = [self._normalize(x)]
+        out = rows[0].new_full((m.num_teacher, len(rows)), math.nan)
+        students = m.students(rows)
+        for (member, column), z, y in zip(
+            m.groups, layers, students, strict=True
         ):
             distance = layer_distances(
-                z, self._normalize(y), square, normalized=self.normalize
+                z, self._normalize(y), normalized=self.normalize
             )
-            part = distance.new_full((len(member), len(rows)), math.nan)
-            part[:, column] = distance
-            for i, row in zip(member, part.unbind(), strict=True):
-                out[i] = row
-        return torch.stack(out)
+            i = torch.tensor(member, device=out.device).unsqueeze(1)
+            j = torch.tensor(column, device=out.device)
+            out = out.to(distance.dtype).index_put((i, j), distance)
+        return out
 
     def _weights(
         self, k: int, target: TeacherTarget, student: list[Tensor]
@@ -489,10 +402,8 @@ class ABKDLoss(LayerLoss):
     def _scale(self, attention: Tensor) -> Tensor:
         dtype = torch.promote_types(attention.dtype, torch.float)
         attention = attention.to(dtype)
-        if self.reduction == 'mean':
-            # The paper's mean over teacher layers, as its rows sum to 1.
-            return attention / attention.sum()
-        return attention
+        # The paper's mean over teacher layers, as its rows sum to 1.
+        return attention / attention.sum()
 
     def _wide(self, k: int, layers: list[Tensor]) -> list[Tensor]:
         return [x.to(working_dtype(self.matchings[k], x)) for x in layers]

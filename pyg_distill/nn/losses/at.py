@@ -1,6 +1,6 @@
 """Attention transfer: which nodes are active, in any channel."""
 
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from pyg_distill.nn.losses.functional import (
 )
 
 Reduction = Literal['sum', 'mean', 'norm']
-Self = TypeVar('Self', bound='ATLoss')
 
 
 class ATLoss(LayerPairLoss):
@@ -34,13 +33,12 @@ class ATLoss(LayerPairLoss):
         q(\mathbf{X})_v = \sum_{c} X_{vc}^2
 
     It has no parameters, and layers may differ in width. The entries of a map
-    shrink with the number of nodes.
+    shrink with the number of nodes. :meth:`ATLoss.paper` is the form of the
+    paper, Eq. 2: the length of the difference, :obj:`reduction="norm"`.
 
     Args:
-        teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers.
-        student_channels (list[int] or list[dict[str, int]]): The width of each
-            of the student's layers.
+        teacher_channels (list): The width of each of the teacher's layers.
+        student_channels (list): The width of each of the student's layers.
         reduction (str, optional): :obj:`"sum"` is the formula above.
             :obj:`"mean"` divides it by the number of nodes, as the `code
             <https://github.com/szagoruyko/attention-transfer>`_ of the paper
@@ -48,7 +46,7 @@ class ATLoss(LayerPairLoss):
             Graph Neural Networks" <https://arxiv.org/abs/2111.04964>`_ paper
             do. With a map over all nodes it is very small: the latter has
             weights of 10,000 and more. :obj:`"norm"` is the square root of the
-            sum, as printed in the paper (Eq. 2). (default: :obj:`"sum"`)
+            sum. (default: :obj:`"sum"`)
         per_graph (bool, optional): If set to :obj:`True`, every graph in
             :obj:`batch` has a map of its own, as every image in the paper, and
             the loss is their mean. Otherwise, all rows make one map.
@@ -59,9 +57,7 @@ class ATLoss(LayerPairLoss):
             (default: :obj:`-1`)
 
     Raises:
-        ValueError: If an option is unknown, or layers are not those that were
-            declared, differ in their rows, or require gradients on the
-            teacher's side.
+        ValueError: If an option is unknown.
 
     Shapes:
         - **input:** lists of matrices :math:`(N, F_i)` and :math:`(N, F_j)`,
@@ -69,7 +65,7 @@ class ATLoss(LayerPairLoss):
         - **output:** a scalar
     """
 
-    _options = ('reduction', 'per_graph')
+    _paper: ClassVar[dict[str, Any]] = {'reduction': 'norm'}
 
     def __init__(
         self,
@@ -89,25 +85,7 @@ class ATLoss(LayerPairLoss):
         )
         check_choice('reduction', reduction, Reduction)
         self.reduction = reduction
-        self.per_graph = per_graph
-        self.needs_batch = per_graph
-
-    @classmethod
-    def paper(
-        cls: type[Self],
-        teacher_channels: Channels,
-        student_channels: Channels,
-        **kwargs: Any,
-    ) -> Self:
-        r"""The form of the paper, Eq. 2: the length of the difference.
-
-        Args:
-            teacher_channels (list[int]): See :class:`ATLoss`.
-            student_channels (list[int]): See :class:`ATLoss`.
-            **kwargs (optional): Any other option of :class:`ATLoss`.
-        """
-        options: dict[str, Any] = {'reduction': 'norm'}
-        return cls(teacher_channels, student_channels, **(options | kwargs))
+        self.per_graph = self.needs_batch = per_graph
 
     def _loss(
         self, k: int, teacher: Tensor, student: Tensor, **context: Any

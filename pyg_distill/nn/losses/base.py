@@ -1,8 +1,9 @@
 r"""The base classes of all losses between a student and its teacher."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from inspect import signature
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,12 +15,15 @@ from pyg_distill.nn.losses.checks import (
     check_count,
     check_equal_widths,
     check_layers,
+    check_position,
     check_rows,
     split_channels,
     split_layers,
 )
 from pyg_distill.nn.losses.functional import sample_rows
 from pyg_distill.nn.losses.matching import LayerProjection, ProjectionHead
+
+Self = TypeVar('Self', bound='LayerLoss')
 
 
 class DistillationLoss(torch.nn.Module):
@@ -66,15 +70,9 @@ class DistillationLoss(torch.nn.Module):
     def forward(
         self, teacher: Any, student: Any, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Compares the teacher's side with the student's.
+        """Compares the teacher's side, without gradient, with the student's.
 
-        Args:
-            teacher (Any): The layers or the logits of the teacher, without
-                gradient.
-            student (Any): The layers or the logits of the student.
-            *args (optional): As :obj:`**kwargs`.
-            **kwargs (optional): What the loss declares that it needs:
-                :obj:`edge_index`, or :obj:`batch` and :obj:`size`.
+        :obj:`batch` and :obj:`size`, or :obj:`edge_index`, follow as declared.
         """
         raise NotImplementedError
 
@@ -87,10 +85,7 @@ class DistillationLoss(torch.nn.Module):
             list, has a row for each node. If layers are dictionaries, so are
             these by node type.
         """
-        raise NotImplementedError(
-            f"'{type(self).__name__}' has no prepare(); pass the layers of "
-            f'the teacher in every step'
-        )
+        raise NotImplementedError(f"'{type(self).__name__}' has no prepare()")
 
 
 @dataclass
@@ -101,34 +96,30 @@ class TeacherTarget:
     all teacher layers into one target for each student layer and width.
 
     Args:
-        layers (list[torch.Tensor]): Stacked layers of shape
-            :obj:`[K, N, C]`, one for each width.
+        layers (list[torch.Tensor]): Layers of shape :obj:`[N, C]`, or stacks
+            of normalised ones of shape :obj:`[K, N, C]`, one for each width.
         means (list[torch.Tensor]): The mean of each teacher layer over its
             nodes, which learned attention reads, each of shape :obj:`[1, C]`.
             (default: :obj:`[]`)
         spread (torch.Tensor, optional): The part of the distance of each row
             that does not depend on the student, of shape :obj:`[N]`, if layers
             are folded. (default: :obj:`None`)
-        squares (list[torch.Tensor]): The squared lengths of rows, each of
-            shape :obj:`[K, N]`, if layers are not. (default: :obj:`[]`)
     """
 
     layers: list[Tensor]
     means: list[Tensor] = field(default_factory=list)
     spread: Tensor | None = None
-    squares: list[Tensor] = field(default_factory=list)
 
     @property
     def num_rows(self) -> int:
         """The number of rows."""
-        return self.layers[0].size(1)
+        return self.layers[0].size(-2)
 
     @property
     def num_bytes(self) -> int:
         """The bytes of all tensors."""
         spread = [] if self.spread is None else [self.spread]
-        tensors = [*self.layers, *self.means, *self.squares, *spread]
-        return sum(x.numel() * x.element_size() for x in tensors)
+        return sum(x.nbytes for x in (*self.layers, *self.means, *spread))
 
     def __repr__(self) -> str:
         return (
@@ -139,18 +130,14 @@ class TeacherTarget:
 
     def select(self, index: Tensor | slice) -> 'TeacherTarget':
         """The target of some rows, such as the seed nodes of a mini-batch."""
-        return TeacherTarget(
-            layers=[x[:, index] for x in self.layers],
-            means=self.means,
-            spread=None if self.spread is None else self.spread[index],
-            squares=[x[:, index] for x in self.squares],
-        )
+        spread = None if self.spread is None else self.spread[index]
+        layers = [x[..., index, :] for x in self.layers]
+        return TeacherTarget(layers, self.means, spread)
 
     def move(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Replaces each tensor by the output of a function."""
         self.layers = [fn(x) for x in self.layers]
         self.means = [fn(x) for x in self.means]
-        self.squares = [fn(x) for x in self.squares]
         if self.spread is not None:
             self.spread = fn(self.spread)
 
@@ -172,11 +159,16 @@ class LayerLoss(DistillationLoss):
             :meth:`~pyg_distill.nn.LayerRecorder.channels`.
         student_channels (list[int] or list[dict[str, int]]): The width of each
             of the student's layers.
+
+    Raises:
+        ValueError: If no node type occurs on both sides.
     """
 
     can_prepare = True
     # The fewest rows that can be compared.
     _min_rows = 1
+    # The options of the paper's form.
+    _paper: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self, teacher_channels: Channels, student_channels: Channels
@@ -189,14 +181,28 @@ class LayerLoss(DistillationLoss):
             raise ValueError(
                 f"'student_channels' must share a node type with "
                 f"'teacher_channels' (got {list(student)} and "
-                f'{list(teacher)}); record layers of both as tensors or both '
-                f'by node type'
+                f'{list(teacher)}); record both as tensors or both by node type'
             )
-        # The positions and the widths of the layers that hold a type.
-        self._index = {t: (teacher[t][0], student[t][0]) for t in both}
-        self._widths = {t: (teacher[t][1], student[t][1]) for t in both}
+        # The widths of the layers that hold a type.
+        self._widths = {t: (teacher[t], student[t]) for t in both}
         # What a loss remembers of the last call, by node type.
         self._last: dict[str, Any] = {}
+
+    @classmethod
+    def paper(
+        cls: type[Self],
+        teacher_channels: Channels,
+        student_channels: Channels,
+        **kwargs: Any,
+    ) -> Self:
+        """The form of the paper, which is described above.
+
+        Args:
+            teacher_channels (list): The width of each of the teacher's layers.
+            student_channels (list): The width of each of the student's layers.
+            **kwargs (optional): Options that replace those of the paper.
+        """
+        return cls(teacher_channels, student_channels, **(cls._paper | kwargs))
 
     @property
     def node_types(self) -> list[str]:
@@ -214,20 +220,25 @@ class LayerLoss(DistillationLoss):
         """Compares the teacher's with the student's layers.
 
         Args:
-            teacher (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                teacher's layers, without gradient, or the output of
-                :meth:`prepare`.
-            student (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                student's layers.
+            teacher (list): The teacher's layers, without gradient: matrices
+                :obj:`[N, F]`, or dictionaries of them by node type. Or the
+                output of :meth:`prepare`.
+            student (list): The student's layers.
             batch (torch.Tensor or dict[str, torch.Tensor], optional): The
                 graph of each node, if :attr:`needs_batch`.
                 (default: :obj:`None`)
-            size (int, optional): The number of graphs, calculated if not
-                given. (default: :obj:`None`)
+            size (int, optional): The number of graphs. (default: :obj:`None`)
             edge_index (torch.Tensor or SparseTensor, optional): The edges
                 between the rows, if :attr:`needs_edges`. A sparse matrix is
                 read as transposed, :obj:`adj_t`, as by PyG's convolutions.
                 (default: :obj:`None`)
+
+        Raises:
+            ValueError: If layers are not those that were declared, differ in
+                their rows, have too few, or require gradients on the
+                teacher's side, or :obj:`batch` or :obj:`edge_index` does not
+                fit them.
+            TypeError: If layers are not lists of tensors or of dictionaries.
         """
         self._last, values = {}, []
         sides = self._by_type(teacher, student, batch)
@@ -245,15 +256,7 @@ class LayerLoss(DistillationLoss):
         """Computes everything that depends on the teacher alone.
 
         The result takes the place of the teacher's layers in :meth:`forward`,
-        with the same value.
-
-        Args:
-            teacher (list[torch.Tensor] or list[dict[str, torch.Tensor]]): The
-                teacher's layers.
-            batch (torch.Tensor or dict[str, torch.Tensor], optional): The
-                graph of each node, if :attr:`needs_batch`.
-                (default: :obj:`None`)
-            size (int, optional): The number of graphs. (default: :obj:`None`)
+        with the same value. All arguments are those of :meth:`forward`.
         """
         layers = split_layers('teacher', teacher, self._typed)
         out: dict[str, TeacherTarget] = {}
@@ -271,6 +274,18 @@ class LayerLoss(DistillationLoss):
         for module in self.modules():
             if isinstance(module, kinds):
                 module.reset_parameters()
+
+    def extra_repr(self) -> str:
+        """All options."""
+        names = [
+            name
+            for cls in reversed(type(self).__mro__)
+            if issubclass(cls, LayerLoss)
+            for name in signature(cls).parameters
+            if name in vars(self)
+        ]
+        options = {name: getattr(self, name) for name in names}
+        return ', '.join(f'{name}={x!r}' for name, x in options.items())
 
     def __repr__(self) -> str:
         types = f', node_types={self.node_types}' if self._typed else ''
@@ -324,21 +339,22 @@ class LayerLoss(DistillationLoss):
                 f"'student' must hold one of the node types "
                 f"{', '.join(self.node_types)} that 'teacher' holds (got "
                 f'{", ".join(students) or "none"} and '
-                f'{", ".join(targets) or "none"}); record one of them in both'
+                f'{", ".join(targets) or "none"})'
             )
 
     def _check_target(
-        self, target: TeacherTarget, widths: list[int], *parts: bool
+        self,
+        target: TeacherTarget,
+        widths: list[int],
+        form: tuple[int, bool, bool] = (2, False, False),
     ) -> None:
-        """Refuses a target with other widths or parts than this loss needs."""
+        """Refuses a target of other widths, dimensions or parts."""
         got = [x.size(-1) for x in target.layers]
-        folded = target.spread is not None
-        has = len(target.means) > 0, folded, len(target.squares) > 0
-        if got != widths or has != parts:
+        parts = len(target.means) > 0, target.spread is not None
+        if got != widths or (target.layers[0].dim(), *parts) != form:
             raise ValueError(
-                f"'teacher' must be a target of this loss (got one of layers "
-                f'of {got} channels, not {widths}, or for other options); call '
-                f'its own prepare()'
+                f"'teacher' must be a target of this loss (got {got} channels, "
+                f'not {widths}, or other options); call its own prepare()'
             )
 
 
@@ -348,10 +364,8 @@ class LayerPairLoss(LayerLoss):
     Subclasses define :meth:`_loss`.
 
     Args:
-        teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers.
-        student_channels (list[int] or list[dict[str, int]]): The width of each
-            of the student's layers.
+        teacher_channels (list): The width of each of the teacher's layers.
+        student_channels (list): The width of each of the student's layers.
         teacher_layer (int, optional): The position of the teacher's layer. Of
             layers by node type, it counts those that hold the type.
             (default: :obj:`-1`)
@@ -365,10 +379,14 @@ class LayerPairLoss(LayerLoss):
         max_nodes (int, optional): The number of nodes that are compared, drawn
             anew in each call by the global generator. If set to :obj:`None`,
             all nodes are compared. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If an option is unknown or does not go with another.
     """
 
-    # The names of the options that a loss adds.
-    _options: Sequence[str] = ()
+    _projections: Any = Literal['both', None]
+    # Whether the widths of both layers must agree without a projection.
+    _equal_widths = False
 
     def __init__(
         self,
@@ -382,23 +400,24 @@ class LayerPairLoss(LayerLoss):
         max_nodes: int | None = None,
     ) -> None:
         super().__init__(teacher_channels, student_channels)
-        for widths in self._widths.values():
-            _check_position('teacher_layer', teacher_layer, len(widths[0]))
-            _check_position('student_layer', student_layer, len(widths[1]))
-        check_choice('projection', projection, Literal['student', 'both', None])
+        check_choice('projection', projection, self._projections)
         check_count('hidden_channels', hidden_channels)
         if max_nodes is not None:
-            check_count('max_nodes', max_nodes)
+            check_count('max_nodes', max_nodes, self._min_rows)
         self.teacher_layer = teacher_layer
         self.student_layer = student_layer
         self.projection = projection
         self.hidden_channels = hidden_channels
         self.max_nodes = max_nodes
         # The widths of the two layers of each node type.
-        self._pairs = [
-            (x[teacher_layer], y[student_layer])
-            for x, y in self._widths.values()
-        ]
+        self._pairs = []
+        for x, y in self._widths.values():
+            check_position('teacher_layer', teacher_layer, len(x))
+            check_position('student_layer', student_layer, len(y))
+            pair = x[teacher_layer], y[student_layer]
+            if projection is None and self._equal_widths:
+                check_equal_widths(*pair)
+            self._pairs.append(pair)
         self.teacher_heads, self.student_heads = (
             torch.nn.ModuleList(
                 ProjectionHead(pair[side], hidden_channels)
@@ -406,17 +425,6 @@ class LayerPairLoss(LayerLoss):
             )
             for side in (0, 1)
         )
-
-    def extra_repr(self) -> str:
-        """The options that change the result."""
-        names = ['teacher_layer', 'student_layer', *self._options]
-        if self.projection == 'both':
-            names.append('hidden_channels')
-        return ', '.join(f'{name}={getattr(self, name)!r}' for name in names)
-
-    def _check_equal_widths(self) -> None:
-        for pair in self._pairs:
-            check_equal_widths(*pair)
 
     def _loss(
         self, k: int, teacher: Tensor, student: Tensor, **context: Any
@@ -429,19 +437,19 @@ class LayerPairLoss(LayerLoss):
     ) -> TeacherTarget:
         # Learned pooling may leave other nodes in other layers.
         check_rows(*(x.size(0) for x in teacher))
-        return TeacherTarget([teacher[self.teacher_layer].unsqueeze(0)])
+        return TeacherTarget([teacher[self.teacher_layer]])
 
     def _compare(
         self, k: int, target: Any, student: list[Tensor], **context: Any
     ) -> Tensor:
-        self._check_target(target, [self._pairs[k][0]], False, False, False)
+        self._check_target(target, [self._pairs[k][0]])
         check_rows(target.num_rows, *(x.size(0) for x in student))
         if not self._has_rows(student, None):
             raise ValueError(
                 f"'student' must have two rows or more (got "
                 f'{target.num_rows}); use larger batches, or drop_last=True'
             )
-        x, y = target.layers[0].squeeze(0), student[self.student_layer]
+        x, y = target.layers[0], student[self.student_layer]
         x, y = x.to(working_dtype(self, x)), y.to(working_dtype(self, y))
         if self.projection == 'both':
             x, y = self.teacher_heads[k](x), self.student_heads[k](y)
@@ -468,16 +476,3 @@ def working_dtype(module: torch.nn.Module, x: Tensor) -> torch.dtype:
 
 def _of_type(batch: Batch, node_type: str) -> Tensor | None:
     return batch.get(node_type) if isinstance(batch, Mapping) else batch
-
-
-def _check_position(name: str, value: Any, num_layers: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(
-            f"'{name}' must be the position of a layer (got {value!r}); pass "
-            f'-1 for the last, -2 for the one before'
-        )
-    if not -num_layers <= value < num_layers:
-        raise ValueError(
-            f"'{name}' must be from {-num_layers} to {num_layers - 1}, as "
-            f'there are {num_layers} layers (got {value}); pass -1 for the last'
-        )

@@ -15,17 +15,14 @@ def check_choice(name: str, value: Any, literal: Any) -> None:
     """Refuses anything but the values of a `Literal` type."""
     choices = get_args(literal)
     if value not in choices:
-        raise ValueError(
-            f"'{name}' must be {' or '.join(map(repr, choices))} (got "
-            f'{value!r})'
-        )
+        raise ValueError(f"'{name}' must be one of {choices} (got {value!r})")
 
 
 def check_positive(name: str, value: float) -> None:
     """Refuses anything but finite numbers above zero."""
     if not isinstance(value, Real) or not 0 < value < math.inf:
         raise ValueError(
-            f"'{name}' must be a finite number above 0 (got {value!r}); try 1.0"
+            f"'{name}' must be a finite number above 0 (got {value!r})"
         )
 
 
@@ -33,8 +30,7 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
     """Refuses anything but whole numbers."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(
-            f"'{name}' must be a whole number, {least} or more (got "
-            f'{value!r}); leave it out for the default'
+            f"'{name}' must be a whole number, {least} or more (got {value!r})"
         )
 
 
@@ -47,16 +43,14 @@ def check_equal_widths(*widths: int) -> None:
         )
 
 
-def _check_channels(name: str, channels: Any) -> list[int]:
-    widths = list(channels) if isinstance(channels, Iterable) else []
-    if not widths or not all(
-        isinstance(c, Integral) and int(c) > 0 for c in widths
-    ):
+def check_position(name: str, value: Any, num_layers: int) -> None:
+    """Refuses anything but the position of a layer."""
+    positions = range(-num_layers, num_layers)
+    if isinstance(value, bool) or value not in positions:
         raise ValueError(
-            f"'{name}' must list the width of each layer (got {channels!r}); "
-            f'LayerRecorder.channels gives it'
+            f"'{name}' must be a whole number from {-num_layers} to "
+            f'{num_layers - 1} (got {value!r}); pass -1 for the last'
         )
-    return widths
 
 
 def _are_typed(layers: Any) -> bool:
@@ -67,22 +61,21 @@ def _are_typed(layers: Any) -> bool:
     )
 
 
-def split_channels(
-    name: str, channels: Any
-) -> dict[str, tuple[list[int], list[int]]]:
-    """The positions and the widths of the layers of each node type.
-
-    Layers that are not dictionaries belong to the single type `''`.
-    """
+def split_channels(name: str, channels: Any) -> dict[str, list[int]]:
+    """The widths of the layers of each node type, `''` without types."""
+    layers = channels
     if not _are_typed(channels):
-        widths = _check_channels(name, channels)
-        return {'': (list(range(len(widths))), widths)}
-    out: dict[str, tuple[list[int], list[int]]] = {}
-    for i, layer in enumerate(channels):
+        layers = channels if isinstance(channels, Iterable) else []
+        layers = [{'': width} for width in layers] or [{'': None}]
+    out: dict[str, list[int]] = {}
+    for layer in layers:
         for node_type, width in layer.items():
-            index, widths = out.setdefault(node_type, ([], []))
-            index.append(i)
-            widths.extend(_check_channels(name, [width]))
+            if not isinstance(width, Integral) or int(width) < 1:
+                raise ValueError(
+                    f"'{name}' must list the width of each layer (got "
+                    f'{channels!r}); LayerRecorder.channels gives it'
+                )
+            out.setdefault(node_type, []).append(int(width))
     return out
 
 
@@ -92,9 +85,8 @@ def split_layers(side: str, layers: Any, typed: bool) -> dict[str, Any]:
         return {'': layers}
     if not _are_typed(layers):
         raise TypeError(
-            f"'{side}' must be a list of dictionaries by node type, as its "
-            f'channels were declared (got {type(layers).__name__}); '
-            f'LayerRecorder.features() gives it'
+            f"'{side}' must be a list of dictionaries by node type (got "
+            f'{type(layers).__name__}); LayerRecorder.features() gives it'
         )
     out: dict[str, list[Tensor]] = {}
     for layer in layers:
@@ -121,24 +113,21 @@ def check_layers(side: str, layers: Any, channels: Sequence[int]) -> None:
         if not isinstance(x, Tensor):
             raise TypeError(
                 f"'{side}' layer {i} must be a tensor (got {type(x).__name__});"
-                f' declare channels by node type where layers are dictionaries'
+                f' declare channels by node type for layers of dictionaries'
             )
         if not x.is_floating_point() or x.dim() != 2 or x.size(1) != width:
             raise ValueError(
-                f"'{side}' layer {i} must be a floating-point matrix of the "
-                f'{width} channels that were declared (got {x.dtype} of shape '
-                f"{list(x.size())}); pass '{side}_channels' as "
-                f'LayerRecorder.channels gives them'
+                f"'{side}' layer {i} must be a floating-point matrix of {width}"
+                f' channels (got {x.dtype} of shape {list(x.size())})'
             )
         if x.size(0) == 0:
             raise ValueError(
-                f"'{side}' layer {i} must have at least one row (got none); "
-                f'skip empty batches'
+                f"'{side}' layer {i} must have at least one row (got none)"
             )
         if side == 'teacher' and x.requires_grad:
             raise ValueError(
-                f"'teacher' layer {i} must not require gradients; run the "
-                f'teacher under torch.no_grad() and record with detach=True'
+                f"'teacher' layer {i} must not require gradients; record it "
+                f'with detach=True'
             )
 
 
@@ -148,6 +137,6 @@ def check_rows(*num_rows: int) -> None:
         raise ValueError(
             f'teacher and student layers must have the same rows (got '
             f'{" and ".join(map(str, sorted(set(num_rows))))}); record layers '
-            f'before any pooling, and compare the seed nodes alone: '
-            f'batch_size=data.batch_size in Distiller.loss'
+            f'before any pooling, or pass batch_size=data.batch_size to '
+            f'Distiller.loss'
         )

@@ -1,6 +1,6 @@
 """Hints: the student's layer is to predict that of the teacher."""
 
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,6 @@ from pyg_distill.nn.losses.functional import normalize_rows
 
 Projection = Literal['both', 'student', None]
 Reduction = Literal['sum', 'mean']
-Self = TypeVar('Self', bound='FitNetLoss')
 
 
 class FitNetLoss(LayerPairLoss):
@@ -31,8 +30,13 @@ class FitNetLoss(LayerPairLoss):
     <https://github.com/chaitjo/efficient-gnns>`_: :math:`\mathbf{g}_v` and
     :math:`\mathbf{f}_v` are rows of the teacher's and of the student's layer,
     *each* mapped by a learned linear layer, batch norm and ReLU, and
-    :math:`\nu` scales rows to length 1. The form of the paper itself is
-    :meth:`FitNetLoss.paper`.
+    :math:`\nu` scales rows to length 1.
+
+    :meth:`FitNetLoss.paper` is the form of the first paper: raw features
+    (:obj:`normalize=False`), which a linear layer of the student predicts
+    (:obj:`projection="student"`). In the paper, this layer ends in the
+    nonlinearity of the teacher's, and is trained before the task. Here, it is
+    linear, as recorded convolutions are, and is trained together with the task.
 
     .. warning::
         With learned maps on both sides, the maps alone can lower much of this
@@ -46,10 +50,8 @@ class FitNetLoss(LayerPairLoss):
     nodes only. Here, all rows are compared.
 
     Args:
-        teacher_channels (list[int] or list[dict[str, int]]): The width of each
-            of the teacher's layers.
-        student_channels (list[int] or list[dict[str, int]]): The width of each
-            of the student's layers.
+        teacher_channels (list): The width of each of the teacher's layers.
+        student_channels (list): The width of each of the student's layers.
         projection (str, optional): Whether both sides are mapped to
             :obj:`hidden_channels` by a linear layer, batch norm and ReLU
             (:obj:`"both"`), the student's is mapped to the teacher's width by
@@ -65,16 +67,19 @@ class FitNetLoss(LayerPairLoss):
             :obj:`student_layer`, see :class:`LayerPairLoss`.
 
     Raises:
-        ValueError: If an option is unknown or does not go with another, or
-            layers are not those that were declared, differ in their rows, or
-            require gradients on the teacher's side.
+        ValueError: If an option is unknown or does not go with another.
 
     Shapes:
         - **input:** lists of matrices :math:`(N, F_i)` and :math:`(N, F_j)`
         - **output:** a scalar
     """
 
-    _options = ('projection', 'normalize', 'reduction')
+    _projections = Projection
+    _equal_widths = True
+    _paper: ClassVar[dict[str, Any]] = {
+        'projection': 'student',
+        'normalize': False,
+    }
 
     def __init__(
         self,
@@ -86,13 +91,9 @@ class FitNetLoss(LayerPairLoss):
         reduction: Reduction = 'sum',
         **kwargs: Any,
     ) -> None:
-        check_choice('projection', projection, Projection)
         check_choice('reduction', reduction, Reduction)
-        super().__init__(
-            teacher_channels, student_channels, projection=projection, **kwargs
-        )
-        if projection is None:
-            self._check_equal_widths()
+        kwargs |= {'projection': projection}
+        super().__init__(teacher_channels, student_channels, **kwargs)
         self.normalize = normalize
         self.reduction = reduction
         self.regressors: torch.nn.ModuleList | None = None
@@ -101,32 +102,6 @@ class FitNetLoss(LayerPairLoss):
                 torch.nn.Linear(student, teacher)
                 for teacher, student in self._pairs
             )
-
-    @classmethod
-    def paper(
-        cls: type[Self],
-        teacher_channels: Channels,
-        student_channels: Channels,
-        **kwargs: Any,
-    ) -> Self:
-        r"""The form of the FitNets paper, Eq. 3.
-
-        .. math::
-            \mathcal{L} = \frac{1}{2N} \sum_{v = 1}^{N} \left\| \mathbf{t}_v -
-            (\mathbf{W} \mathbf{s}_v + \mathbf{b}) \right\|_2^2
-
-        It grows with the scale of the teacher's features. In the paper, the
-        regressor ends in the nonlinearity of the teacher's layer, and is
-        trained before the task. Here, it is linear, as recorded convolutions
-        are, and is trained together with the task.
-
-        Args:
-            teacher_channels (list[int]): See :class:`FitNetLoss`.
-            student_channels (list[int]): See :class:`FitNetLoss`.
-            **kwargs (optional): Any other option of :class:`FitNetLoss`.
-        """
-        options: dict[str, Any] = {'projection': 'student', 'normalize': False}
-        return cls(teacher_channels, student_channels, **(options | kwargs))
 
     def _loss(
         self, k: int, teacher: Tensor, student: Tensor, **context: Any

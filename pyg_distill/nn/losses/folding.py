@@ -1,10 +1,10 @@
 """The distance from all teacher layers at once, with fixed attention."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_distill.nn.losses.base import TeacherTarget
@@ -17,76 +17,51 @@ from pyg_distill.nn.losses.functional import (
 
 
 def fold_layers(
-    layers: Sequence[Tensor], weights: Sequence[Tensor], normalize: bool
+    layers: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> TeacherTarget:
     r"""Merges teacher layers into one target for each student layer.
 
-    With weights :math:`a_i` of sum :math:`a` and the mean :math:`m = \sum_i
-    a_i z_i / a`,
+    With weights :math:`a_i` of sum :math:`a`, the mean :math:`m = \sum_i
+    a_i z_i / a`, and :math:`|z_i| = |y| = 1`,
 
     .. math::
-        \sum_i a_i |z_i - y|^2 = a |m - y|^2 + \sum_i a_i |z_i - m|^2
-        = a (|y|^2 - 2 \langle m, y \rangle) + \sum_i a_i |z_i|^2.
+        \sum_i a_i |z_i - y|^2 =
+        a (|y|^2 - 2 \langle m, y \rangle) + \sum_i a_i |z_i|^2.
 
-    The last term is the spread. It is computed by the second form if rows have
-    length 1, because that is cheap, and by the first if the second would
-    cancel.
-
-    Args:
-        layers (list[torch.Tensor]): The teacher layers of each width, of shape
-            :obj:`[I, N, C]`.
-        weights (list[torch.Tensor]): Their weights, of shape :obj:`[I, J]`.
-        normalize (bool): Whether rows have length 1.
+    The last term is the spread. Layers of each width have shape
+    :obj:`[I, N, C]`, and their weights :obj:`[I, J]`.
     """
     folded, spread = [], layers[0].new_zeros(layers[0].size(1))
     for z, weight in zip(layers, weights, strict=True):
         weight = weight.to(z.dtype)
         total = weight.sum(dim=0)
         share = weight / torch.where(total > 0, total, 1.0)
-        mean = torch.einsum('ij,inc->jnc', share, z)
-        folded.append(mean)
-        norm = torch.einsum('i,in->n', weight.sum(dim=1), z.square().sum(-1))
-        if not normalize:
-            norm = norm - torch.einsum('j,jnc->n', total, mean.square())
-            single = (weight > 0).sum(dim=0).max() <= 1
-            norm = torch.where(single, 0.0, norm.clamp(min=0.0))
-        spread = spread + norm
+        folded.append(torch.einsum('ij,inc->jnc', share, z))
+        square = z.square().sum(dim=-1)
+        spread = spread + torch.einsum('i,in->n', weight.sum(dim=1), square)
     return TeacherTarget(folded, spread=spread)
 
 
 def folded_distance(
     target: Tensor,
     rows: Sequence[Tensor],
-    maps: Sequence[Tensor] | None,
+    maps: Iterable[Tensor] | None,
     center: bool,
 ) -> Tensor:
     r"""The mean of :math:`|y|^2 - 2 \langle m, y \rangle` of each layer.
 
-    Args:
-        target (torch.Tensor): The folded teacher, of shape :obj:`[J, N, C]`.
-        rows (list[torch.Tensor]): The student's layers.
-        maps (list[torch.Tensor], optional): The matrices that map them to the
-            width of the target.
-        center (bool): Whether the mean row is subtracted.
+    The target has shape :obj:`[J, N, C]`, and maps lead to its width.
     """
     if maps is None:
         return _distance(target, torch.stack(list(rows)), None, center)
-    out, first = [], 0
-    for last in range(1, len(rows) + 1):
-        # Layers of about the same width are compared together: a fifth more
-        # columns cost less than another round of calls.
-        run = [x.size(-1) for x in rows[first : last + 1]]
-        if last == len(rows) or len(run) * max(run) > 1.2 * sum(run):
-            size = max(x.size(-1) for x in rows[first:last])
-            pads = [size - x.size(-1) for x in rows[first:last]]
-            pairs = zip(rows[first:last], maps[first:last], pads, strict=True)
-            both = [
-                (F.pad(x, (0, p)), F.pad(w, (0, 0, 0, p))) if p else (x, w)
-                for x, w, p in pairs
-            ]
-            x, w = (torch.stack(z) for z in zip(*both, strict=True))
-            out.append(_distance(target[first:last], x, w, center))
-            first = last
+    out, first, maps = [], 0, list(maps)
+    # Neighbors of one width are compared together.
+    for _, run in groupby(rows, key=lambda x: x.size(-1)):
+        x = torch.stack(list(run))
+        last = first + x.size(0)
+        weight = torch.stack(maps[first:last])
+        out.append(_distance(target[first:last], x, weight, center))
+        first = last
     return torch.cat(out)
 
 
@@ -124,11 +99,9 @@ class MappedDistance(torch.autograd.Function):
         \langle \mathbf{W}^{\top} x, m \rangle =
         \langle \mathbf{R} x, \mathbf{Q}^{\top} m \rangle,
 
-    so that no rows are as wide as the target. This is as exact as mapping
-    them. In contrast, :math:`x^{\top} (\mathbf{W} \mathbf{W}^{\top}) x` loses
-    twice the digits if a map is close to singular.
-
-    The value of a layer is a single number. Its gradient is computed in the
+    so that no rows are as wide as the target. In contrast,
+    :math:`x^{\top} (\mathbf{W} \mathbf{W}^{\top}) x` would lose twice the
+    digits. The value of a layer is a number: its gradient is computed in the
     forward pass, and nothing else is kept.
     """
 
@@ -138,16 +111,10 @@ class MappedDistance(torch.autograd.Function):
     ) -> Tensor:
         """The distance :obj:`[J]` of each layer.
 
-        Args:
-            ctx (Any): Keeps the gradient.
-            x (torch.Tensor): The rows, of shape :obj:`[J, N, F]`.
-            weight (torch.Tensor): The maps, of shape :obj:`[J, F, C]`, with
-                :math:`F < C`.
-            target (torch.Tensor): The target, of shape :obj:`[J, N, C]`.
-            center (bool): Whether the mean row is subtracted.
+        Rows have shape :obj:`[J, N, F]`, maps :obj:`[J, F, C]` with
+        :math:`F < C`, and the target :obj:`[J, N, C]`.
         """
-        # The value does not depend on either scale. The small matrices take
-        # both.
+        # The value does not depend on either scale. Small matrices take both.
         by_weight, by_x = inverse_of_largest(weight), inverse_of_largest(x)
         weight = weight * by_weight * by_x
         basis, inner = torch.linalg.qr(weight.mT)
@@ -208,7 +175,7 @@ class MappedDistance(torch.autograd.Function):
             # The saved gradients would pass for constants.
             raise RuntimeError(
                 "the gradient of 'ABKDLoss' cannot be differentiated again; "
-                'leave out create_graph=True, or the loss'
+                'leave out create_graph=True'
             )
         kept, factor = list(ctx.saved_tensors), grad.view(-1, 1, 1)
         of_x = kept.pop(0) * factor if ctx.needs[0] else None

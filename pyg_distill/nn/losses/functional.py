@@ -1,13 +1,11 @@
 r"""Plain functions that the losses are made of."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.utils import is_sparse, scatter, to_edge_index
-
-Kernel = Literal['cosine', 'poly', 'l2', 'rbf']
+from torch_geometric.utils import scatter
 
 # A row counts as short beside others, or beside the mean that centring took
 # away, if its squared length is below these shares of theirs.
@@ -18,15 +16,7 @@ FLOOR_OF_MEAN = 1e-8
 def normalize_rows(
     x: Tensor, *, center: bool = False, normalize: bool = True
 ) -> Tensor:
-    r"""Centers the rows of each layer and scales them to length 1.
-
-    Args:
-        x (torch.Tensor): The layers, of shape :obj:`[..., N, F]`.
-        center (bool, optional): Whether to subtract the mean row.
-            (default: :obj:`False`)
-        normalize (bool, optional): Whether to scale rows.
-            (default: :obj:`True`)
-    """
+    """Centers the rows of layers :obj:`[..., N, F]`, and makes them units."""
     mean = None
     if normalize:
         x = x * inverse_of_largest(x)
@@ -55,11 +45,8 @@ def inverse_lengths(square: Tensor, mean: Tensor | None = None) -> Tensor:
     Short rows are not scaled up all the way, because gradients grow with the
     factor: rows that are short beside the others, and the rounding noise that
     centering leaves of a constant layer. Rows of zeros get the factor 0.
-
-    Args:
-        square (torch.Tensor): The squared lengths, of shape :obj:`[..., N]`.
-        mean (torch.Tensor, optional): The mean row that was subtracted, of
-            shape :obj:`[..., 1, F]`. (default: :obj:`None`)
+    Squared lengths have shape :obj:`[..., N]`, and the mean row that was
+    subtracted :obj:`[..., 1, F]`.
     """
     square = square + FLOOR_OF_ROWS * square.mean(dim=-1, keepdim=True)
     if mean is not None:
@@ -69,11 +56,7 @@ def inverse_lengths(square: Tensor, mean: Tensor | None = None) -> Tensor:
 
 
 def layer_distances(
-    teacher: Tensor,
-    student: Tensor,
-    squares: Tensor | None = None,
-    *,
-    normalized: bool = True,
+    teacher: Tensor, student: Tensor, *, normalized: bool = True
 ) -> Tensor:
     r"""The mean squared distance of rows, for all pairs of layers.
 
@@ -81,15 +64,7 @@ def layer_distances(
         D_{ij} = \frac{1}{N} \sum_{v = 1}^{N}
         \| \mathbf{t}_{iv} - \mathbf{s}_{jv} \|_2^2
 
-    Args:
-        teacher (torch.Tensor): The teacher's layers, of shape
-            :obj:`[T, N, C]`.
-        student (torch.Tensor): The student's layers, of shape
-            :obj:`[S, N, C]`.
-        squares (torch.Tensor, optional): The squared lengths of the teacher's
-            rows, of shape :obj:`[T, N]`. (default: :obj:`None`)
-        normalized (bool, optional): Whether rows have length 1, so that the
-            expanded square does not cancel. (default: :obj:`True`)
+    The square is expanded if rows have length 1, because it does not cancel.
     """
     num_rows = teacher.size(1)
     if num_rows == 1:
@@ -99,10 +74,8 @@ def layer_distances(
         # One teacher layer at a time, to limit memory.
         rows = [(student - x).square().sum(dim=(1, 2)) for x in teacher]
         return torch.stack(rows) / num_rows
-    if squares is None:
-        squares = teacher.square().sum(dim=-1)
     product = teacher.flatten(1) @ student.flatten(1).t()
-    out = squares.sum(dim=1).unsqueeze(1) - 2.0 * product
+    out = teacher.square().sum(dim=(1, 2)).unsqueeze(1) - 2.0 * product
     return (out + student.square().sum(dim=(1, 2))) / num_rows
 
 
@@ -127,23 +100,14 @@ def present_graphs(
 ) -> tuple[Tensor, int | None]:
     """Numbers the graphs that have nodes, and counts them.
 
-    A graph may have no nodes of one type. It is not compared as a row of
-    zeros.
-
-    Args:
-        batch (torch.Tensor): The graph of each node, of shape :obj:`[N]`.
-        size (int, optional): The number of graphs.
-        num_rows (int): The number of nodes.
-
-    Raises:
-        RuntimeError: In compiled code, which cannot leave out graphs, if a
-            graph has no nodes.
+    A graph without nodes of a type is not compared as a row of zeros. Compiled
+    code cannot leave it out, and raises.
     """
     fits = isinstance(batch, Tensor) and batch.size() == (num_rows,)
     if not fits or batch.dtype != torch.long:
         raise ValueError(
             f"'batch' must hold the graph of each of {num_rows} nodes (got "
-            f'{_describe(batch)}); pass data.batch'
+            f'{describe(batch)}); pass data.batch'
         )
     if torch.compiler.is_compiling():
         if size is not None:
@@ -169,111 +133,17 @@ def sample_rows(
     return torch.randperm(num_rows, device=device)[:max_rows]
 
 
-def pairwise_similarity(x: Tensor, kernel: Kernel) -> Tensor:
-    r"""The similarity :obj:`[N, N]` of all pairs of rows.
-
-    Args:
-        x (torch.Tensor): The rows, of shape :obj:`[N, F]`.
-        kernel (str): :obj:`"cosine"`, its square :obj:`"poly"`, the distance
-            :obj:`"l2"`, or :obj:`"rbf"`,
-            :math:`\exp(-\frac{1}{2} \| \mathbf{x} - \mathbf{y} \|_2^2)`.
-    """
-    if kernel in ('cosine', 'poly'):
-        x = normalize_rows(x)
-        return _apply_kernel(x @ x.t(), kernel)
-    # Expanded squares would cancel for rows that are alike.
-    mode = 'donot_use_mm_for_euclid_dist'
-    return _apply_kernel(torch.cdist(x, x, compute_mode=mode), kernel)
-
-
-def edge_similarity(
-    x: Tensor, source: Tensor, target: Tensor, kernel: Kernel
-) -> Tensor:
-    """The similarity :obj:`[E]` of the two ends of each edge.
-
-    Args:
-        x (torch.Tensor): The rows, of shape :obj:`[N, F]`.
-        source (torch.Tensor): The rows of one end, of shape :obj:`[E]`.
-        target (torch.Tensor): The rows of the other end, of shape :obj:`[E]`.
-        kernel (str): See :meth:`pairwise_similarity`.
-    """
-    if kernel in ('cosine', 'poly'):
-        x = normalize_rows(x)
-    a, b = x.index_select(0, source), x.index_select(0, target)
-    if kernel in ('cosine', 'poly'):
-        return _apply_kernel((a * b).sum(dim=-1), kernel)
-    return _apply_kernel(torch.linalg.vector_norm(a - b, dim=-1), kernel)
-
-
-def _apply_kernel(score: Tensor, kernel: Kernel) -> Tensor:
-    """Turns a cosine or a distance into the similarity."""
-    if kernel == 'poly':
-        return score.square()
-    if kernel == 'rbf':
-        return (-0.5 * score.square()).exp()
-    return score
-
-
-def edge_ends(edge_index: Any, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """The source and the target of each edge.
-
-    Args:
-        edge_index (torch.Tensor or SparseTensor): The edges, of shape
-            :obj:`[2, E]`, or a transposed sparse matrix of them.
-        num_nodes (int): The number of nodes.
-    """
-    size = [num_nodes, num_nodes]
-    if edge_index is not None and is_sparse(edge_index):
-        if [edge_index.size(0), edge_index.size(1)] == size:
-            (target, source), _ = to_edge_index(edge_index)
-            return source, target
-    elif (
-        isinstance(edge_index, Tensor)
-        and edge_index.size()[:-1] == (2,)
-        and edge_index.dtype in (torch.long, torch.int)
-    ):
-        # Compiled code cannot raise from what a tensor holds.
-        if not torch.compiler.is_compiling() and edge_index.numel() > 0:
-            low, high = (int(x) for x in edge_index.aminmax())
-            if low < 0 or high >= num_nodes:
-                raise ValueError(
-                    f"'edge_index' must hold rows from 0 to {num_nodes - 1} "
-                    f'(got {low} to {high}); pass the edges of the same graph '
-                    f'or mini-batch'
-                )
-        source, target = edge_index.long()
-        return source, target
-    raise ValueError(
-        f"'edge_index' must be edges of shape [2, E], or a sparse matrix of "
-        f'shape {size}, between the rows that are compared (got '
-        f'{_describe(edge_index)}); pass distiller.loss(task_loss, '
-        f'edge_index=data.edge_index)'
-    )
-
-
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
+    """What an error message says of a value."""
     if isinstance(value, Tensor):
         return f'{value.dtype} of shape {list(value.size())}'
     return f'{value!r}' if value is None else type(value).__name__
 
 
-def scatter_log_softmax(score: Tensor, index: Tensor, size: int) -> Tensor:
-    """The logarithm of the softmax over the scores of each index."""
-    top = scatter(score.detach(), index, dim_size=size, reduce='max')
-    score = score - top[index]
-    total = scatter(score.exp(), index, dim_size=size, reduce='sum')
-    # Gathered first: the sum is 0 for an index without scores.
-    return score - total[index].log()
-
-
 def contrastive_loss(teacher: Tensor, student: Tensor) -> Tensor:
     """Cross-entropy of finding one's own teacher row among all of them.
 
-    Args:
-        teacher (torch.Tensor): The rows of the teacher, of shape
-            :obj:`[N, C]`.
-        student (torch.Tensor): The rows of the student, of shape
-            :obj:`[..., N, C]`, scaled so that products are logits.
+    Products of rows :obj:`[N, C]` and :obj:`[..., N, C]` are the logits.
     """
     score = student @ teacher.t()
     own = score.diagonal(dim1=-2, dim2=-1)
@@ -284,10 +154,6 @@ def softmax_kl(teacher: Tensor, student: Tensor) -> Tensor:
     r"""The mean over rows of :math:`\mathrm{KL}(p^T \| p^S)` of logits.
 
     A class that the teacher masks by minus infinity does not count.
-
-    Args:
-        teacher (torch.Tensor): The logits, of shape :obj:`[N, C]`.
-        student (torch.Tensor): The logits, of shape :obj:`[N, C]`.
     """
     log_p = teacher.log_softmax(dim=-1)
     p = log_p.exp()

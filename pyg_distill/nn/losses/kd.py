@@ -54,11 +54,11 @@ class KDLoss(DistillationLoss):
         self.multi_label = multi_label
 
     def forward(self, teacher: Tensor, student: Tensor) -> Tensor:
-        """Compares the teacher's with the student's logits.
+        """Compares the teacher's logits, without gradient, with the student's.
 
         Args:
-            teacher (torch.Tensor): The teacher's logits, without gradient.
-            student (torch.Tensor): The student's logits.
+            teacher (torch.Tensor): The teacher's logits :obj:`[N, C]`.
+            student (torch.Tensor): The student's logits :obj:`[N, C]`.
         """
         _check_logits(teacher, student, self.multi_label)
         divergence = bernoulli_kl if self.multi_label else softmax_kl
@@ -77,31 +77,23 @@ class KDLoss(DistillationLoss):
 
 
 def _check_logits(teacher: Tensor, student: Tensor, multi_label: bool) -> None:
+    sizes = f'got {list(teacher.size())} and {list(student.size())}'
     if teacher.size() != student.size() or student.dim() not in (1, 2):
         raise ValueError(
-            f"'teacher' and 'student' must be logits of one shape [N, C] (got "
-            f'{list(teacher.size())} and {list(student.size())}); compare the '
-            f'same rows of both, such as out[:batch_size]'
-        )
-    if student.dim() == 1 and not multi_label:
-        raise ValueError(
-            f"'teacher' and 'student' must be logits of shape [N, C] (got "
-            f'{list(student.size())} of both); for a binary logit pass '
-            f'multi_label=True, for one column use unsqueeze(-1)'
+            f"'teacher' and 'student' must be logits of one shape [N, C] "
+            f'({sizes}); compare the same rows, such as out[:batch_size]'
         )
     if teacher.requires_grad:
         raise ValueError(
-            "'teacher' must not require gradients; run the teacher under "
-            'torch.no_grad() or pass teacher.detach()'
+            "'teacher' must not require gradients; pass teacher.detach()"
         )
     if student.numel() == 0:
         raise ValueError(
-            f"'student' must hold at least one row and class (got "
-            f'{list(student.size())}); skip empty batches'
+            f"'student' must hold at least one row and class ({sizes}); skip "
+            f'empty batches'
         )
-    if not multi_label and student.size(1) == 1:
+    if not multi_label and student.size()[1:] in ((), (1,)):
         raise ValueError(
-            "'student' must have two classes or more (got one column, whose "
-            'softmax is always 1); pass multi_label=True for a binary logit, '
-            'or use another loss than KDLoss for regression'
+            f"'student' must have two classes or more ({sizes}); pass "
+            f'multi_label=True for a binary logit'
         )

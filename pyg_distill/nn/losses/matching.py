@@ -7,8 +7,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-SoftmaxOver = Literal['student', 'teacher']
-
 # A channel varies by rounding only if its deviation is below this share of
 # its mean.
 MIN_VARIATION = 1e-5
@@ -17,8 +15,7 @@ MIN_VARIATION = 1e-5
 class LayerProjection(torch.nn.Module):
     r"""Maps each layer to :obj:`out_channels` by a matrix of its own.
 
-    Layers of one width share a stacked parameter, so that one batched product
-    projects all of them. There is no bias, because centering removes it.
+    There is no bias, because centering removes it.
 
     Args:
         in_channels (list[int]): The width of each layer.
@@ -27,40 +24,21 @@ class LayerProjection(torch.nn.Module):
 
     def __init__(self, in_channels: Sequence[int], out_channels: int) -> None:
         super().__init__()
-        widths = sorted(set(in_channels))
-        self.members = [
-            [j for j, width in enumerate(in_channels) if width == w]
-            for w in widths
-        ]
         self.weights = torch.nn.ParameterList(
-            torch.empty(len(member), width, out_channels)
-            for member, width in zip(self.members, widths, strict=True)
+            torch.empty(width, out_channels) for width in in_channels
         )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draws all weights as :class:`torch.nn.Linear` does."""
         for weight in self.weights:
-            bound = 1.0 / math.sqrt(weight.size(1))
+            bound = 1.0 / math.sqrt(weight.size(0))
             torch.nn.init.uniform_(weight, -bound, bound)
 
-    def maps(self) -> list[Tensor]:
-        """The matrix :obj:`[F_j, C]` of each layer."""
-        return self._in_order([weight.unbind() for weight in self.weights])
-
     def forward(self, layers: Sequence[Tensor]) -> list[Tensor]:
-        """Projects matrices :obj:`[N, F_j]` with a common :obj:`N`."""
-        out = []
-        for member, weight in zip(self.members, self.weights, strict=True):
-            x = torch.stack([layers[j] for j in member])
-            out.append(torch.bmm(x, weight.to(x.dtype)).unbind())
-        return self._in_order(out)
-
-    def _in_order(self, stacks: list[tuple[Tensor, ...]]) -> list[Tensor]:
-        out: dict[int, Tensor] = {}
-        for member, stack in zip(self.members, stacks, strict=True):
-            out.update(zip(member, stack, strict=True))
-        return [out[j] for j in range(len(out))]
+        """Projects layers :obj:`[..., N, F_j]` to :obj:`[..., N, C]`."""
+        pairs = zip(layers, self.weights, strict=True)
+        return [x @ weight.to(x.dtype) for x, weight in pairs]
 
 
 class ProjectionHead(torch.nn.Module):
@@ -69,10 +47,6 @@ class ProjectionHead(torch.nn.Module):
     There is no bias, because batch norm removes it. A channel that is constant
     over all rows, as in a dead layer, counts as zeros: batch norm would turn
     its rounding into noise with large gradients.
-
-    Args:
-        in_channels (int): The width of the layer.
-        out_channels (int): The width that it is mapped to.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -97,11 +71,9 @@ def fixed_attention(
 ) -> Tensor:
     r"""The weights :obj:`[T, S]` of a fixed attention, checked.
 
-    With :obj:`"uniform"`, each teacher layer attends to all student layers
-    alike. With :obj:`"diagonal"`, it attends to those at its own relative
-    depth, by the overlap of :math:`[\frac{i}{T}, \frac{i + 1}{T}]` and
-    :math:`[\frac{j}{S}, \frac{j + 1}{S}]`. With :obj:`"last"`, only the last
-    two layers count.
+    With :obj:`"diagonal"`, a teacher layer attends to student layers by the
+    overlap of :math:`[\frac{i}{T}, \frac{i + 1}{T}]` and
+    :math:`[\frac{j}{S}, \frac{j + 1}{S}]`.
     """
     size = (num_teacher, num_student)
     if isinstance(attention, str):
@@ -119,34 +91,25 @@ def fixed_attention(
             return (end - torch.maximum(i, j)).clamp(min=0) / num_student
     try:
         out = torch.as_tensor(attention, dtype=torch.float).detach().clone()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError):
+        out = torch.empty(0)
+    is_finite = 0 < float(out.sum()) < math.inf
+    if out.size() != size or not is_finite or bool((out < 0).any()):
         raise ValueError(
             f"'attention' must be 'learned', 'uniform', 'diagonal', 'last' or "
-            f'a matrix of numbers (got {attention!r}); try rows of equal '
-            f'length, one a teacher layer'
-        ) from error
-    if out.size() != size:
-        raise ValueError(
-            f"'attention' must have a row for each of {num_teacher} teacher "
-            f'layers and a column for each of {num_student} student layers '
-            f'(got {list(out.size())}); pass one of that shape'
-        )
-    if not 0 < float(out.sum()) < math.inf or bool((out < 0).any()):
-        raise ValueError(
-            f"'attention' must hold finite weights of at least 0, and one "
-            f'above it (got values from {float(out.min()):g} to '
-            f"{float(out.max()):g}); try 'uniform'"
+            f'a matrix of shape {list(size)} of finite weights of at least 0, '
+            f'and one above it (got {attention!r})'
         )
     return out
 
 
 class LearnedAttention(torch.nn.Module):
-    r"""Scaled dot products of projected layer means, normalised by softmax.
+    r"""A softmax over student layers of scaled dot products of layer means.
 
     .. math::
         \mathbf{A} = \mathrm{softmax} \left(
         \frac{(\bar{\mathbf{t}}_i \mathbf{W}_i)^{\top}
-        \bar{\mathbf{s}}_j \mathbf{W}'_j}{\tau \sqrt{d}} \right)
+        \bar{\mathbf{s}}_j \mathbf{W}'_j}{\sqrt{d}} \right)
     """
 
     def __init__(
@@ -154,19 +117,14 @@ class LearnedAttention(torch.nn.Module):
         teacher_channels: Sequence[int],
         student_channels: Sequence[int],
         hidden_channels: int,
-        temperature: float,
-        softmax_over: SoftmaxOver,
     ) -> None:
         super().__init__()
-        over = {'student': student_channels, 'teacher': teacher_channels}
-        if len(over[softmax_over]) == 1:
+        if len(student_channels) == 1:
             raise ValueError(
-                f"'attention' cannot be learned over a single {softmax_over} "
-                f"layer, its weight is always 1; pass attention='uniform' or "
-                f'record more layers'
+                "'attention' cannot be learned over a single student layer, "
+                "its weight is always 1; pass attention='uniform'"
             )
-        self.dim = 1 if softmax_over == 'student' else 0
-        self.scale = 1.0 / (temperature * math.sqrt(hidden_channels))
+        self.scale = hidden_channels**-0.5
         self.query = LayerProjection(teacher_channels, hidden_channels)
         self.key = LayerProjection(student_channels, hidden_channels)
 
@@ -174,7 +132,7 @@ class LearnedAttention(torch.nn.Module):
         """From layer means, each of shape :obj:`[1, C]`, to :obj:`[T, S]`."""
         query = torch.cat(self.query(teacher))
         key = torch.cat(self.key(student))
-        return (query @ key.t() * self.scale).softmax(dim=self.dim)
+        return (query @ key.t() * self.scale).softmax(dim=1)
 
 
 class LayerMatching(torch.nn.Module):
@@ -188,6 +146,7 @@ class LayerMatching(torch.nn.Module):
         groups (list[tuple[list[int], list[int]]]): The teacher and the student
             layers of each space.
         target_widths (list[int]): The widths of the layers of a target.
+        folds (bool): Whether teacher layers are merged ahead.
     """
 
     attention: Tensor | None
@@ -200,15 +159,15 @@ class LayerMatching(torch.nn.Module):
         projection: Literal['student', 'both'] | None,
         hidden_channels: int,
         subspace: bool,
+        normalize: bool,
     ) -> None:
         super().__init__()
         self.num_teacher = len(teacher_channels)
         everything = list(range(self.num_teacher))
         columns = list(range(len(student_channels)))
         self.teacher_projection = None
-        self.groups = [(everything, columns)]
+        self.groups, widths = [(everything, columns)], [hidden_channels]
         self.target_widths = list(teacher_channels)
-        widths = [hidden_channels]
         if projection == 'both':
             self.teacher_projection = LayerProjection(
                 teacher_channels, hidden_channels
@@ -235,29 +194,10 @@ class LayerMatching(torch.nn.Module):
         self.subspace = None
         if subspace:
             self.subspace = LayerProjection([hidden_channels], hidden_channels)
-        self.learned = None
-        self.register_buffer('attention', None, persistent=False)
-        if isinstance(attention, Tensor):
-            self.attention = attention
-        else:
-            self.learned = attention
-
-    @property
-    def folds(self) -> bool:
-        """Whether teacher layers are merged before they are compared."""
-        return self.learned is None and self.teacher_projection is None
-
-    @property
-    def target_parts(self) -> tuple[bool, bool, bool]:
-        """Whether a target has means, a spread and squares."""
-        has_squares = not self.folds and self.teacher_projection is None
-        return self.learned is not None, self.folds, has_squares
-
-    def maps(self, group: int) -> list[Tensor] | None:
-        """The matrices of the student layers of a space."""
-        if not self.student_projections:
-            return None
-        return self.student_projections[group].maps()  # type: ignore[operator]
+        fixed = attention if isinstance(attention, Tensor) else None
+        self.learned = attention if fixed is None else None
+        self.register_buffer('attention', fixed, persistent=False)
+        self.folds = not self.learned and projection != 'both' and normalize
 
     def students(self, rows: list[Tensor]) -> list[Tensor]:
         """The stacked student layers of each space."""
@@ -272,6 +212,4 @@ class LayerMatching(torch.nn.Module):
     def project(self, layers: list[Tensor]) -> Tensor:
         """Stacks layers, and maps them to the common subspace."""
         x = torch.stack(layers)
-        if self.subspace is None:
-            return x
-        return self.subspace([x.flatten(0, 1)])[0].view_as(x)
+        return x if self.subspace is None else self.subspace([x])[0]

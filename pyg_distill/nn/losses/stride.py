@@ -1,6 +1,6 @@
 """ABKD per node, with a contrastive term for structure."""
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,8 +10,6 @@ from pyg_distill.nn.losses.base import TeacherTarget
 from pyg_distill.nn.losses.checks import Channels, check_count, check_positive
 from pyg_distill.nn.losses.functional import contrastive_loss, normalize_rows
 from pyg_distill.nn.losses.matching import LayerProjection
-
-Self = TypeVar('Self', bound='StrideLoss')
 
 
 class StrideLoss(ABKDLoss):
@@ -43,10 +41,8 @@ class StrideLoss(ABKDLoss):
         :meth:`~pyg_distill.evaluation.collapse_report`.
 
     Args:
-        teacher_channels (list[int] or list[dict[str, int]]): See
-            :class:`ABKDLoss`.
-        student_channels (list[int] or list[dict[str, int]]): See
-            :class:`ABKDLoss`.
+        teacher_channels (list): The width of each of the teacher's layers.
+        student_channels (list): The width of each of the student's layers.
         structure_weight (float, optional): The weight :math:`\lambda` of the
             second term. (default: :obj:`1.0`)
         structure_temperature (float, optional): The temperature :math:`\tau`
@@ -58,9 +54,10 @@ class StrideLoss(ABKDLoss):
             here are those of the paper.
 
     Raises:
-        ValueError: If an option is unknown or does not go with another, see
-            :class:`ABKDLoss`.
+        ValueError: If an option is unknown or does not go with another.
     """
+
+    _paper: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -79,19 +76,11 @@ class StrideLoss(ABKDLoss):
                 f"'structure_weight' must be at least 0 (got "
                 f'{structure_weight}); pass 0 to leave the term out'
             )
-        options: dict[str, Any] = {
-            'attention': 'learned',
-            'granularity': 'node',
-            'projection': 'both',
-            'center': False,
-            'subspace': True,
-        }
-        options |= kwargs
+        options = ABKDLoss._paper | {'granularity': 'node'} | kwargs
         if options['projection'] != 'both':
             raise ValueError(
                 f"'StrideLoss' projects both sides (got projection="
-                f'{options["projection"]!r}); use ABKDLoss for the first term '
-                f'alone'
+                f'{options["projection"]!r}); use ABKDLoss instead'
             )
         super().__init__(teacher_channels, student_channels, **options)
         self.structure_weight = structure_weight
@@ -104,28 +93,6 @@ class StrideLoss(ABKDLoss):
                 LayerProjection(w, self.hidden_channels) for w in widths
             )
 
-    @classmethod
-    def paper(
-        cls: type[Self],
-        teacher_channels: Channels,
-        student_channels: Channels,
-        **kwargs: Any,
-    ) -> Self:
-        """The form of the paper, which is the default here.
-
-        Args:
-            teacher_channels (list[int]): See :class:`ABKDLoss`.
-            student_channels (list[int]): See :class:`ABKDLoss`.
-            **kwargs (optional): Any other option.
-        """
-        return cls(teacher_channels, student_channels, **kwargs)
-
-    def extra_repr(self) -> str:
-        """The options that change the result."""
-        names = 'structure_weight', 'structure_temperature', 'num_samples'
-        options = [f'{name}={getattr(self, name)!r}' for name in names]
-        return ', '.join([super().extra_repr(), *options])
-
     def _distances(
         self, k: int, target: TeacherTarget, rows: list[Tensor]
     ) -> Tensor:
@@ -134,10 +101,12 @@ class StrideLoss(ABKDLoss):
             return distance
         m: Any = self.matchings[k]
         target, rows = draw_rows(target, rows, self.num_samples)
-        layers = [x.squeeze(0) for x in target.layers]
         teacher, student = (
             normalize_rows(torch.stack(x)) / self.structure_temperature**0.5
-            for x in (m.teacher_structure(layers), m.student_structure(rows))
+            for x in (
+                m.teacher_structure(target.layers),
+                m.student_structure(rows),
+            )
         )
         # One teacher layer at a time: each pair takes a matrix [N, N].
         structure = torch.stack([contrastive_loss(t, student) for t in teacher])

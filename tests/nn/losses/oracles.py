@@ -119,13 +119,6 @@ def fixed(kind: str, num_teacher: int, num_student: int) -> Matrix:
     return out
 
 
-def weight_of(projection: Any, widths: list[int], layer: int) -> Matrix:
-    """The matrix of one layer, whose equals in width precede it in a stack."""
-    stack = sorted(set(widths)).index(widths[layer])
-    place = widths[:layer].count(widths[layer])
-    return projection.weights[stack][place].tolist()
-
-
 def maps_of(
     weights: Matrix, kind: str | Matrix, t_widths: list[int]
 ) -> dict[int, list[int]]:
@@ -144,36 +137,29 @@ def attention(
     teacher: list[Matrix],
     student: list[Matrix],
     kind: str | Matrix,
-    softmax_over: str,
-    temperature: float,
     hidden_channels: int,
 ) -> Matrix:
     if isinstance(kind, list):
         return kind
     if kind != 'learned':
         return fixed(kind, len(teacher), len(student))
-    widths = [len(x[0]) for x in teacher]
     query = [
-        product([mean_row(x)], weight_of(matching.learned.query, widths, i))
+        product([mean_row(x)], matching.learned.query.weights[i].tolist())
         for i, x in enumerate(teacher)
     ]
-    widths = [len(x[0]) for x in student]
     key = [
-        product([mean_row(x)], weight_of(matching.learned.key, widths, j))
+        product([mean_row(x)], matching.learned.key.weights[j].tolist())
         for j, x in enumerate(student)
     ]
     scores = [
         [
             sum(a * b for a, b in zip(q[0], k[0], strict=True))
-            / (temperature * math.sqrt(hidden_channels))
+            / math.sqrt(hidden_channels)
             for k in key
         ]
         for q in query
     ]
-    if softmax_over == 'student':
-        return [softmax(row) for row in scores]
-    columns = [softmax([row[j] for row in scores]) for j in range(len(key))]
-    return [[column[i] for column in columns] for i in range(len(query))]
+    return [softmax(row) for row in scores]
 
 
 def pairs(
@@ -188,9 +174,7 @@ def pairs(
     projection: str | None = 'student',
     normalize: bool = True,
     center: bool = True,
-    softmax_over: str = 'student',
     subspace: bool = False,
-    temperature: float = 1.0,
     hidden_channels: int = 64,
     num_groups: int = 512,
     structure: tuple[float, float] | None = None,
@@ -201,14 +185,11 @@ def pairs(
     t_layers = [x.double().tolist() for x in teacher]
     s_layers = [x.double().tolist() for x in student]
     t_widths = [len(x[0]) for x in t_layers]
-    s_widths = [len(x[0]) for x in s_layers]
     weights = attention(
         matching,
         t_layers,
         s_layers,
         attention_kind,
-        softmax_over,
-        temperature,
         hidden_channels,
     )
     graph = None if batch is None else batch.tolist()
@@ -231,15 +212,14 @@ def pairs(
                 )
                 maps = matching.student_projections[place]
                 chosen = mapped[t_widths[i]]
-                widths = [s_widths[k] for k in chosen]
-                b = product(b, weight_of(maps, widths, chosen.index(j)))
+                b = product(b, maps.weights[chosen.index(j)].tolist())
             elif projection == 'both':
                 maps = matching.teacher_projection
-                a = product(a, weight_of(maps, t_widths, i))
+                a = product(a, maps.weights[i].tolist())
                 maps = matching.student_projections[0]
-                b = product(b, weight_of(maps, s_widths, j))
+                b = product(b, maps.weights[j].tolist())
             if subspace:
-                common = matching.subspace.weights[0][0].tolist()
+                common = matching.subspace.weights[0].tolist()
                 a, b = product(a, common), product(b, common)
             if drawn is not None:
                 # Ahead of centring, except where a teacher was prepared.
@@ -252,12 +232,8 @@ def pairs(
             value = distance(a, b)
             if structure is not None:
                 value += structure[0] * contrast(
-                    product(
-                        t, weight_of(matching.teacher_structure, t_widths, i)
-                    ),
-                    product(
-                        s, weight_of(matching.student_structure, s_widths, j)
-                    ),
+                    product(t, matching.teacher_structure.weights[i].tolist()),
+                    product(s, matching.student_structure.weights[j].tolist()),
                     structure[1],
                     nodes,
                 )
@@ -283,13 +259,13 @@ def contrast(
     return total / len(f)
 
 
-def combine(weights: Matrix, distances: Matrix, reduction: str) -> float:
+def combine(weights: Matrix, distances: Matrix) -> float:
     total, mass = 0.0, 0.0
     for i in range(len(weights)):
         for j in range(len(weights[0])):
             total += weights[i][j] * distances[i][j]
             mass += weights[i][j]
-    return total / mass if reduction == 'mean' else total
+    return total / mass
 
 
 def abkd(
@@ -298,13 +274,12 @@ def abkd(
     student: list[Tensor],
     batch: Tensor | None = None,
     size: int | None = None,
-    reduction: str = 'mean',
     **options: Any,
 ) -> float:
     weights, distances = pairs(
         loss.matchings[0], teacher, student, batch, size, **options
     )
-    return combine(weights, distances, reduction)
+    return combine(weights, distances)
 
 
 def slope(

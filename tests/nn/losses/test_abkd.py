@@ -16,7 +16,6 @@ from tests.nn.losses.helpers import both, cora, grads, layers
 
 BATCH = torch.tensor([0, 0, 1, 2, 2, 2])
 MATRIX = [[0.5, 0.0], [1.5, 0.25], [0.0, 2.0]]
-ATTENTION = ['learned', 'uniform', 'diagonal', 'last', MATRIX]
 GRANULARITY = ['node', 'group', 'graph', 'pooled']
 # 'pooled' has a single row, and cannot be centered.
 ROWS = [
@@ -29,10 +28,8 @@ SMALL: dict[str, Any] = {'hidden_channels': 3, 'num_groups': 4}
 two_kinds = pytest.mark.parametrize('attention', ['learned', 'diagonal'])
 
 
-def check(
-    widths: Any, attention: Any, reduction: str = 'mean', **options: Any
-) -> None:
-    loss = ABKDLoss(*widths, attention, reduction=reduction, **options).double()
+def check(widths: Any, attention: Any, **options: Any) -> None:
+    loss = ABKDLoss(*widths, attention, **options).double()
     teacher, student = both(widths)
     batch = BATCH if options['granularity'] == 'graph' else None
 
@@ -42,7 +39,6 @@ def check(
             teacher,
             student,
             batch,
-            reduction=reduction,
             attention_kind=attention,
             **options,
         )
@@ -63,7 +59,6 @@ def check(
     assert float(slope) == pytest.approx(want, rel=2e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize('reduction', ['mean', 'sum'])
 @pytest.mark.parametrize('normalize', [True, False])
 @pytest.mark.parametrize(
     ('projection', 'subspace'),
@@ -71,68 +66,20 @@ def check(
 )
 @pytest.mark.parametrize(('granularity', 'center'), ROWS)
 def test_every_combination(
-    granularity, center, projection, subspace, normalize, reduction
+    granularity, center, projection, subspace, normalize
 ):
     widths = EQUAL if projection is None else UNEQUAL
-    for attention in ATTENTION:
-        learned = attention == 'learned'
-        for over in ['student', 'teacher'] if learned else ['student']:
-            check(
-                widths,
-                attention,
-                reduction,
-                granularity=granularity,
-                center=center,
-                projection=projection,
-                subspace=subspace,
-                normalize=normalize,
-                softmax_over=over,
-                temperature=0.5 if learned else 1.0,
-                **SMALL,
-            )
-
-
-@two_kinds
-@pytest.mark.parametrize('projection', ['student', 'both'])
-@pytest.mark.parametrize(
-    'widths',
-    [([5, 2, 3, 2, 5], [3, 1, 3]), ([1, 2], [4, 4, 2, 1]), ([2], [3, 3])],
-)
-def test_more_widths(attention, projection, widths):
-    for granularity in ['node', 'group']:
+    for attention in ['learned', 'diagonal', MATRIX]:
         check(
             widths,
             attention,
             granularity=granularity,
+            center=center,
             projection=projection,
+            subspace=subspace,
+            normalize=normalize,
             **SMALL,
         )
-
-
-@pytest.mark.parametrize('attention', [*ATTENTION[:4], [[1, 2], [0, 1]]])
-@pytest.mark.parametrize('granularity', GRANULARITY)
-def test_gradcheck(attention, granularity):
-    widths, batch = ([2, 3], [2, 2]), torch.tensor([0, 0, 1, 1])
-    for projection in ['student', 'both']:
-        loss = ABKDLoss(
-            *widths,
-            attention,
-            granularity=granularity,
-            center=granularity != 'pooled',
-            projection=projection,
-            hidden_channels=2,
-        ).double()
-        names = [name for name, _ in loss.named_parameters()]
-        weights = [p.detach().requires_grad_() for p in loss.parameters()]
-        teacher, student = both(widths, 4)
-
-        def run(*values, loss=loss, names=names, teacher=teacher):
-            state = dict(zip(names, values, strict=False))
-            args = (teacher, list(values[len(names) :]), batch)
-            return torch.func.functional_call(loss, state, args)
-
-        inputs = (*weights, *(x.requires_grad_() for x in student))
-        assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
 
 
 @two_kinds
@@ -159,37 +106,6 @@ def test_single_precision(attention, granularity):
     out = loss.double()(teacher, student, BATCH)
     assert out.dtype == torch.double
     assert out.item() == pytest.approx(want, rel=1e-6)
-
-
-@pytest.mark.parametrize('dtype', [torch.half, torch.bfloat16])
-@two_kinds
-@pytest.mark.parametrize('projection', ['student', 'both', None])
-def test_half_precision(dtype, attention, projection):
-    widths = EQUAL if projection is None else UNEQUAL
-    loss = ABKDLoss(*widths, attention, projection=projection)
-    teacher, student = both(widths, dtype=dtype)
-    student = [x.requires_grad_() for x in student]
-    out = loss(teacher, student)
-    wide = [x.float() for x in teacher], [x.float() for x in student]
-    assert out.dtype == torch.float
-    assert torch.equal(out, loss(*wide))
-    for grad in torch.autograd.grad(out, student):
-        assert grad.dtype == dtype
-        assert grad.abs().sum() > 0
-
-
-def test_sums_beyond_half():
-    # 2000 * 60 is beyond the range of a half.
-    loss = ABKDLoss(
-        [2],
-        [2],
-        granularity='pooled',
-        projection=None,
-        center=False,
-        normalize=False,
-    )
-    x = torch.full((2000, 2), 60.0, dtype=torch.half)
-    assert loss([x], [x - 20]).item() == pytest.approx(800.0)
 
 
 @pytest.mark.parametrize('cls', [ABKDLoss, StrideLoss])
@@ -279,84 +195,6 @@ def test_inference_tensors(attention, projection):
 
 
 # Identities between choices of rows.
-
-
-def test_covariance():
-    teacher, student = both(EQUAL, 9)
-    plain = {'projection': None, 'normalize': False, 'center': False}
-    node, pooled = (
-        ABKDLoss(*EQUAL, granularity=granularity, **plain)
-        .compare(teacher, student)
-        .distance
-        for granularity in ('node', 'pooled')
-    )
-    for i, j in itertools.product(range(3), range(2)):
-        gap = teacher[i] - student[j]
-        trace = gap.var(dim=0, correction=0).sum().item()
-        assert trace > 0.1
-        got = (node[i, j] - pooled[i, j]).item()
-        assert got == pytest.approx(trace, rel=1e-9)
-
-
-@two_kinds
-@pytest.mark.parametrize('projection', ['student', 'both'])
-@pytest.mark.parametrize('normalize', [True, False])
-def test_limits(attention, projection, normalize):
-    teacher, student = both(([3, 3, 3], [2, 2]), 9)
-
-    def value(granularity, **options):
-        loss = ABKDLoss(
-            [3, 3, 3],
-            [2, 2],
-            attention,
-            granularity=granularity,
-            projection=projection,
-            normalize=normalize,
-            **options,
-        ).double()
-        torch.manual_seed(1)
-        loss.reset_parameters()
-        return loss(teacher, student, torch.zeros(9, dtype=torch.long)).item()
-
-    for center in [True, False]:
-        node = value('node', center=center)
-        for num_groups in [9, 10, 512]:
-            got = value('group', num_groups=num_groups, center=center)
-            assert got == pytest.approx(node, rel=1e-9)
-    pooled = value('pooled', center=False)
-    assert abs(pooled - node) > 1e-3
-    one_group = value('group', num_groups=1, center=False)
-    assert one_group == pytest.approx(pooled, rel=1e-9)
-    one_graph = value('graph', center=False)
-    assert one_graph == pytest.approx(pooled, rel=1e-9)
-
-
-@pytest.mark.parametrize('granularity', ['node', 'pooled'])
-@pytest.mark.parametrize('attention', ['learned', 'diagonal', 'uniform'])
-def test_permutation(granularity, attention):
-    widths, center = ([3, 3, 3], [2, 2]), granularity == 'node'
-    loss = ABKDLoss(*widths, attention, granularity=granularity, center=center)
-    teacher, student = both(widths, 9)
-    out = loss.double()(teacher, student)
-    order = torch.tensor([3, 1, 8, 0, 2, 7, 5, 6, 4])
-    permuted = [x[order] for x in student]
-    same = loss([x[order] for x in teacher], permuted)
-    assert_close(same, out, rtol=1e-9, atol=0.0)
-    # The pooled loss is blind to the order on one side alone.
-    other = abs(loss(teacher, permuted) - out)
-    assert other > 1e-2 if granularity == 'node' else other < 1e-9
-
-
-def test_graphs_in_any_order():
-    loss = ABKDLoss([3], [2], granularity='graph').double()
-    teacher, student = both(([3], [2]), 9)
-    batch = torch.tensor([0, 0, 1, 1, 1, 2, 3, 3, 3])
-    out = loss(teacher, student, batch)
-    assert_close(loss(teacher, student, 3 - batch), out)
-    assert_close(loss(teacher, student, batch, 4), out)
-    order = torch.randperm(9)
-    sides = [x[order] for x in teacher], [x[order] for x in student]
-    assert_close(loss(*sides, batch[order]), out)
 
 
 def test_shift_and_scale():
@@ -470,20 +308,6 @@ def test_layers_that_vanish(attention, projection, width, center):
             run(loss, small, student)
 
 
-@pytest.mark.parametrize('center', [True, False])
-def test_bound_of_the_gradient(center):
-    loss = ABKDLoss([4, 4], [4, 4], projection=None, center=center)
-    teacher, student = both(([4, 4], [4, 4]), 50, torch.float)
-    _, got = run(loss, teacher, [0 * x for x in student])
-    assert all(grad.abs().max() == 0 for grad in got)
-    student = [x - 0.5 for x in student]
-    student[0][7] = 0.0
-    _, got = run(loss, teacher, student)
-    # A row adds up to 4 / N times its inverse length, and its length counts
-    # as a thousandth of the typical 2, or more.
-    assert got[0].norm(dim=1).max() <= 4 / 50 * 1e3 / 2 * 1.5
-
-
 def test_normalize_rows():
     x = torch.randn(30, 5) + 0.5
     want = normalize_rows(x, center=True)
@@ -553,18 +377,6 @@ def test_small_and_empty_graphs(attention, center):
     assert_close(out, node(teacher, student))
 
 
-@two_kinds
-@pytest.mark.parametrize('granularity', GRANULARITY)
-def test_single_node(attention, granularity):
-    teacher, student = both(([4, 4], [2, 2]), 1, torch.float)
-    options = {'granularity': granularity, 'center': False}
-    loss = ABKDLoss([4, 4], [2, 2], attention, **options)
-    args = teacher, student, torch.zeros(1, dtype=torch.long)
-    out, _ = run(loss, *args)
-    want = oracles.abkd(loss, *args, attention_kind=attention, **options)
-    assert out.item() == pytest.approx(want, rel=1e-4)
-
-
 # The same on features of models on a real graph.
 
 
@@ -600,23 +412,3 @@ def test_real_features(features, attention, granularity):
     assert loss(*part).item() == pytest.approx(want, rel=1e-4)
     wide = loss.double()(teacher, student)
     assert_close(out.double(), wide, rtol=1e-4, atol=0.0)
-
-
-@pytest.mark.parametrize(
-    'make',
-    [
-        ABKDLoss,
-        lambda *w: ABKDLoss(*w, 'learned', granularity='group'),
-        lambda *w: StrideLoss(*w, num_samples=300),
-    ],
-)
-def test_a_step_lowers_the_loss(features, make):
-    teacher, student = [[x[:300] for x in side] for side in features]
-    loss = make([32] * 4, [8] * 2)
-    before, got = run(loss, teacher, student)
-    size = sum(grad.square().sum() for grad in got)
-    moved = [
-        x - 1e-3 * before * grad / size
-        for x, grad in zip(student, got, strict=True)
-    ]
-    assert loss(teacher, moved) < before

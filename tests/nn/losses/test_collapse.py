@@ -22,6 +22,7 @@ def remaining(loss, teacher, student, steps=300):
     return loss(teacher, student).item() / values[0]
 
 
+@pytest.mark.slow
 def test_paper_collapses():
     teacher, student = both(WIDTHS, 300, torch.float)
     loss = ABKDLoss.paper(*WIDTHS)
@@ -32,9 +33,8 @@ def test_paper_collapses():
     assert max(grad.norm() for grad in grads) < 1e-4
 
 
-@pytest.mark.parametrize(
-    'attention', ['diagonal', 'uniform', 'learned', 'last']
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('attention', ['uniform', 'learned', 'last'])
 @pytest.mark.parametrize('granularity', ['node', 'group'])
 def test_others_do_not(attention, granularity):
     teacher, student = both(WIDTHS, 150, torch.float)
@@ -45,17 +45,3 @@ def test_others_do_not(attention, granularity):
         loss(teacher, leaves), leaves, allow_unused=True
     )
     assert max(g.norm() for g in grads if g is not None) > 1e-3
-
-
-def test_a_student_that_can_learn_does():
-    # A student that is trained does lower the loss.
-    teacher, student = both(WIDTHS, 100, torch.float)
-    student = [x.requires_grad_() for x in student]
-    loss = ABKDLoss(*WIDTHS, 'last')
-    optimizer = torch.optim.Adam([*loss.parameters(), *student], lr=0.05)
-    before = loss(teacher, student).item()
-    for _ in range(200):
-        optimizer.zero_grad()
-        loss(teacher, student).backward()
-        optimizer.step()
-    assert loss(teacher, student).item() < 0.6 * before

@@ -26,15 +26,8 @@ def with_grad(x):
             ValueError,
             r"'teacher' layer 1 .* 4 channels .*\[6, 5\]",
         ),
-        (
-            TEACHER,
-            [torch.randn(6, 3), STUDENT[0]],
-            ValueError,
-            r"'student' layer 0 .* 2 channels .*\[6, 3\]",
-        ),
         (TEACHER * 2, STUDENT, ValueError, "'teacher' .* 2 layers .*got 4"),
         (TEACHER, STUDENT[:1], ValueError, "'student' .* 2 layers .*got 1"),
-        (TEACHER, [], ValueError, "'student' .* 2 layers .*got 0"),
         (
             TEACHER,
             [x[:4] for x in STUDENT],
@@ -60,37 +53,18 @@ def with_grad(x):
             "'teacher' layer 0 .* at least one row",
         ),
         (
-            TEACHER,
-            [x[:0] for x in STUDENT],
-            ValueError,
-            "'student' layer 0 .* at least one row",
-        ),
-        (
             [x[:1] for x in TEACHER],
             [x[:1] for x in STUDENT],
             ValueError,
             "'node' must have two rows .*got 1",
         ),
         (TEACHER, STUDENT[0], TypeError, "'student' .* list .*got Tensor"),
-        (None, STUDENT, TypeError, "'teacher' .* list .*got NoneType"),
         (TEACHER, None, TypeError, "'student' .* list .*got NoneType"),
-        (
-            TEACHER,
-            [None, None],
-            TypeError,
-            "'student' layer 0 .* tensor .*got NoneType",
-        ),
         (
             TEACHER,
             [x.long() for x in STUDENT],
             ValueError,
             "'student' layer 0 .* floating-point .*int64",
-        ),
-        (
-            TEACHER,
-            [x.unsqueeze(1) for x in STUDENT],
-            ValueError,
-            r"'student' layer 0 .* matrix .*\[6, 1, 2\]",
         ),
     ],
 )
@@ -177,12 +151,6 @@ def test_rows_to_center():
         ({'granularity': 'pooled'}, "'pooled' has a single row"),
         ({'granularity': 'edge'}, "'granularity' must be .*'pooled'.*'edge'"),
         ({'projection': 'teacher'}, "'projection' must be .*None.*'teacher'"),
-        ({'reduction': 'none'}, "'reduction' must be .*'sum'.*'none'"),
-        ({'softmax_over': 'all'}, "'softmax_over' must be .*'teacher'.*'all'"),
-        *(
-            ({'temperature': value}, "'temperature' must be a finite number")
-            for value in [0.0, float('nan'), float('inf'), 'a', None]
-        ),
         ({'hidden_channels': 0}, "'hidden_channels' .*1 or more.*got 0"),
         ({'hidden_channels': 2.5}, "'hidden_channels' .*1 or more.*got 2.5"),
         ({'num_groups': -1}, "'num_groups' .*1 or more.*got -1"),

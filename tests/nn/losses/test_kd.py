@@ -21,19 +21,6 @@ def test_kd(temperature, multi_label, size):
     want = oracles.kd(teacher, student, temperature, multi_label)
     assert out.item() == pytest.approx(want, rel=1e-9)
     assert torch.autograd.gradcheck(lambda x: loss(teacher, x), student)
-    # The gradient against differences of the loops, one logit at a time.
-    (grad,) = torch.autograd.grad(out, student)
-    for v in range(size[0]):
-        for c in range(size[1]):
-            ends = []
-            for step in (1e-5, -1e-5):
-                moved = student.detach().clone()
-                moved[v, c] += step
-                ends.append(
-                    oracles.kd(teacher, moved, temperature, multi_label)
-                )
-            slope = (ends[0] - ends[1]) / 2e-5
-            assert grad[v, c].item() == pytest.approx(slope, abs=1e-7)
 
 
 def test_by_hand():
@@ -48,19 +35,6 @@ def test_by_hand():
     # With two columns: log cosh(1 / tau) each.
     want = torch.tensor(1.0).cosh().log() / 2
     assert_close(KDLoss(1, multi_label=True)(teacher, student), want)
-
-
-@pytest.mark.parametrize('multi_label', [False, True])
-def test_zero_where_equal(multi_label):
-    x = 5 * torch.randn(6, 4)
-    student = x.clone().requires_grad_()
-    loss = KDLoss(3.0, multi_label=multi_label)(x, student)
-    (grad,) = torch.autograd.grad(loss, student)
-    assert loss.item() == pytest.approx(0.0, abs=1e-6)
-    assert grad.abs().max() < 1e-6
-    assert (
-        KDLoss(3.0, multi_label=multi_label)(x, x + torch.randn_like(x)) > 1e-3
-    )
 
 
 def test_one_binary_task():
@@ -127,32 +101,9 @@ def test_half_precision(dtype, multi_label):
 
 
 def test_repr():
-    assert str(KDLoss()) == 'KDLoss(temperature=2)'
     assert str(KDLoss(0.5)) == 'KDLoss(temperature=0.5)'
-    assert (
-        str(KDLoss(1, multi_label=True))
-        == 'KDLoss(temperature=1, multi_label=True)'
-    )
-    assert not list(KDLoss().parameters())
-    assert KDLoss.needs == 'logits'
-
-
-@pytest.mark.parametrize('multi_label', [False, True])
-def test_compile(multi_label):
-    teacher, student = torch.randn(2, 6, 4)
-    loss = KDLoss(multi_label=multi_label)
-    compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
-    assert_close(compiled(teacher, student), loss(teacher, student))
-
-
-def test_extreme_logits():
-    teacher = torch.tensor([[1e4, -1e4], [0.0, 0.0]])
-    student = torch.tensor([[-1e4, 1e4], [1e4, -1e4]], requires_grad=True)
-    for multi_label in [False, True]:
-        loss = KDLoss(multi_label=multi_label)(teacher, student)
-        (grad,) = torch.autograd.grad(loss, student)
-        assert loss.isfinite()
-        assert grad.isfinite().all()
+    want = 'KDLoss(temperature=1, multi_label=True)'
+    assert str(KDLoss(1, multi_label=True)) == want
 
 
 @pytest.mark.parametrize('value', [0, None, 'a', float('inf'), float('nan')])
@@ -166,7 +117,7 @@ def test_bad_temperature(value):
     [
         (X, X[:4], r'one shape \[N, C\] \(got \[6, 3\] and \[4, 3\]'),
         (X[None], X[None], 'one shape'),
-        (X[0], X[0], 'multi_label=True'),
+        (X[0], X[0], 'two classes or more.*multi_label=True'),
         (X.clone().requires_grad_(), X, "'teacher' must not require grad"),
         (X[:0], X[:0], 'at least one row'),
         (X[:, :0], X[:, :0], 'at least one row and class'),

@@ -13,14 +13,12 @@ from pyg_distill.nn import (
     ABKDLoss,
     ATLoss,
     DistillationLoss,
-    Distiller,
     GSPLoss,
     KDLoss,
     LayerComparison,
     LSPLoss,
     StrideLoss,
 )
-from tests.nn.distiller.models import big, graph, small
 from tests.nn.losses.helpers import ABKD, WIDTHS, both, each_abkd, grads
 
 BATCH = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -42,22 +40,6 @@ class LogitsMSE(DistillationLoss):
 
     def forward(self, teacher, student):
         return F.mse_loss(student, teacher)
-
-
-@pytest.mark.parametrize('loss', [LastLayerMSE(), LogitsMSE()])
-@pytest.mark.parametrize('cache', [False, True])
-def test_a_loss_of_a_user(loss, cache):
-    inputs = graph()
-    distiller = Distiller.from_example(
-        small(), big(), inputs, {'mine': loss}, cache=cache
-    ).train()
-    out = distiller(*inputs)
-    with torch.no_grad():
-        # The last layer returns the logits.
-        want = F.mse_loss(out, big().eval()(*inputs))
-    assert_close(distiller.loss().detach(), want)
-    with pytest.raises(NotImplementedError, match='has no prepare'):
-        loss.prepare([])
 
 
 @pytest.mark.parametrize(
@@ -96,15 +78,7 @@ def test_declared_needs(loss, want):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('attention', 'granularity'),
-    [
-        ('learned', 'node'),
-        ('learned', 'graph'),
-        ('diagonal', 'node'),
-        ('diagonal', 'group'),
-        ('uniform', 'pooled'),
-        ('last', 'group'),
-        ([[0.5, 0.0], [1.5, 0.25]], 'graph'),
-    ],
+    [('learned', 'graph'), ('diagonal', 'node'), ('last', 'group')],
 )
 def test_compile(attention, granularity):
     torch.compiler.reset()
@@ -129,21 +103,6 @@ def test_compile(attention, granularity):
     if granularity == 'graph':
         with pytest.raises(RuntimeError, match='must have nodes in compiled'):
             compiled(teacher, student, BATCH, 4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('name', ['paper', 'stride', 'types'])
-def test_compile_others(name):
-    torch.compiler.reset()
-    if name == 'types':
-        loss = ABKDLoss([{'a': 4, 'b': 3}], [{'a': 2, 'b': 2}])
-        teacher = [{'a': torch.randn(6, 4), 'b': torch.randn(5, 3)}]
-        student = [{'a': torch.randn(6, 2), 'b': torch.randn(5, 2)}]
-    else:
-        loss = ABKD[name](*WIDTHS)
-        teacher, student = sides()
-    compiled = torch.compile(loss, fullgraph=True, backend='aot_eager')
-    assert_close(compiled(teacher, student), loss(teacher, student))
 
 
 @each_abkd
@@ -183,7 +142,7 @@ def test_reset_parameters():
     for old, new in zip(before, loss.parameters(), strict=True):
         assert (old != new).all()
         # As torch.nn.Linear: uniform within one by the root of the width.
-        bound = new.size(1) ** -0.5
+        bound = new.size(0) ** -0.5
         assert 0.8 * bound < new.abs().max() <= bound
         assert new.std().item() == pytest.approx(bound / 3**0.5, rel=0.2)
 
@@ -193,28 +152,15 @@ def test_reset_parameters():
     [
         (
             ABKDLoss(*WIDTHS),
-            "ABKDLoss(3 -> 2 layers, attention='uniform', granularity='node', "
-            "projection='student', normalize=True, reduction='mean', "
-            'center=True)',
-        ),
-        (
-            ABKDLoss([4], [4], [[1]], granularity='group', projection=None),
-            "ABKDLoss(1 -> 1 layers, attention='fixed', granularity='group', "
-            "projection=None, normalize=True, reduction='mean', center=True, "
-            'num_groups=512)',
-        ),
-        (
-            StrideLoss(*WIDTHS, structure_weight=0.5, max_nodes=8),
-            "StrideLoss(3 -> 2 layers, attention='learned', "
-            "granularity='node', projection='both', normalize=True, "
-            "temperature=1.0, softmax_over='student', reduction='mean', "
-            'center=False, subspace=True, hidden_channels=64, max_nodes=8, '
-            'structure_weight=0.5, structure_temperature=0.075, '
-            'num_samples=128)',
+            "ABKDLoss(attention='uniform', granularity='node', "
+            "projection='student', normalize=True, center=True, "
+            'subspace=False, hidden_channels=64, num_groups=512, '
+            'max_nodes=None)',
         ),
         (
             ATLoss([{'a': 4}, {'a': 4}], [{'a': 2}]),
-            "ATLoss(teacher_layer=-1, student_layer=-1, reduction='sum', "
+            'ATLoss(teacher_layer=-1, student_layer=-1, projection=None, '
+            "hidden_channels=256, max_nodes=None, reduction='sum', "
             "per_graph=False, node_types=['a'])",
         ),
         (
@@ -255,20 +201,3 @@ def test_last(name):
         loss(teacher, student[:1])
     with pytest.raises(RuntimeError, match='has not been called yet'):
         loss.last_attention  # noqa: B018
-
-
-def test_same_precision_of_pairs():
-    # Layers far from the origin, whose squares would cancel.
-    loss = ABKDLoss(
-        [4, 4],
-        [4, 4],
-        'learned',
-        projection=None,
-        normalize=False,
-        center=False,
-    )
-    teacher = [torch.randn(50, 4) + 1000 for _ in range(2)]
-    student = [x + 0.1 * torch.randn(50, 4) for x in teacher]
-    want = copy.deepcopy(loss).double().compare(teacher, student).distance
-    got = loss.compare(teacher, student).distance.double()
-    assert_close(got, want, rtol=1e-3, atol=0.0)

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from pyg_distill.nn import ABKDLoss, Distiller, StrideLoss, TeacherCache
-from tests.nn.distiller.models import big, graph, small
+from pyg_distill.nn import ABKDLoss, StrideLoss
 from tests.nn.losses import oracles
-from tests.nn.losses.helpers import both, grads
+from tests.nn.losses.helpers import both
 
 WIDTHS = [4, 4, 5], [3, 2]
 
@@ -54,48 +53,6 @@ def test_against_loops(
     assert out == pytest.approx(want, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize('attention', ['diagonal', 'learned'])
-def test_gradient(attention):
-    teacher, student = sides()
-    loss = ABKDLoss(*WIDTHS, attention, max_nodes=4, hidden_channels=3)
-    loss = loss.double()
-    leaves = [x.clone().requires_grad_() for x in student]
-    inputs = [*loss.parameters(), *leaves]
-    directions = [torch.randn_like(x) for x in inputs]
-    torch.manual_seed(1)
-    got = grads(loss(teacher, leaves), inputs)
-
-    def value(moved, x):
-        torch.manual_seed(1)
-        return moved(teacher, x).item()
-
-    count = len(list(loss.parameters()))
-    halves = directions[:count], directions[count:]
-    want = oracles.slope(value, loss, student, halves)
-    slope = sum((g * d).sum() for g, d in zip(got, directions, strict=True))
-    assert float(slope) == pytest.approx(want, rel=1e-5)
-    if attention == 'diagonal':
-        rows = [int((g != 0).any(dim=1).sum()) for g in got[count:]]
-        assert rows == [4, 4]
-
-
-@pytest.mark.parametrize('attention', ['uniform', 'learned'])
-def test_mean_over_all_draws(monkeypatch, attention):
-    teacher, student = sides(8)
-    loss = ABKDLoss(
-        *WIDTHS, attention, center=False, max_nodes=2, hidden_channels=3
-    ).double()
-    parts = []
-    for k in range(4):
-        monkeypatch.setattr(
-            torch, 'randperm', lambda n, k=k, **_: torch.arange(n).roll(2 * k)
-        )
-        parts.append(loss(teacher, student))
-    want = loss.eval()(teacher, student)
-    # Except for the floor of short rows.
-    assert_close(torch.stack(parts).mean(), want, rtol=1e-4, atol=0.0)
-
-
 def test_drawn_once_and_anew(monkeypatch):
     teacher, student = sides()
     loss = ABKDLoss(*WIDTHS, 'uniform', max_nodes=3).double()
@@ -117,26 +74,6 @@ def test_drawn_once_and_anew(monkeypatch):
     assert calls == [(9,)]
 
 
-def test_node_types():
-    widths = [{'a': 4, 'b': 3}], [{'a': 2, 'b': 2}]
-    num_nodes = {'a': 7, 'b': 5}
-    teacher, student = (
-        [{k: torch.randn(num_nodes[k], w) for k, w in layer[0].items()}]
-        for layer in widths
-    )
-    loss = ABKDLoss(*widths, max_nodes=3)
-    torch.manual_seed(0)
-    out = loss(loss.prepare(teacher), student)
-    torch.manual_seed(0)
-    want = []
-    for k, matching in zip('ab', loss.matchings, strict=True):
-        drawn = torch.randperm(num_nodes[k])[:3].tolist()
-        pair = [teacher[0][k]], [student[0][k]]
-        weights, distances = oracles.pairs(matching, *pair, drawn=drawn)
-        want.append(oracles.combine(weights, distances, 'mean'))
-    assert out.item() == pytest.approx(sum(want) / 2, rel=1e-4)
-
-
 def test_stride():
     teacher, student = sides()
     loss = StrideLoss(*WIDTHS, num_samples=3, max_nodes=5).double()
@@ -150,41 +87,3 @@ def test_stride():
     part([x[index] for x in teacher], [x[index] for x in student])
     want = (attention * part.last_distance).sum() / attention.sum()
     assert_close(out, want)
-
-
-@pytest.mark.parametrize('kwargs', [{}, {'n_id': True}, {'batch_size': 6}])
-def test_distiller(kwargs):
-    x, edge_index = graph()
-    cache = TeacherCache.from_inputs(big(), (x, edge_index))
-    distiller = Distiller.from_example(
-        small(norm=None),
-        cache,
-        (x, edge_index),
-        [lambda *widths: ABKDLoss(*widths, max_nodes=4)],
-    ).train()
-    if 'n_id' in kwargs:
-        kwargs = {'n_id': torch.arange(x.size(0))}
-    found = []
-    for seed in (0, 0, 1):
-        distiller(x, edge_index)
-        torch.manual_seed(seed)
-        found.append(distiller.loss(**kwargs).item())
-    assert found[0] == found[1] != found[2]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('attention', ['diagonal', 'learned'])
-def test_compile(attention):
-    torch.compiler.reset()
-    teacher, student = sides()
-    loss = ABKDLoss(*WIDTHS, attention, max_nodes=4).double()
-    target = loss.prepare(teacher)
-    call = torch.compile(loss, fullgraph=True, backend='aot_eager')
-    found = []
-    for run in (loss, call, call):
-        leaves = [x.clone().requires_grad_() for x in student]
-        torch.manual_seed(3)
-        out = run(target, leaves)
-        found.append([out.detach(), *grads(out, leaves)])
-    assert_close(found[1], found[0])
-    assert_close(found[2], found[0])
