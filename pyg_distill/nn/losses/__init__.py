@@ -9,9 +9,11 @@ from pyg_distill.nn.losses.base import (
     TeacherTarget,
 )
 from pyg_distill.nn.losses.fitnet import FitNetLoss
+from pyg_distill.nn.losses.gcrd import GCRDLoss
+from pyg_distill.nn.losses.gsp import GSPLoss
 from pyg_distill.nn.losses.kd import KDLoss
+from pyg_distill.nn.losses.lsp import LSPLoss
 from pyg_distill.nn.losses.stride import StrideLoss
-from pyg_distill.nn.losses.structure import GCRDLoss, GSPLoss, LSPLoss
 
 __all__ = [
     'ABKDLoss',

@@ -1,11 +1,13 @@
 r"""Plain functions that the losses are made of."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.utils import scatter
+
+Kernel = Literal['cosine', 'poly', 'l2', 'rbf']
 
 # A row counts as short beside others, or beside the mean that centring took
 # away, if its squared length is below these shares of theirs.
@@ -168,3 +170,32 @@ def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
         F.logsigmoid(-teacher) - F.logsigmoid(-student)
     )
     return out.mean()
+
+
+def pairwise_similarity(x: Tensor, kernel: Kernel) -> Tensor:
+    """The similarity :obj:`[N, N]` of all pairs of rows :obj:`[N, F]`."""
+    if kernel in ('cosine', 'poly'):
+        x = normalize_rows(x)
+        return _apply_kernel(x @ x.t(), kernel)
+    # Expanded squares would cancel for rows that are alike.
+    mode = 'donot_use_mm_for_euclid_dist'
+    return _apply_kernel(torch.cdist(x, x, compute_mode=mode), kernel)
+
+
+def edge_similarity(
+    x: Tensor, source: Tensor, target: Tensor, kernel: Kernel
+) -> Tensor:
+    """The similarity :obj:`[E]` of the two ends of each edge."""
+    is_cosine = kernel in ('cosine', 'poly')
+    x = normalize_rows(x) if is_cosine else x
+    a, b = x.index_select(0, source), x.index_select(0, target)
+    if is_cosine:
+        return _apply_kernel((a * b).sum(dim=-1), kernel)
+    return _apply_kernel(torch.linalg.vector_norm(a - b, dim=-1), kernel)
+
+
+def _apply_kernel(score: Tensor, kernel: Kernel) -> Tensor:
+    """Turns a cosine or a distance into the similarity."""
+    if kernel == 'poly':
+        return score.square()
+    return (-0.5 * score.square()).exp() if kernel == 'rbf' else score
