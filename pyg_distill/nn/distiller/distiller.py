@@ -66,8 +66,10 @@ class Distiller(torch.nn.Module, Generic[S]):
             losses, such as :class:`ABKDLoss` and :class:`KDLoss`.
         weights (dict[str, float] or list[float], optional): The weight of each
             loss, beside weight 1 of the task. (default: :obj:`None`)
-        student_layers, teacher_layers (str or list, optional): The layers to
-            match, see :class:`LayerRecorder`. (default: :obj:`"auto"`)
+        student_layers (str or list, optional): The layers to match, see
+            :class:`LayerRecorder`. (default: :obj:`"auto"`)
+        teacher_layers (str or list, optional): The same of the teacher.
+            (default: :obj:`"auto"`)
         clone (bool, optional): Whether layers are copied, for models that
             change them in-place. (default: :obj:`False`)
 

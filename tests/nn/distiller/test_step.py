@@ -1,12 +1,16 @@
 """A step of a distiller is the step that one would write by hand."""
 
 import copy
+import sys
 from functools import partial
+from pathlib import Path
+from types import FrameType
 
 import pytest
 import torch
 from torch_geometric.nn import GCN
 
+import pyg_distill
 from pyg_distill.nn import (
     ABKDLoss,
     DistillationLoss,
@@ -419,3 +423,21 @@ def test_models_that_change_layers_in_place(cache):
         want = distiller.losses['abkd'](teacher_layers, student_layers)
         want = want + 4 * KDLoss()(teacher_layers[1], out)
     torch.testing.assert_close(loss.detach(), want)
+
+
+def test_few_files_run_from_an_example() -> None:
+    root = str(Path(pyg_distill.__file__).parent)
+    files = set()
+
+    def record(frame: FrameType, event: str, arg: object) -> None:
+        if event == 'call' and frame.f_code.co_filename.startswith(root):
+            files.add(frame.f_code.co_filename)
+
+    x, edge_index = torch.randn(4, 8), torch.tensor([[0, 1], [1, 0]])
+    student, teacher = GCN(8, 4, 2, 3), GCN(8, 16, 3, 3)
+    sys.setprofile(record)
+    try:
+        Distiller.from_example(student, teacher, (x, edge_index))
+    finally:
+        sys.setprofile(None)
+    assert 0 < len(files) <= 10, sorted(files)
