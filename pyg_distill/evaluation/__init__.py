@@ -5,12 +5,17 @@ from pyg_distill.evaluation.collapse import (
     LossState,
     collapse_report,
 )
-from pyg_distill.evaluation.comparison import ComparedCell, Comparison
 from pyg_distill.evaluation.evaluate import evaluate
 from pyg_distill.evaluation.exactness import Exactness, check_exact
 from pyg_distill.evaluation.model_embeddings import model_embeddings
 from pyg_distill.evaluation.one_hot import OneHot
-from pyg_distill.evaluation.result import Evaluation, Record, SetRecord
+from pyg_distill.evaluation.result import (
+    ComparedCell,
+    Comparison,
+    Evaluation,
+    Record,
+    SetRecord,
+)
 
 checks = [
     'check_exact',

@@ -46,21 +46,16 @@ def model_embeddings(
         CPU.
 
     Raises:
-        ValueError: If there are no graphs, the model has no such submodule,
-            or its input is not one row a graph.
+        AttributeError: If the model has no such submodule.
+        ValueError: If there are no graphs, or the input of the submodule is
+            not one row a graph.
     """
     if isinstance(dataset, Data) or len(dataset) == 0:
         raise ValueError(
             f"'dataset' must hold graphs (got {dataset}); pass a slice of a "
             f'data set, or [data]'
         )
-    names = [name for name, _ in model.named_modules() if name]
-    if layer not in names:
-        raise ValueError(
-            f"'layer' must name a submodule of '{type(model).__name__}' (got "
-            f'{layer!r}); pass one of {", ".join(names)}'
-        )
-    device = next((p.device for p in model.parameters()), None)
+    device = next((p.device for p in model.parameters()), 'cpu')
     modes = [(module, module.training) for module in model.modules()]
     inputs: list[Tensor] = []
 
@@ -75,15 +70,13 @@ def model_embeddings(
         loader = DataLoader(dataset, batch_size, generator=torch.Generator())
         for batch in tqdm(loader, 'Embedding graphs', disable=not log, delay=1):
             inputs.clear()
-            call_by_name(model, batch.to(device) if device else batch)
+            call_by_name(model, batch.to(device))
             # A dropout, say, may be called on nodes, too.
             rows = [x for x in inputs if x.size(0) == batch.num_graphs]
             if not rows:
                 raise ValueError(
-                    f"'layer' must get one row a graph (got "
-                    f'{[list(x.size()) for x in inputs]} for '
-                    f'{batch.num_graphs} graphs in {layer!r}); pass a '
-                    f'submodule after the readout'
+                    f"'layer' must get one row a graph (got no such input of "
+                    f'{layer!r}); pass a submodule after the readout'
                 )
             out.append(rows[0].reshape(batch.num_graphs, -1).cpu())
     finally:
