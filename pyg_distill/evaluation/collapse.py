@@ -25,31 +25,17 @@ class LossState:
             the student, all node types together.
         parameter_gradient: The norm of the gradient on the parameters of the
             loss.
-        entropy: The mean entropy of the attention of a teacher layer over
-            student layers, relative to the largest possible, by node type
-            (:obj:`""` if there is one). It is 0 if each attends to a single
-            layer. Types with a single student layer are left out.
-        mass: The share of the attention that falls on each student layer, by
-            node type.
     """
 
     loss: float
     student_gradient: tuple[float, ...]
     parameter_gradient: float
-    entropy: Mapping[str, float]
-    mass: Mapping[str, tuple[float, ...]]
 
     def _rows(self) -> dict[str, float]:
         out = {'loss': self.loss}
         for j, value in enumerate(self.student_gradient):
             out[f'gradient, student layer {j}'] = value
-        out['gradient, own parameters'] = self.parameter_gradient
-        for t, value in self.entropy.items():
-            out[f'attention, entropy, {t}'.removesuffix(', ')] = value
-        for t, mass in self.mass.items():
-            for j, value in enumerate(mass):
-                out[f'attention, layer {j}, {t}'.removesuffix(', ')] = value
-        return out
+        return out | {'gradient, own parameters': self.parameter_gradient}
 
 
 @dataclass(frozen=True)
@@ -102,8 +88,7 @@ class CollapseReport:
         ]
         after = self.after._rows()
         for label, x in self.before._rows().items():
-            short = label if len(label) <= 28 else f'{label[:25]}...'
-            lines.append(f'{short:28}{x:>11.4g}{after[label]:>11.4g}')
+            lines.append(f'{label:28}{x:>11.4g}{after[label]:>11.4g}')
         left = f'{self.remaining:.1%} of the loss'
         if self.num_parameters == 0:
             verdict = 'NOT COLLAPSIBLE: only the student can lower the loss'
@@ -239,31 +224,7 @@ def _measure(
     )
     norms = iter(float(grad.double().norm()) for grad in grads)
     norm = [math.hypot(*islice(norms, len(group))) for group in groups]
-    entropy, mass = _attention(loss, layers)
-    return LossState(value.item(), tuple(norm[:-1]), norm[-1], entropy, mass)
-
-
-def _attention(
-    loss: torch.nn.Module, layers: Sequence[Any]
-) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
-    attention = getattr(loss, 'last_attention', None)
-    if isinstance(attention, Tensor):
-        attention = {'': attention}
-    entropy, mass = {}, {}
-    for t, weight in (attention or {}).items():
-        weight = weight.detach().double()
-        columns = (weight.sum(dim=0) / weight.sum()).tolist()
-        if t and all(isinstance(layer, Mapping) for layer in layers):
-            # Layers without this type have no column.
-            rest = iter(columns)
-            columns = [next(rest) if t in layer else 0.0 for layer in layers]
-        mass[t] = tuple(columns)
-        if weight.size(1) > 1:
-            weight = weight[weight.sum(dim=1) > 0]
-            share = weight / weight.sum(dim=1, keepdim=True)
-            nats = torch.special.entr(share).sum(dim=1)
-            entropy[t] = float(nats.mean()) / math.log(weight.size(1))
-    return entropy, mass
+    return LossState(value.item(), tuple(norm[:-1]), norm[-1])
 
 
 def _floats(value: Any) -> list[Tensor]:

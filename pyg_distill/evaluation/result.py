@@ -94,8 +94,8 @@ class ComparedCell:
         num_runs: The number of runs that both have.
         difference: The mean difference over the runs, first minus second.
         std: Its standard deviation over the runs.
-        p: The p-value of the two-sided paired t-test.
-        p_holm: The same, corrected for the number of cells (Holm, 1979).
+        p: The p-value of the two-sided paired t-test, corrected for the
+            number of cells (Holm, 1979).
     """
 
     cell: Cell
@@ -103,7 +103,6 @@ class ComparedCell:
     difference: float
     std: float
     p: float
-    p_holm: float
 
 
 @dataclass(frozen=True)
@@ -125,18 +124,18 @@ class Comparison:
 
     def better(self, level: float = 0.05) -> list[ComparedCell]:
         """The cells in which the first is better, at a corrected level."""
-        return [c for c in self.cells if c.p_holm < level and c.difference > 0]
+        return [c for c in self.cells if c.p < level and c.difference > 0]
 
     def worse(self, level: float = 0.05) -> list[ComparedCell]:
         """The cells in which the first is worse, at a corrected level."""
-        return [c for c in self.cells if c.p_holm < level and c.difference < 0]
+        return [c for c in self.cells if c.p < level and c.difference < 0]
 
     def __str__(self) -> str:
-        rows = [(self.title, ['difference', 'runs', 'p', 'Holm'])]
+        rows = [(self.title, ['difference', 'runs', 'p'])]
         for c in self.cells:
             texts = [f'{c.difference:+.3f} ± {c.std:.3f}', str(c.num_runs)]
-            texts += [f'{c.p:.3f}', f'{c.p_holm:.3f}']
-            rows.append((' '.join(filter(None, c.cell)), texts))
+            title = ' '.join(filter(None, c.cell))
+            rows.append((title, [*texts, f'{c.p:.3f}']))
         return (
             f'{_align(rows)}\n{self.difference:+.3f} on average; significantly '
             f'better in {len(self.better())} of {len(self.cells)} cells, worse '
@@ -168,18 +167,10 @@ class Evaluation:
         """The names of the training sets."""
         return list(dict.fromkeys(r.train_set for r in self.records))
 
-    def by_cell(
-        self, metric: Metric = 'auc'
+    def _by_cell(
+        self, metric: Metric
     ) -> dict[Cell, dict[str, dict[int, float]]]:
-        """The result of each run, by cell, training set and run.
-
-        Args:
-            metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
-                (default: :obj:`"auc"`)
-
-        Raises:
-            ValueError: If the metric is another one.
-        """
+        """The result of each run, by cell, training set and run."""
         if metric not in _TITLES:
             raise ValueError(
                 f"'metric' must be one of {', '.join(_TITLES)} (got "
@@ -206,7 +197,7 @@ class Evaluation:
         """
         stats, names = require('scipy.stats', 'ranks'), self.train_sets
         ranks = []
-        for cell, sets in self.by_cell(metric).items():
+        for cell, sets in self._by_cell(metric).items():
             if missing := {*names} - {*sets}:
                 raise ValueError(
                     f"'ranks' needs results of every training set in every "
@@ -235,7 +226,7 @@ class Evaluation:
             ValueError: If they do not share a cell of two runs or more.
         """
         differences: dict[Cell, list[float]] = {}
-        for cell, sets in self.by_cell(metric).items():
+        for cell, sets in self._by_cell(metric).items():
             one, other = sets.get(first, {}), sets.get(second, {})
             shared = [one[run] - other[run] for run in one if run in other]
             if len(shared) > 1:
@@ -246,12 +237,10 @@ class Evaluation:
                 f'fewer of {first!r} and {second!r}); choose from '
                 f'{self.train_sets}, or evaluate with more runs'
             )
-        p = [_paired_p_value(values) for values in differences.values()]
+        p = _holm([_paired_p_value(d) for d in differences.values()])
         cells = [
-            ComparedCell(cell, len(d), *_mean_and_std(d), p_cell, p_holm)
-            for (cell, d), p_cell, p_holm in zip(
-                differences.items(), p, _holm(p), strict=True
-            )
+            ComparedCell(cell, len(d), *_mean_and_std(d), p_cell)
+            for (cell, d), p_cell in zip(differences.items(), p, strict=True)
         ]
         title = f'{_TITLES[metric]}, {first!r} minus {second!r}'
         return Comparison(title, cells)
@@ -266,7 +255,7 @@ class Evaluation:
             metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
                 (default: :obj:`"auc"`)
         """
-        names, by_cell = self.train_sets, self.by_cell(metric)
+        names, by_cell = self.train_sets, self._by_cell(metric)
         rows = [(_TITLES[metric], [f'{name}  ' for name in names])]
         for cell, sets in by_cell.items():
             stats = {k: _mean_and_std([*v.values()]) for k, v in sets.items()}
@@ -300,12 +289,6 @@ class Evaluation:
 
     def __str__(self) -> str:
         return f'{self.table("auc")}\n\n{self.table("accuracy")}'
-
-    def __repr__(self) -> str:
-        return (
-            f'{self.__class__.__name__}({self.train_sets}, '
-            f'trainings={len(self.records)})'
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain dictionaries and lists, ready for JSON."""

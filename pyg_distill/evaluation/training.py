@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +24,8 @@ Encoder: TypeAlias = Callable[[Tensor], Tensor]
 Readout: TypeAlias = Literal['sum', 'mean', 'max']
 
 _EDGE_KEYS = ('edge_attr', 'edge_weight')
-_GRAPH_KEYS = ('weight', 'target')
 _ROOT_KEYS = ('root_index', 'root_count', 'num_layers')
-_KEYS = ('x', 'edge_index', *_EDGE_KEYS, *_ROOT_KEYS, *_GRAPH_KEYS)
+_KEYS = ('x', 'edge_index', *_EDGE_KEYS, *_ROOT_KEYS, 'weight', 'target')
 # The size of the mini-batches that all models of a training set share.
 _MAX_SHARED_BYTES = 2**29
 # Merging equal trees must make mini-batches smaller by this factor.
@@ -81,17 +80,20 @@ class LabelledGraphs:
         if report is not None and getattr(source, '_indices', None) is None:
             self.size['compressed_bytes'] = report.compressed_bytes
             self.size['seconds'] = report.seconds
-        for key in {*_GRAPH_KEYS} & {*table.keys}:
-            if bool((table.sizes(key) != 1).any()):
-                raise ValueError(
-                    f"'{key}' must have one row a graph (got others in "
-                    f"'{name}'); fix it, or pass exclude_keys=['{key}']"
-                )
-        self.target_width = 0
+        self.num_classes = int(label.max()) + 1
         if 'target' in table.keys:
-            self.target_width = table.rows('target').size(-1)
-        if 'x' in table.keys:
-            self._check_features(table.rows('x'), name)
+            self.num_classes = table.rows('target').size(-1)
+        x = table.rows('x') if 'x' in table.keys else torch.zeros(1)
+        if not x.is_floating_point() and encode is None:
+            raise ValueError(
+                f"'{name}' must hold float features 'x' (got {x.dtype}); pass "
+                f'encode=OneHot(dataset), or encode=torch.Tensor.float'
+            )
+        if not bool(x.isfinite().all()):
+            raise ValueError(
+                f"'{name}' must hold finite features 'x' (got infinite ones "
+                f"or NaN); fill them in, or pass exclude_keys=['x']"
+            )
         keys = [key for key in _KEYS if key in table.keys]
         # The depths of all graphs, and of those that are not whole.
         self._depths, self.depth = {math.inf}, math.inf
@@ -107,11 +109,6 @@ class LabelledGraphs:
         self._evaluated: list[Data] = []
         self._shared: dict[tuple[int, int | None], list[Data]] = {}
         self._merged: dict[int, TreeSetLoader] = {}
-
-    @property
-    def num_classes(self) -> int:
-        """The number of classes up to the largest label or target."""
-        return max(self.target_width, int(self.label.max()) + 1)
 
     @property
     def num_features(self) -> int:
@@ -201,19 +198,6 @@ class LabelledGraphs:
             return torch.ones(num_nodes, 1, device=self._device)
         return _as_matrix(self._encode(x) if self._encode else x, num_nodes)
 
-    def _check_features(self, x: Tensor, name: str) -> None:
-        if not x.is_floating_point() and self._encode is None:
-            raise ValueError(
-                f"'{name}' must hold float features 'x' (got {x.dtype}, "
-                f'which may be category codes); pass encode=OneHot(dataset), '
-                f'or a function such as encode=torch.Tensor.float'
-            )
-        if not bool(x.isfinite().all()):
-            raise ValueError(
-                f"'{name}' must hold finite features 'x' (got infinite ones "
-                f"or NaN); fill them in, or pass exclude_keys=['x']"
-            )
-
 
 class GraphClassifier(torch.nn.Module):
     """A GNN for node embeddings, a readout and a linear head."""
@@ -233,14 +217,10 @@ class GraphClassifier(torch.nn.Module):
         self.edge_keys = [key for key in _EDGE_KEYS if key in parameters]
         if isinstance(gnn, BasicGNN):
             # Its `forward` names both, but its layers may not support them.
-            supported = {
-                'edge_weight': gnn.supports_edge_weight,
-                'edge_attr': any(
-                    getattr(conv, 'edge_dim', None) is not None
-                    for conv in gnn.convs
-                ),
-            }
-            self.edge_keys = [k for k in self.edge_keys if supported[k]]
+            dims = [getattr(conv, 'edge_dim', None) for conv in gnn.convs]
+            has = {'edge_weight': gnn.supports_edge_weight}
+            has['edge_attr'] = dims != [None] * len(dims)
+            self.edge_keys = [key for key in self.edge_keys if has[key]]
 
     def forward(self, data: Data) -> Tensor:
         """Computes logits of shape :obj:`[B, C]`."""
@@ -256,14 +236,6 @@ class GraphClassifier(torch.nn.Module):
         return self.head(global_root_pool(x, data, reduce=self.readout))
 
 
-class BestStep(NamedTuple):
-    """The step that the validation graphs chose, and their scores."""
-
-    val_auc: float
-    val_loss: float
-    step: int
-
-
 def train(
     model: torch.nn.Module,
     batches: Iterable[Data],
@@ -272,11 +244,11 @@ def train(
     lr: float,
     weight_decay: float,
     eval_every: int,
-) -> BestStep | None:
-    """Trains a model, and restores its best validated step.
+) -> tuple[float, float, int] | None:
+    """Trains a model, and restores the step of the largest validation ROC-AUC.
 
-    That is the step of the largest ROC-AUC and, among equal ones, of the
-    smallest loss; there is none if outputs were never finite.
+    The smallest loss decides among equal ones. Returns both and the step, or
+    None if outputs were never finite.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     # One kernel for all tensors instead of ten for each.
@@ -284,7 +256,7 @@ def train(
     optimizer = torch.optim.Adam(
         parameters, lr, weight_decay=weight_decay, fused=fused
     )
-    best: BestStep | None = None
+    best: tuple[float, float, int] | None = None
     state = {}
     for step, data in enumerate(islice(batches, steps), start=1):
         model.train()
@@ -297,8 +269,8 @@ def train(
         if not bool(out.isfinite().all()):
             continue
         auc, loss = roc_auc(label, out), float(F.cross_entropy(out, label))
-        if best is None or (auc, -loss) > (best.val_auc, -best.val_loss):
-            best = BestStep(auc, loss, step)
+        if best is None or (auc, -loss) > (best[0], -best[1]):
+            best = auc, loss, step
             state = copy.deepcopy(model.state_dict())
     if best is not None:
         model.load_state_dict(state)

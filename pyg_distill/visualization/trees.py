@@ -81,7 +81,11 @@ def plot_computation_tree(
     _check_graph(data, 'plot_computation_tree')
     graphs = read_graphs(data, exclude_keys, 'plot_computation_tree')
     num_nodes = graphs.num_nodes
-    root = _check_root(root, num_nodes)
+    if not 0 <= root < num_nodes:
+        raise ValueError(
+            f"'root' must be a node of the graph (got {root}); pass an integer "
+            f'from 0 to {num_nodes - 1}'
+        )
     labels = label_nodes(graphs.x, num_nodes, node_labels, names)
     source, target = graphs.edge_index.cpu()
     size = torch.ones(num_nodes, dtype=torch.double)
@@ -90,8 +94,8 @@ def plot_computation_tree(
     if size[root] > max_nodes:
         raise ValueError(
             f"'max_nodes' must be at least the size of the tree (got "
-            f'{max_nodes}, and {float(size[root]):,.0f} nodes to depth '
-            f'{num_layers}); try a lower num_layers or another root'
+            f'{max_nodes}, and {float(size[root]):,.0f} nodes); try a lower '
+            f'num_layers or another root'
         )
 
     senders: list[list[int]] = [[] for _ in range(num_nodes)]
@@ -181,12 +185,10 @@ def plot_tree_set(
 
 
 def _roots(data: Data) -> dict[int, int | None] | None:
-    """Returns the count of each root, or None for a whole graph."""
-    index = data.get('root_index')
-    if index is None:
+    """The count of each root, or None for a whole graph."""
+    if 'root_index' not in data:
         return None
-    count = data.get('root_count')
-    count = torch.ones_like(index) if count is None else count
+    index, count = data.root_index, data.root_count
     every_node = torch.arange(data.num_nodes or 0, device=index.device)
     if index.equal(every_node) and bool((count == 1).all()):
         return None
@@ -205,18 +207,3 @@ def _check_graph(data: Any, caller: str) -> None:
             f"'{caller}' expects one graph (got a batch); pass an item of "
             f'data.to_data_list()'
         )
-
-
-def _check_root(root: Any, num_nodes: int) -> int:
-    index = torch.as_tensor(root)
-    if index.numel() != 1 or index.dtype not in (torch.int32, torch.int64):
-        raise TypeError(
-            f"'root' must be the number of a node (got {root!r}); pass an "
-            f'integer below {num_nodes}'
-        )
-    if not 0 <= int(index) < num_nodes:
-        raise ValueError(
-            f"'root' must be a node of the graph (got {int(index)} for "
-            f'{num_nodes} nodes); pass an integer from 0 to {num_nodes - 1}'
-        )
-    return int(index)

@@ -158,13 +158,6 @@ def test_small_outputs_count_like_large_ones(scale: float) -> None:
     assert not check_exact(GIN(2, 8, 2), SOURCE, 1, forward=call)
 
 
-def test_outputs_that_are_nan_are_not_exact() -> None:
-    def call(model: torch.nn.Module, data: Data) -> Tensor:
-        return model(data.x, data.edge_index) * float('nan')
-
-    assert not check_exact(GIN(2, 4, 1), SOURCE, 1, forward=call)
-
-
 def test_the_result_says_what_was_compared() -> None:
     result = check_exact(GIN(2, 8, 2), SOURCE, 2, max_graphs=4)
     assert (result.num_graphs, result.num_layers) == (4, 2)
@@ -181,6 +174,7 @@ def test_rounding_is_allowed_for() -> None:
     assert Exactness(9e-5, 1.0, 1, 1, 'node')
     assert not Exactness(2e-4, 1.0, 1, 1, 'node')
     assert not Exactness(1e-9, 0.0, 1, 1, 'node')
+    assert not Exactness(float('nan'), 1.0, 1, 1, 'node')
     assert Exactness(0.0, 0.0, 1, 1, 'node')
 
 
@@ -219,8 +213,8 @@ TREES = [ToComputationTrees(2)(data) for data in SOURCE]
 @pytest.mark.parametrize(
     ('model', 'source', 'kwargs', 'error', 'message'),
     [
-        (GIN(2, 8, 2), [], {}, ValueError, 'at least one graph'),
-        (GIN(2, 8, 2), SOURCE[0], {}, TypeError, "one 'Data'"),
+        (GIN(2, 8, 2), [], {}, ValueError, 'must hold graphs'),
+        (GIN(2, 8, 2), SOURCE[0], {}, ValueError, 'must hold graphs'),
         (GIN(2, 8, 2), TREES, {}, ValueError, 'tree-set form'),
         (Pooled(), SOURCE, {}, ValueError, 'encoder='),
         (PooledData(), SOURCE, {}, ValueError, 'encoder='),
@@ -241,8 +235,3 @@ def test_bad_arguments(
     with pytest.raises(error, match=message) as found:
         check_exact(model, source, 2, **kwargs)
     assert '\n' not in str(found.value)
-
-
-def test_bad_depth() -> None:
-    with pytest.raises(TypeError, match="'two'"):
-        check_exact(GIN(2, 8, 2), SOURCE, 'two')

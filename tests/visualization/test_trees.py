@@ -187,9 +187,6 @@ def test_computation_tree_errors():
     ]:
         with pytest.raises(ValueError, match=match):
             plot_computation_tree(*args, **kwargs)
-    for root in (True, 1.0, torch.tensor([1, 2])):
-        with pytest.raises(TypeError, match="'root'"):
-            plot_computation_tree(data, root)
     data.pos = torch.rand(12, 2)
     with pytest.raises(ValueError, match="'pos'"):
         plot_computation_tree(data, 0)
