@@ -1,10 +1,6 @@
 r"""Does it work, for a given model and data set, and how well?"""
 
-from pyg_distill.evaluation.collapse import (
-    CollapseReport,
-    LossState,
-    collapse_report,
-)
+from pyg_distill.evaluation.collapse import CollapseReport, collapse_report
 from pyg_distill.evaluation.evaluate import evaluate
 from pyg_distill.evaluation.exactness import Exactness, check_exact
 from pyg_distill.evaluation.model_embeddings import model_embeddings
@@ -17,22 +13,9 @@ from pyg_distill.evaluation.result import (
     SetRecord,
 )
 
-checks = [
-    'check_exact',
-    'Exactness',
-    'collapse_report',
-    'CollapseReport',
-    'LossState',
-]
-training_sets = [
-    'evaluate',
-    'Evaluation',
-    'Record',
-    'SetRecord',
-    'Comparison',
-    'ComparedCell',
-    'OneHot',
-]
+checks = ['check_exact', 'Exactness', 'collapse_report', 'CollapseReport']
+training_sets = ['evaluate', 'Evaluation', 'Record', 'SetRecord', 'OneHot']
+comparisons = ['Comparison', 'ComparedCell']
 embeddings = ['model_embeddings']
 
-__all__ = checks + training_sets + embeddings
+__all__ = checks + training_sets + comparisons + embeddings

@@ -16,60 +16,40 @@ from pyg_distill.evaluation.training import check_count
 
 
 @dataclass(frozen=True)
-class LossState:
-    """A loss and its gradients, at one point of training.
-
-    Attributes:
-        loss: The value.
-        student_gradient: The norm of the gradient that reaches each layer of
-            the student, all node types together.
-        parameter_gradient: The norm of the gradient on the parameters of the
-            loss.
-    """
-
-    loss: float
-    student_gradient: tuple[float, ...]
-    parameter_gradient: float
-
-    def _rows(self) -> dict[str, float]:
-        out = {'loss': self.loss}
-        for j, value in enumerate(self.student_gradient):
-            out[f'gradient, student layer {j}'] = value
-        return out | {'gradient, own parameters': self.parameter_gradient}
-
-
-@dataclass(frozen=True)
 class CollapseReport:
     """How far the parameters of a loss alone lower it; prints as a table.
 
     Attributes:
         name: The name of the loss.
-        before: The state at the start.
-        after: The state after training the parameters of the loss.
+        before: The loss and the norms of its gradients at the start, on each
+            layer of the student and on the parameters of the loss.
+        after: The same after training the parameters of the loss.
         num_parameters: The number of values that were trained.
         steps: The number of steps.
     """
 
     name: str
-    before: LossState
-    after: LossState
+    before: dict[str, float]
+    after: dict[str, float]
     num_parameters: int
     steps: int
 
     @property
     def remaining(self) -> float:
         """The share of the loss that remains."""
-        if self.num_parameters == 0 or self.before.loss == 0:
-            return 1.0
-        return self.after.loss / self.before.loss
+        return self._share('loss')
 
     @property
     def remaining_gradient(self) -> float:
         """The share that remains of the gradient on the student."""
-        before = math.hypot(*self.before.student_gradient)
-        if self.num_parameters == 0 or before == 0:
-            return 1.0
-        return math.hypot(*self.after.student_gradient) / before
+        return self._share(*(k for k in self.before if 'student' in k))
+
+    def _share(self, *keys: str) -> float:
+        before = math.hypot(*(self.before[key] for key in keys))
+        after = math.hypot(*(self.after[key] for key in keys))
+        return (
+            1.0 if self.num_parameters == 0 or before == 0 else after / before
+        )
 
     @property
     def collapsed(self) -> bool:
@@ -86,9 +66,8 @@ class CollapseReport:
             f'{self.steps} steps with the student frozen',
             f'{"":28}{"before":>11}{"after":>11}',
         ]
-        after = self.after._rows()
-        for label, x in self.before._rows().items():
-            lines.append(f'{label:28}{x:>11.4g}{after[label]:>11.4g}')
+        for label, x in self.before.items():
+            lines.append(f'{label:28}{x:>11.4g}{self.after[label]:>11.4g}')
         left = f'{self.remaining:.1%} of the loss'
         if self.num_parameters == 0:
             verdict = 'NOT COLLAPSIBLE: only the student can lower the loss'
@@ -203,7 +182,7 @@ def _measure(
     teacher: Any,
     student: Any,
     context: Mapping[str, Any],
-) -> LossState:
+) -> dict[str, float]:
     student = tree_map_only(
         Tensor,
         lambda x: x.detach().requires_grad_(x.is_floating_point()),
@@ -224,7 +203,9 @@ def _measure(
     )
     norms = iter(float(grad.double().norm()) for grad in grads)
     norm = [math.hypot(*islice(norms, len(group))) for group in groups]
-    return LossState(value.item(), tuple(norm[:-1]), norm[-1])
+    labels = [f'gradient, student layer {j}' for j in range(len(layers))]
+    labels.append('gradient, own parameters')
+    return {'loss': value.item()} | dict(zip(labels, norm, strict=True))
 
 
 def _floats(value: Any) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """The graph embeddings that a trained model feeds to its head."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -56,31 +57,25 @@ def model_embeddings(
             f'data set, or [data]'
         )
     device = next((p.device for p in model.parameters()), 'cpu')
-    modes = [(module, module.training) for module in model.modules()]
+    model = copy.deepcopy(model).eval()
     inputs: list[Tensor] = []
 
     def hook(_: torch.nn.Module, args: tuple, kwargs: dict) -> None:
         inputs.extend([*args, *kwargs.values()][:1])
 
     submodule = model.get_submodule(layer)
-    handle = submodule.register_forward_pre_hook(hook, with_kwargs=True)
+    submodule.register_forward_pre_hook(hook, with_kwargs=True)
+    loader = DataLoader(dataset, batch_size, generator=torch.Generator())
     out = []
-    try:
-        model.eval()
-        loader = DataLoader(dataset, batch_size, generator=torch.Generator())
-        for batch in tqdm(loader, 'Embedding graphs', disable=not log, delay=1):
-            inputs.clear()
-            call_by_name(model, batch.to(device))
-            # A dropout, say, may be called on nodes, too.
-            rows = [x for x in inputs if x.size(0) == batch.num_graphs]
-            if not rows:
-                raise ValueError(
-                    f"'layer' must get one row a graph (got no such input of "
-                    f'{layer!r}); pass a submodule after the readout'
-                )
-            out.append(rows[0].reshape(batch.num_graphs, -1).cpu())
-    finally:
-        handle.remove()
-        for module, training in modes:
-            module.training = training
+    for batch in tqdm(loader, 'Embedding graphs', disable=not log, delay=1):
+        inputs.clear()
+        call_by_name(model, batch.to(device))
+        # A dropout, say, may be called on nodes, too.
+        rows = [x for x in inputs if x.size(0) == batch.num_graphs]
+        if not rows:
+            raise ValueError(
+                f"'layer' must get one row a graph (got no such input of "
+                f'{layer!r}); pass a submodule after the readout'
+            )
+        out.append(rows[0].reshape(batch.num_graphs, -1).cpu())
     return torch.cat(out)

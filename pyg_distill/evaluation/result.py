@@ -143,24 +143,19 @@ class Comparison:
         )
 
 
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Accuracy, ROC-AUC, sizes and times; prints as tables.
 
-    Args:
-        records (list): The results of each training.
-        set_records (list): The size of each training set in each run.
-        options (dict): The training options, by the name of the task.
+    Attributes:
+        records: The results of each training.
+        set_records: The size of each training set in each run.
+        options: The training options, by the name of the task.
     """
 
-    def __init__(
-        self,
-        records: Sequence[Record],
-        set_records: Sequence[SetRecord],
-        options: dict[str, dict[str, Any]],
-    ) -> None:
-        self.records = tuple(records)
-        self.set_records = tuple(set_records)
-        self.options = options
+    records: Sequence[Record]
+    set_records: Sequence[SetRecord]
+    options: dict[str, dict[str, Any]]
 
     @property
     def train_sets(self) -> list[str]:
@@ -292,11 +287,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain dictionaries and lists, ready for JSON."""
-        return {
-            'records': [asdict(r) for r in self.records],
-            'set_records': [asdict(s) for s in self.set_records],
-            'options': self.options,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> 'Evaluation':
@@ -343,14 +334,14 @@ class Evaluation:
         return cls(records, [*sets.values()], options)
 
 
-def require(module: str, caller: str) -> Any:
+def require(module: str, caller: str, extra: str = 'evaluation') -> Any:
     """Imports an optional dependency, or says how to install it."""
     try:
         return import_module(module)
     except ImportError:
         raise ImportError(
             f"'{caller}' needs '{module}' (it is not installed); pip install "
-            f'"pyg-distill[evaluation]"'
+            f'"pyg-distill[{extra}]"'
         ) from None
 
 

@@ -95,7 +95,14 @@ def test_equal_trees_are_merged_where_nothing_changes(source: str) -> None:
         GIN(9, 8, 2, dropout=0.1),
         GIN(9, 8, 2, norm='batch_norm'),
         GIN(9, 8, 2, act='gelu'),
-        PNA(9, 8, 2, aggregators=['sum'], scalers=['identity'], deg=torch.ones(2)),
+        PNA(
+            9,
+            8,
+            2,
+            aggregators=['sum'],
+            scalers=['identity'],
+            deg=torch.ones(2),
+        ),
         torch.nn.Sequential(),
         *([GIN(9, 8, 3)] if source == 'trees' else []),
     ):

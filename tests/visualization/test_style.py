@@ -106,7 +106,7 @@ def test_without_what_plots_need(plots, monkeypatch, missing):
             monkeypatch.setitem(sys.modules, name, None)
     chosen = {'networkx': ['tree', 'set'], 'scipy': ['set']}
     for name in chosen.get(missing, plots):
-        match = rf'{missing} is needed to plot .*pyg_distill\[plot\]'
+        match = rf"needs '{missing}.*pyg-distill\[plot\]"
         with pytest.raises(ImportError, match=match) as error:
             plots[name]()
         assert '\n' not in str(error.value)
