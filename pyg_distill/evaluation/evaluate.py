@@ -1,6 +1,5 @@
 """Training sets x models x readouts x runs -> test scores."""
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -174,7 +173,13 @@ def evaluate(
         parts = sets[key](run), read_val(run), read_test(run)
         train_graphs, val_graphs, test_graphs = parts
         set_records.append(SetRecord(name, key, run, **train_graphs.size))
-        _check_parts(parts, key)
+        for part, held_out in zip(parts[1:], ('val', 'test'), strict=True):
+            if part.label.unique().numel() == 1:
+                raise ValueError(
+                    f"'{held_out}' must hold two classes or more for a ROC-AUC "
+                    f'(got class {int(part.label[0])} alone); use a stratified '
+                    f'split'
+                )
         num_classes = max(2, *(part.num_classes for part in parts))
         for model_name, readout in product(builders, pools):
             start = perf_counter()
@@ -235,36 +240,17 @@ def _read_models(models: Any) -> dict[str, ModelBuilder]:
     if isinstance(models, Mapping):
         named = [(str(name), model) for name, model in models.items()]
     else:
-        named = [(getattr(m, '__name__', '<lambda>'), m) for m in models]
-    for _, model in named:
-        is_built = not inspect.isclass(model) and hasattr(model, 'forward')
-        if is_built or not callable(model):
-            raise TypeError(
-                f"'models' must hold classes or functions that build a model "
-                f"(got a '{type(model).__name__}'); pass "
-                f'torch_geometric.nn.GIN'
-            )
+        named = [(getattr(m, '__name__', str(m)), m) for m in models]
     names = [name for name, _ in named]
     if not names or len({*names}) < len(names) or '<lambda>' in names:
         raise ValueError(
             f"'models' must hold models with different names (got {names}); "
             f"pass a dictionary such as {{'wide GIN': ...}}"
         )
-    return dict(named)
-
-
-def _check_parts(parts: Sequence[LabelledGraphs], train_set: str) -> None:
-    for part, name in zip(parts[1:], ('val', 'test'), strict=True):
-        if part.label.unique().numel() == 1:
-            raise ValueError(
-                f"'{name}' must hold two classes or more for a ROC-AUC (got "
-                f'class {int(part.label[0])} alone); use a stratified split'
+    for name, model in named:
+        if not callable(model) or isinstance(model, torch.nn.Module):
+            raise TypeError(
+                f"'models' must hold classes or functions that build a model "
+                f"(got '{type(model).__name__}' for {name!r}); pass GIN"
             )
-    width = [part.num_features for part in parts]
-    if len({*width}) > 1:
-        pairs = zip(width, (train_set, 'val', 'test'), strict=True)
-        got = ', '.join(f'{size} in {name!r}' for size, name in pairs)
-        raise ValueError(
-            f"'x' must be of one width in all data sets (got {got}); make "
-            f'them of the same features'
-        )
+    return dict(named)

@@ -166,11 +166,6 @@ class Evaluation:
         self, metric: Metric
     ) -> dict[Cell, dict[str, dict[int, float]]]:
         """The result of each run, by cell, training set and run."""
-        if metric not in _TITLES:
-            raise ValueError(
-                f"'metric' must be one of {', '.join(_TITLES)} (got "
-                f"{metric!r}); pass metric='auc'"
-            )
         out: dict[Cell, dict[str, dict[int, float]]] = {}
         for r in self.records:
             runs = out.setdefault(r.cell, {}).setdefault(r.train_set, {})

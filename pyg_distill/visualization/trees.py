@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
-from pyg_distill.data.attributes import check_num_layers
+from pyg_distill.data.attributes import check_num_layers, to_plain
 from pyg_distill.visualization.drawing import (
     Edge,
     Labels,
@@ -78,7 +78,7 @@ def plot_computation_tree(
             do not fit the graph.
     """
     num_layers = check_num_layers(num_layers)
-    _check_graph(data, 'plot_computation_tree')
+    data = to_plain(data, 'plot_computation_tree')
     graphs = read_graphs(data, exclude_keys, 'plot_computation_tree')
     num_nodes = graphs.num_nodes
     if not 0 <= root < num_nodes:
@@ -159,9 +159,8 @@ def plot_tree_set(
         TypeError: If :obj:`data` is no homogeneous graph.
         ValueError: If it is a batch, or too large, or labels do not fit it.
     """
-    _check_graph(data, 'plot_tree_set')
-    keys = [key for key in ('x', 'edge_index', 'adj_t') if key in data]
-    plain = Data(**{key: data[key] for key in keys}, num_nodes=data.num_nodes)
+    data = to_plain(data, 'plot_tree_set', allow_tree_sets=True)
+    plain = Data(data.get('x'), data.edge_index, num_nodes=data.num_nodes)
     graphs = read_graphs(plain, None, 'plot_tree_set')
     num_nodes = graphs.num_nodes
     if num_nodes > max_nodes:
@@ -193,17 +192,3 @@ def _roots(data: Data) -> dict[int, int | None] | None:
     if index.equal(every_node) and bool((count == 1).all()):
         return None
     return dict(zip(index.tolist(), count.tolist(), strict=True))
-
-
-def _check_graph(data: Any, caller: str) -> None:
-    if not isinstance(data, Data):
-        raise TypeError(
-            f"'{caller}' expects a 'torch_geometric.data.Data' object (got "
-            f"'{type(data).__name__}'); pass one homogeneous graph"
-        )
-    batched = {'batch', 'ptr', 'root_index_batch'} & set(data.keys())
-    if isinstance(data, Batch) or batched:
-        raise ValueError(
-            f"'{caller}' expects one graph (got a batch); pass an item of "
-            f'data.to_data_list()'
-        )

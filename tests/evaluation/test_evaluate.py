@@ -212,12 +212,9 @@ def test_real_data(real_dataset) -> None:
     result = call(train, test=test, val=val, steps=100, lr=0.01)
     assert result.records[0].val_auc > 0.8
     (size,) = result.set_records
-    assert size.num_graphs == 130
     assert size.num_nodes == sum(data.num_nodes for data in train)
     assert size.num_bytes == sum(
-        value.numel() * value.element_size()
-        for data in train
-        for value in data.to_dict().values()
+        value.nbytes for data in train for value in data.to_dict().values()
     )
 
 
@@ -243,7 +240,6 @@ def test_draws_are_the_same_for_all_training_sets_of_a_run() -> None:
     result = call(sets, runs=[4, 2], test=draw, val=draw)
     other = scores(result, train_set='other')
     assert scores(result, train_set='one') == other
-    assert other[0] != other[1]
 
 
 @pytest.mark.parametrize('name', ['test', 'val', 'train'])

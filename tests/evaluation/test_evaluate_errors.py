@@ -49,7 +49,7 @@ def train(**kwargs) -> dict:
         ({'models': [lambda i, h, n: GIN(i, h, n)]}, ValueError, 'dictionary'),
         ({'models': [TwoLess]}, ValueError, "'TwoLess' must return node emb"),
         ({'models': [3]}, TypeError, "'models' must hold classes or functions"),
-        ({'models': [GIN(9, 4, 2)]}, TypeError, "a 'GIN'"),
+        ({'models': [GIN(9, 4, 2)]}, TypeError, "got 'GIN'"),
         ({'train_sets': {'a': TOY[:0]}}, ValueError, "'a' .* at least one"),
         ({'train_sets': {'a': TOY[0]}}, TypeError, "'a' expects a data set"),
         ({'train_sets': HETERO}, TypeError, "'HeteroData'"),
@@ -66,7 +66,6 @@ def train(**kwargs) -> dict:
         (train(y=torch.tensor([-1])), ValueError, 'unlabelled graphs'),
         (train(x=lambda d: d.x.long()), ValueError, 'float features.*int64'),
         (train(x=lambda d: d.x * float('nan')), ValueError, 'finite features'),
-        (train(x=lambda d: d.x[:, :3]), ValueError, "3 in 'train', 9 in 'val'"),
         (train(edge_weight=torch.ones(1)), ValueError, "'edge_weight' must"),
         (
             {'train_sets': [*TOY[:5], *changed(weight=torch.ones(1))]},

@@ -30,7 +30,7 @@ def plots():
     latency = [9.0, 1.0], [0.9, 0.8], ['teacher', 'student'], [0.1, 0.1]
     return {
         'frequency': partial(plot_tree_frequency, [graph]),
-        'coverage': partial(plot_coverage, [graph], mark=1),
+        'coverage': partial(plot_coverage, [graph]),
         'tree': partial(plot_computation_tree, graph, 0),
         'set': partial(plot_tree_set, graph),
         'bytes': partial(plot_compression, [report, report]),
