@@ -22,7 +22,7 @@ ARROWS = {
     'datasets': {'trees', 'data', 'selection'},
     'loader': {'trees', 'data'},
     'nn': set(),
-    'evaluation': {'trees', 'data', 'transforms', 'datasets', 'nn'},
+    'evaluation': {'trees', 'data', 'transforms', 'datasets', 'loader', 'nn'},
     'contrib': {'datasets', 'nn'},
     'visualization': {
         'trees',

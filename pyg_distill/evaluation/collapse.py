@@ -12,45 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 from tqdm import tqdm
 
-from pyg_distill.evaluation.training import check_count, check_rate
-
-
-@dataclass(frozen=True)
-class LossState:
-    """A loss and its gradients, at one point of training.
-
-    Attributes:
-        loss: The value.
-        student_gradient: The norm of the gradient that reaches each layer of
-            the student, all node types together.
-        parameter_gradient: The norm of the gradient on the parameters of the
-            loss.
-        entropy: The mean entropy of the attention of a teacher layer over
-            student layers, relative to the largest possible, by node type
-            (:obj:`""` if there is one). It is 0 if each attends to a single
-            layer. Types with a single student layer are left out.
-        mass: The share of the attention that falls on each student layer, by
-            node type.
-    """
-
-    loss: float
-    student_gradient: tuple[float, ...]
-    parameter_gradient: float
-    entropy: Mapping[str, float]
-    mass: Mapping[str, tuple[float, ...]]
-
-    def rows(self) -> dict[str, float]:
-        """All values by their label."""
-        out = {'loss': self.loss}
-        for j, value in enumerate(self.student_gradient):
-            out[f'gradient, student layer {j}'] = value
-        out['gradient, own parameters'] = self.parameter_gradient
-        for t, value in self.entropy.items():
-            out[f'attention, entropy, {t}'.removesuffix(', ')] = value
-        for t, mass in self.mass.items():
-            for j, value in enumerate(mass):
-                out[f'attention, layer {j}, {t}'.removesuffix(', ')] = value
-        return out
+from pyg_distill.evaluation.training import check_count
 
 
 @dataclass(frozen=True)
@@ -59,37 +21,35 @@ class CollapseReport:
 
     Attributes:
         name: The name of the loss.
-        before: The state at the start.
-        after: The state after training the parameters of the loss.
+        before: The loss and the norms of its gradients at the start, on each
+            layer of the student and on the parameters of the loss.
+        after: The same after training the parameters of the loss.
         num_parameters: The number of values that were trained.
         steps: The number of steps.
     """
 
     name: str
-    before: LossState
-    after: LossState
+    before: dict[str, float]
+    after: dict[str, float]
     num_parameters: int
     steps: int
 
     @property
-    def collapsible(self) -> bool:
-        """Whether the loss has parameters to train."""
-        return self.num_parameters > 0
-
-    @property
     def remaining(self) -> float:
         """The share of the loss that remains."""
-        if not self.collapsible or self.before.loss == 0:
-            return 1.0
-        return self.after.loss / self.before.loss
+        return self._share('loss')
 
     @property
     def remaining_gradient(self) -> float:
         """The share that remains of the gradient on the student."""
-        before = math.hypot(*self.before.student_gradient)
-        if not self.collapsible or before == 0:
-            return 1.0
-        return math.hypot(*self.after.student_gradient) / before
+        return self._share(*(k for k in self.before if 'student' in k))
+
+    def _share(self, *keys: str) -> float:
+        before = math.hypot(*(self.before[key] for key in keys))
+        after = math.hypot(*(self.after[key] for key in keys))
+        return (
+            1.0 if self.num_parameters == 0 or before == 0 else after / before
+        )
 
     @property
     def collapsed(self) -> bool:
@@ -106,35 +66,25 @@ class CollapseReport:
             f'{self.steps} steps with the student frozen',
             f'{"":28}{"before":>11}{"after":>11}',
         ]
-        after = self.after.rows()
-        for label, x in self.before.rows().items():
-            short = label if len(label) <= 28 else f'{label[:25]}...'
-            lines.append(f'{short:28}{x:>11.4g}{after[label]:>11.4g}')
-        return '\n'.join([*lines, self._verdict()])
-
-    def _verdict(self) -> str:
-        if not self.collapsible:
-            return (
-                'NOT COLLAPSIBLE: it has no trainable parameters, so only the '
-                'student can lower it; nothing to do'
-            )
-        if self.collapsed:
-            return (
-                f'COLLAPSED: {self.remaining:.1%} of the loss and '
-                f'{self.remaining_gradient:.1%} of its gradient remain, so '
-                f"the student need not learn; use projection='student' with "
+        for label, x in self.before.items():
+            lines.append(f'{label:28}{x:>11.4g}{self.after[label]:>11.4g}')
+        left = f'{self.remaining:.1%} of the loss'
+        if self.num_parameters == 0:
+            verdict = 'NOT COLLAPSIBLE: only the student can lower the loss'
+        elif self.collapsed:
+            verdict = (
+                f'COLLAPSED: {left} and {self.remaining_gradient:.1%} of its '
+                f"gradient remain; use projection='student' with "
                 f"granularity='node' or 'group', and more rows than channels"
             )
-        if self.remaining < 0.5:
-            return (
-                f'PARTLY: {self.remaining:.1%} remains for the student, its '
-                f'own parameters do the rest; compare with '
+        elif self.remaining < 0.5:
+            verdict = (
+                f'PARTLY: {left} remains for the student; compare with '
                 f"projection='student' and more rows"
             )
-        return (
-            f'HOLDS: {self.remaining:.1%} remains, which only the student can '
-            f'lower; nothing to do'
-        )
+        else:
+            verdict = f'HOLDS: {left} remains for the student to lower'
+        return '\n'.join([*lines, verdict])
 
 
 def collapse_report(
@@ -160,7 +110,7 @@ def collapse_report(
         loss_fn = ABKDLoss.paper([64, 64], [16, 16])
         print(collapse_report(loss_fn, teacher_layers, student_layers))
         # ...
-        # COLLAPSED: 0.0% of the loss and 0.0% of its gradient remain, ...
+        # COLLAPSED: 0.0% of the loss and 0.0% of its gradient remain; ...
 
     Args:
         loss (torch.nn.Module): Any loss of :obj:`(teacher, student)`, such as
@@ -187,15 +137,14 @@ def collapse_report(
     """
     if not isinstance(loss, torch.nn.Module):
         raise TypeError(
-            f"'loss' must be a torch.nn.Module (got {_kind(loss)}); wrap a "
-            f'function in one'
+            f"'loss' must be a torch.nn.Module (got {type(loss).__name__}); "
+            f'wrap a function in one'
         )
     check_count(steps=steps)
-    check_rate('lr', lr)
     if not _floats(student):
         raise ValueError(
-            f"'student' must hold the features of its layers (got "
-            f'{_kind(student)} without any); pass LayerRecorder.features()'
+            f"'student' must hold the features of its layers (got no floats "
+            f"in a '{type(student).__name__}'); pass LayerRecorder.features()"
         )
 
     # Inference mode has no gradients, and its tensors cannot be trained on.
@@ -210,27 +159,21 @@ def collapse_report(
         parameters = [p for p in loss.parameters() if p.requires_grad]
         tensors = [*parameters, *_floats(student)]
         devices = {x.device for x in tensors if x.device.type == 'cuda'}
+        steps = steps if parameters else 0
+        bar = tqdm(range(steps), 'Training', disable=not log, delay=1)
         # Losses that draw samples draw the same before and after.
         with torch.random.fork_rng(devices):
             before = _measure(loss, parameters, teacher, student, context)
         with torch.random.fork_rng(devices):
-            if parameters:
-                optimizer = torch.optim.Adam(parameters, lr=lr)
-                for _ in tqdm(
-                    range(steps), 'Training', disable=not log, delay=1
-                ):
-                    optimizer.zero_grad()
-                    loss(teacher, student, **context).backward()
-                    optimizer.step()
+            optimizer = torch.optim.Adam(parameters or _floats(student), lr=lr)
+            for _ in bar:
+                optimizer.zero_grad()
+                loss(teacher, student, **context).backward()
+                optimizer.step()
         with torch.random.fork_rng(devices):
             after = _measure(loss, parameters, teacher, student, context)
-    return CollapseReport(
-        name=type(loss).__name__,
-        before=before,
-        after=after,
-        num_parameters=sum(p.numel() for p in parameters),
-        steps=steps if parameters else 0,
-    )
+    number = sum(p.numel() for p in parameters)
+    return CollapseReport(type(loss).__name__, before, after, number, steps)
 
 
 def _measure(
@@ -239,8 +182,7 @@ def _measure(
     teacher: Any,
     student: Any,
     context: Mapping[str, Any],
-) -> LossState:
-    """The value of a loss, its gradients and its attention."""
+) -> dict[str, float]:
     student = tree_map_only(
         Tensor,
         lambda x: x.detach().requires_grad_(x.is_floating_point()),
@@ -249,11 +191,9 @@ def _measure(
     value = loss(teacher, student, **context)
     is_scalar = isinstance(value, Tensor) and value.numel() == 1
     if not is_scalar or not value.isfinite() or not value.requires_grad:
-        got = value if is_scalar else _kind(value)
         raise ValueError(
             f"'{type(loss).__name__}' must return a finite scalar with a "
-            f'gradient for the student (got {got}); average it, do not detach '
-            f'it, or lower lr'
+            f'gradient (got {value}); average it, do not detach it, or lower lr'
         )
     layers = student if isinstance(student, list | tuple) else [student]
     groups = [*map(_floats, layers), list(parameters)]
@@ -263,47 +203,11 @@ def _measure(
     )
     norms = iter(float(grad.double().norm()) for grad in grads)
     norm = [math.hypot(*islice(norms, len(group))) for group in groups]
-    entropy, mass = _attention(loss, layers)
-    return LossState(
-        loss=value.item(),
-        student_gradient=tuple(norm[:-1]),
-        parameter_gradient=norm[-1],
-        entropy=entropy,
-        mass=mass,
-    )
-
-
-def _attention(
-    loss: torch.nn.Module, layers: Sequence[Any]
-) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
-    """Entropy and mass of the attention of the last call, by node type."""
-    attention = getattr(loss, 'last_attention', None)
-    if isinstance(attention, Tensor):
-        attention = {'': attention}
-    entropy: dict[str, float] = {}
-    mass: dict[str, tuple[float, ...]] = {}
-    for t, weight in (attention or {}).items():
-        weight = weight.detach().double()
-        columns = (weight.sum(dim=0) / weight.sum()).tolist()
-        if t and all(isinstance(layer, Mapping) for layer in layers):
-            # Layers without this type have no column.
-            rest = iter(columns)
-            columns = [next(rest) if t in layer else 0.0 for layer in layers]
-        mass[t] = tuple(columns)
-        if weight.size(1) > 1:
-            weight = weight[weight.sum(dim=1) > 0]
-            share = weight / weight.sum(dim=1, keepdim=True)
-            nats = torch.special.entr(share).sum(dim=1)
-            entropy[t] = float(nats.mean()) / math.log(weight.size(1))
-    return entropy, mass
+    labels = [f'gradient, student layer {j}' for j in range(len(layers))]
+    labels.append('gradient, own parameters')
+    return {'loss': value.item()} | dict(zip(labels, norm, strict=True))
 
 
 def _floats(value: Any) -> list[Tensor]:
     leaves = tree_leaves(value)
     return [x for x in leaves if torch.is_tensor(x) and x.is_floating_point()]
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f'a tensor of shape {list(value.size())}'
-    return type(value).__name__

@@ -1,49 +1,41 @@
 """Training sets x models x readouts x runs -> test scores."""
 
-import inspect
-import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from time import perf_counter
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
-import numpy as np
 import torch
-from torch.utils.data import Dataset as TorchDataset
-from torch_geometric import seed_everything
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 from torch_geometric.data.dataset import Dataset
 from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from tqdm import tqdm
 
-from pyg_distill.evaluation.comparison import require
-from pyg_distill.evaluation.result import Evaluation, Record, SetRecord
+from pyg_distill.evaluation.result import Evaluation, Record, SetRecord, require
 from pyg_distill.evaluation.training import (
     Encoder,
     GraphClassifier,
     LabelledGraphs,
     Readout,
     check_count,
-    check_rate,
     predict,
     roc_auc,
     train,
 )
 from pyg_distill.nn import num_hops
 
-DatasetOrRuns: TypeAlias = (
-    Dataset | Sequence[Any] | Callable[[int], Dataset | Sequence[Any]]
+Graphs: TypeAlias = (
+    Dataset | Sequence[Data] | Callable[[int], Dataset | Sequence[Data]]
 )
 ModelBuilder: TypeAlias = Callable[[int, int, int], torch.nn.Module]
 
 
 def evaluate(
-    train_sets: DatasetOrRuns | Mapping[str, DatasetOrRuns],
-    test: DatasetOrRuns,
-    val: DatasetOrRuns,
+    train_sets: Graphs | Mapping[str, Graphs],
+    test: Graphs,
+    val: Graphs,
     *,
     models: Sequence[ModelBuilder] | Mapping[str, ModelBuilder] = (
         GCN,
@@ -63,7 +55,6 @@ def evaluate(
     encode: Encoder | None = None,
     exclude_keys: Sequence[str] = (),
     name: str = '',
-    resume: Evaluation | None = None,
     device: torch.device | str = 'cpu',
     log: bool = True,
 ) -> Evaluation:
@@ -93,14 +84,15 @@ def evaluate(
 
     Graphs without node features get a one each. (Degrees must be features
     before distilling, since the leaves of trees have lost their neighbors.)
-    Mini-batches of an epoch are of equal size but for one graph. A set that
-    fits into one mini-batch is always trained on as a whole.
+    Mini-batches of an epoch are of equal size but for one graph. Equal trees
+    in a mini-batch are merged by :class:`~pyg_distill.loader.TreeSetLoader` if
+    the model is a :class:`~torch_geometric.nn.GCN` or such without norms and
+    dropout. This is faster, and changes results by rounding errors only.
 
     Args:
         train_sets (Dataset or dict): A training set, or several by name. Each
-            is a data set or list of graphs (ordinary ones or in tree-set
-            form), a list with a data set for each run, or a function of the
-            number of the run. A function is called once a run.
+            is a data set or list of graphs, ordinary ones or in tree-set form,
+            or a function that returns one for the number of the run.
         test (Dataset or list or callable): The test graphs, in the same ways.
         val (Dataset or list or callable): The validation graphs, in the same
             ways.
@@ -136,9 +128,6 @@ def evaluate(
             and that do not count as bytes. (default: :obj:`()`)
         name (str, optional): The name of the task, which tells it from others
             in a merged result. (default: :obj:`""`)
-        resume (Evaluation, optional): An earlier result of the same options.
-            Its trainings are not repeated, and are part of the new result.
-            (default: :obj:`None`)
         device (torch.device, optional): The device to train on.
             (default: :obj:`"cpu"`)
         log (bool, optional): Whether to show progress if it takes long.
@@ -165,76 +154,55 @@ def evaluate(
         'num_layers': num_layers,
         'hidden_channels': hidden_channels,
     }
-    check_count(steps=steps, eval_every=eval_every, **sizes)
-    check_rate('lr', lr)
-    check_rate('weight_decay', weight_decay, zero=True)
-    run_ids, builders = _read_runs(runs), _read_models(models)
-    pools = _read_readouts(readouts)
+    run_ids = [*range(runs)] if isinstance(runs, int) else [*runs]
+    check_count(steps=steps, eval_every=eval_every, runs=len(run_ids), **sizes)
+    builders = _read_models(models)
+    pools = [readouts] if isinstance(readouts, str) else [*readouts]
     if not isinstance(train_sets, Mapping):
         train_sets = {'train': train_sets}
-    if not train_sets:
-        raise ValueError(
-            "'train_sets' must hold at least one data set (got none); pass "
-            "{'full': dataset[train_idx]}"
-        )
+    options = batch_size, encode, exclude_keys, device
+    sets = {str(k): _reader(v, str(k), *options) for k, v in train_sets.items()}
+    read_val = _reader(val, 'val', *options)
+    read_test = _reader(test, 'test', *options)
 
-    def read(dataset: Any, owner: str) -> LabelledGraphs:
-        return LabelledGraphs(
-            dataset, owner, batch_size, encode, exclude_keys, device
-        )
-
-    def read_held_out(dataset: Any, owner: str) -> LabelledGraphs:
-        graphs = read(dataset, owner)
-        if graphs.label.unique().numel() == 1:
-            raise ValueError(
-                f"'{owner}' must hold graphs of two classes or more (got "
-                f'class {int(graphs.label[0])} alone) for a ROC-AUC; use a '
-                f'stratified split, or more graphs'
-            )
-        return graphs
-
-    sets = {
-        str(key): _read_per_run(value, str(key), run_ids, read)
-        for key, value in train_sets.items()
-    }
-    read_val = _read_per_run(val, 'val', run_ids, read_held_out)
-    read_test = _read_per_run(test, 'test', run_ids, read_held_out)
-
-    known = () if resume is None else resume.records
-    done = {(r.dataset, r.train_set, r.model, r.readout, r.run) for r in known}
     records: list[Record] = []
     set_records: list[SetRecord] = []
     total = len(run_ids) * len(sets) * len(builders) * len(pools)
     progress = tqdm(total=total, desc='Evaluating', disable=not log, delay=1)
     for run, key in product(run_ids, sets):
-        todo = [
-            (model_name, readout)
-            for model_name, readout in product(builders, pools)
-            if (name, key, model_name, readout, run) not in done
-        ]
-        progress.update(len(builders) * len(pools) - len(todo))
-        if not todo:
-            continue
         parts = sets[key](run), read_val(run), read_test(run)
         train_graphs, val_graphs, test_graphs = parts
         set_records.append(SetRecord(name, key, run, **train_graphs.size))
-        in_channels = _num_features(parts, (key, 'val', 'test'))
+        for part, held_out in zip(parts[1:], ('val', 'test'), strict=True):
+            if part.label.unique().numel() == 1:
+                raise ValueError(
+                    f"'{held_out}' must hold two classes or more for a ROC-AUC "
+                    f'(got class {int(part.label[0])} alone); use a stratified '
+                    f'split'
+                )
         num_classes = max(2, *(part.num_classes for part in parts))
-        shared: list[Batch] = []
-        for model_name, readout in todo:
+        for model_name, readout in product(builders, pools):
             start = perf_counter()
-            with _seeded(run):
+            with torch.random.fork_rng():
+                torch.manual_seed(run)
                 gnn = builders[model_name](
-                    in_channels, hidden_channels, num_layers
+                    train_graphs.num_features, hidden_channels, num_layers
                 )
                 model = GraphClassifier(
                     gnn, hidden_channels, num_classes, readout
                 ).to(device)
-                if (run, readout) == (run_ids[0], pools[0]):
-                    _warn_if_deeper(gnn, model_name, train_graphs, key)
+                hops = num_hops(gnn)
+                if hops > train_graphs.depth and readout == pools[0]:
+                    warnings.warn(
+                        f"'{model_name}' reads {hops} hops, but the trees of "
+                        f"'{key}' are {train_graphs.depth} deep, so its "
+                        f'embeddings differ from those of graphs; distil with '
+                        f'num_layers={hops}',
+                        stacklevel=2,
+                    )
                 best = train(
                     model,
-                    train_graphs.mini_batches(run, shared),
+                    train_graphs.mini_batches(run, gnn),
                     val_graphs.in_order(),
                     **training,
                 )
@@ -246,146 +214,43 @@ def evaluate(
                     f'lower lr (it is {lr}), or scale the features'
                 )
             label, out = predict(model, test_graphs.in_order())
-            records.append(
-                Record(
-                    dataset=name,
-                    train_set=key,
-                    model=model_name,
-                    readout=readout,
-                    run=run,
-                    accuracy=float((out.argmax(1) == label).double().mean()),
-                    auc=roc_auc(label, out),
-                    seconds=seconds,
-                    **best._asdict(),
-                )
-            )
+            accuracy = float((out.argmax(1) == label).double().mean())
+            cell = name, key, model_name, readout, run
+            auc = roc_auc(label, out)
+            records.append(Record(*cell, accuracy, auc, *best, seconds))
             progress.update()
     progress.close()
     used = {**training, **sizes, 'exclude_keys': list(exclude_keys)}
-    result = Evaluation(records, set_records, {name: used})
-    return result if resume is None else Evaluation.merge([resume, result])
+    return Evaluation(records, set_records, {name: used})
 
 
-def _read_per_run(
-    source: Any,
-    name: str,
-    runs: Sequence[int],
-    read: Callable[[Any, str], LabelledGraphs],
+def _reader(
+    source: Any, name: str, *options: Any
 ) -> Callable[[int], LabelledGraphs]:
     """A function of the run that reads its data set, and keeps the last."""
-    if _is_dataset(source):
-        graphs = read(source, name)
-        return lambda run: graphs
-    is_list = isinstance(source, list | tuple) and len(source) > 0
-    if is_list and all(map(_is_dataset, source)):
-        if len(source) != len(runs):
-            raise ValueError(
-                f"'{name}' must hold one data set a run (got {len(source)} "
-                f'for {len(runs)} runs); pass one data set for all, or a '
-                f'function of the run'
-            )
-        of_run = dict(zip(runs, source, strict=True)).__getitem__
-    elif callable(source) and not isinstance(source, Data):
-        of_run = source
-    else:
-        got = type(source[0] if is_list else source).__name__
-        what = f"a list of '{got}'" if is_list else f"'{got}'"
-        raise TypeError(
-            f"'{name}' must be a data set, a list of them or a function of "
-            f'the run (got {what}); pass a slice of a data set, or [data]'
+    if callable(source) and not isinstance(source, Data):
+        return lru_cache(1)(
+            lambda run: LabelledGraphs(source(run), name, *options)
         )
-    return lru_cache(1)(lambda run: read(of_run(run), name))
-
-
-def _is_dataset(value: Any) -> bool:
-    return isinstance(value, TorchDataset) or (
-        isinstance(value, list | tuple)
-        and len(value) > 0
-        and isinstance(value[0], Data)
-    )
-
-
-def _read_runs(runs: int | Sequence[int]) -> list[int]:
-    if isinstance(runs, int) and not isinstance(runs, bool) and runs > 0:
-        return list(range(runs))
-    run_ids = [] if isinstance(runs, int | str) else list(runs)
-    good = all(isinstance(r, int) and 0 <= r < 2**32 for r in run_ids)
-    if not run_ids or not good or len({*run_ids}) < len(run_ids):
-        raise ValueError(
-            f"'runs' must be the number of runs or a list of different seeds "
-            f'(got {runs!r}); pass 5, or [0, 1, 2, 3, 4]'
-        )
-    return run_ids
-
-
-def _read_readouts(readouts: Readout | Sequence[Readout]) -> list[Readout]:
-    names: list[Any] = [readouts] if isinstance(readouts, str) else [*readouts]
-    known = get_args(Readout)
-    if not names or not {*names} <= {*known} or len({*names}) < len(names):
-        raise ValueError(
-            f"'readouts' must be different ones of {', '.join(known)} (got "
-            f"{readouts!r}); try ['sum', 'mean']"
-        )
-    return names
+    graphs = LabelledGraphs(source, name, *options)
+    return lambda run: graphs
 
 
 def _read_models(models: Any) -> dict[str, ModelBuilder]:
     if isinstance(models, Mapping):
         named = [(str(name), model) for name, model in models.items()]
     else:
-        listed = list(models) if isinstance(models, Sequence) else [models]
-        named = [(getattr(m, '__name__', ''), m) for m in listed]
-    for _, model in named:
-        is_built = not inspect.isclass(model) and hasattr(model, 'forward')
-        if is_built or not callable(model):
-            raise TypeError(
-                f"'models' must hold classes or functions that build a model "
-                f"(got a '{type(model).__name__}'), as every run starts anew; "
-                f'pass torch_geometric.nn.GIN, or lambda in_channels, '
-                f'hidden_channels, num_layers: ...'
-            )
+        named = [(getattr(m, '__name__', str(m)), m) for m in models]
     names = [name for name, _ in named]
-    if not names or len({*names}) < len(names) or {'', '<lambda>'} & {*names}:
+    if not names or len({*names}) < len(names) or '<lambda>' in names:
         raise ValueError(
             f"'models' must hold models with different names (got {names}); "
             f"pass a dictionary such as {{'wide GIN': ...}}"
         )
+    for name, model in named:
+        if not callable(model) or isinstance(model, torch.nn.Module):
+            raise TypeError(
+                f"'models' must hold classes or functions that build a model "
+                f"(got '{type(model).__name__}' for {name!r}); pass GIN"
+            )
     return dict(named)
-
-
-def _num_features(parts: Sequence[LabelledGraphs], names: Sequence[str]) -> int:
-    width = [part.num_features for part in parts]
-    if len({*width}) > 1:
-        pairs = zip(width, names, strict=True)
-        got = ', '.join(f'{size} in {name!r}' for size, name in pairs)
-        raise ValueError(
-            f"'x' must be of one width in all data sets (got {got}); make "
-            f'them of the same features'
-        )
-    return width[0]
-
-
-def _warn_if_deeper(
-    gnn: torch.nn.Module, model: str, graphs: LabelledGraphs, name: str
-) -> None:
-    hops = num_hops(gnn)
-    if graphs.depth is not None and hops > graphs.depth:
-        warnings.warn(
-            f"'{model}' reads {hops} hops, but the trees of '{name}' are "
-            f'{graphs.depth} deep, so its embeddings differ from those of '
-            f'graphs; distil with num_layers={hops}',
-            stacklevel=3,
-        )
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds Python, NumPy and PyTorch, and restores their states."""
-    states = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            seed_everything(seed)
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])

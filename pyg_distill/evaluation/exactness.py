@@ -103,32 +103,24 @@ def check_exact(
         Exactness: The deviation; it is true if the model is exact.
 
     Raises:
-        TypeError: If :obj:`source` is one graph.
         ValueError: If there are no graphs, the model cannot be called, or its
             outputs cannot be compared.
     """
-    if isinstance(source, Data):
-        raise TypeError(
-            f"'check_exact' expects a data set or a list of graphs (got one "
-            f"'{type(source).__name__}'); pass [data]"
+    if isinstance(source, Data) or len(source) == 0:
+        raise ValueError(
+            f"'source' must hold graphs (got {source}); pass a slice of a data "
+            f'set, or [data]'
         )
     to_trees = ToComputationTrees(num_layers, exclude_keys=exclude_keys)
     graphs = [source[i] for i in range(min(len(source), max_graphs))]
-    if not graphs:
-        raise ValueError(
-            "'check_exact' needs at least one graph (got an empty source); "
-            'check the split'
-        )
-    graph_batch = Batch.from_data_list(graphs)
     bar = tqdm(graphs, 'Building trees', disable=not log, delay=1)
+    graph_batch = Batch.from_data_list(graphs)
     tree_batch = Batch.from_data_list(
         [to_trees(data) for data in bar],
         exclude_keys=['num_layers'],  # Models warn of a depth that is tested.
     )
-    device = next((p.device for p in model.parameters()), None)
-    if device is not None:
-        graph_batch, tree_batch = graph_batch.to(device), tree_batch.to(device)
-
+    device = next((p.device for p in model.parameters()), 'cpu')
+    graph_batch, tree_batch = graph_batch.to(device), tree_batch.to(device)
     run = forward or call_by_name
     model = copy.deepcopy(model).eval()
     tree_model = model if encoder is None else RootReadout(model, encoder)
@@ -140,28 +132,24 @@ def check_exact(
                 f"node or a graph (got '{type(expected).__name__}'); pick one "
                 f'with forward=...'
             )
+        level: Literal['node', 'graph'] = 'graph'
         if expected.size(0) == graph_batch.num_nodes:
-            level: Literal['node', 'graph'] = 'node'
-            out = run(model, tree_batch)
+            level, tree_model = 'node', model
+        out = run(tree_model, tree_batch)
+        if level == 'node':
             root = _root_of_node(graphs, num_layers, to_trees.exclude_keys)
             out = out[tree_batch.root_index[root.to(out.device)]]
-        else:
-            level = 'graph'
-            out = run(tree_model, tree_batch)
     if out.size() != expected.size():
         raise ValueError(
             f"'{type(model).__name__}' returned {list(out.size())} for tree "
             f'sets and {list(expected.size())} for graphs; it must return one '
             f'row a node or a graph'
         )
-    deviation = (out - expected).abs()
-    result = Exactness(
-        deviation=float(deviation.max()) if deviation.numel() else 0.0,
-        scale=float(expected.abs().max()) if expected.numel() else 0.0,
-        num_layers=num_layers,
-        num_graphs=len(graphs),
-        level=level,
+    deviation, scale = (
+        float(x.abs().max()) if x.numel() else 0.0
+        for x in (out - expected, expected)
     )
+    result = Exactness(deviation, scale, num_layers, len(graphs), level)
     by_name = encoder is None and forward is None and level == 'graph'
     if by_name and not result and _ignores_roots(model, tree_batch, out):
         raise ValueError(
@@ -190,9 +178,7 @@ def _root_of_node(
     """The root of each node: its number among all roots of the batch."""
     out, start = [], 0
     for data in graphs:
-        table = read_table(
-            [data], exclude_keys=exclude_keys, caller='check_exact'
-        )
+        table = read_table([data], exclude_keys=exclude_keys)
         tree = Forest(table.graphs, num_layers).distinct()
         out.append(tree.inverse + start)
         start += tree.first.numel()

@@ -1,5 +1,6 @@
 """The graph embeddings that a trained model feeds to its head."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -46,48 +47,35 @@ def model_embeddings(
         CPU.
 
     Raises:
-        ValueError: If there are no graphs, the model has no such submodule,
-            or its input is not one row a graph.
+        AttributeError: If the model has no such submodule.
+        ValueError: If there are no graphs, or the input of the submodule is
+            not one row a graph.
     """
     if isinstance(dataset, Data) or len(dataset) == 0:
         raise ValueError(
             f"'dataset' must hold graphs (got {dataset}); pass a slice of a "
             f'data set, or [data]'
         )
-    names = [name for name, _ in model.named_modules() if name]
-    if layer not in names:
-        raise ValueError(
-            f"'layer' must name a submodule of '{type(model).__name__}' (got "
-            f'{layer!r}); pass one of {", ".join(names)}'
-        )
-    device = next((p.device for p in model.parameters()), None)
-    modes = [(module, module.training) for module in model.modules()]
+    device = next((p.device for p in model.parameters()), 'cpu')
+    model = copy.deepcopy(model).eval()
     inputs: list[Tensor] = []
 
     def hook(_: torch.nn.Module, args: tuple, kwargs: dict) -> None:
         inputs.extend([*args, *kwargs.values()][:1])
 
     submodule = model.get_submodule(layer)
-    handle = submodule.register_forward_pre_hook(hook, with_kwargs=True)
+    submodule.register_forward_pre_hook(hook, with_kwargs=True)
+    loader = DataLoader(dataset, batch_size, generator=torch.Generator())
     out = []
-    try:
-        model.eval()
-        loader = DataLoader(dataset, batch_size, generator=torch.Generator())
-        for batch in tqdm(loader, 'Embedding graphs', disable=not log, delay=1):
-            inputs.clear()
-            call_by_name(model, batch.to(device) if device else batch)
-            # A dropout, say, may be called on nodes, too.
-            rows = [x for x in inputs if x.size(0) == batch.num_graphs]
-            if not rows:
-                raise ValueError(
-                    f"'layer' must get one row a graph (got "
-                    f'{[list(x.size()) for x in inputs]} for '
-                    f'{batch.num_graphs} graphs in {layer!r}); pass a '
-                    f'submodule after the readout'
-                )
-            out.append(rows[0].reshape(batch.num_graphs, -1).cpu())
-    finally:
-        handle.remove()
-        for module, training in modes:
-            module.training = training
+    for batch in tqdm(loader, 'Embedding graphs', disable=not log, delay=1):
+        inputs.clear()
+        call_by_name(model, batch.to(device))
+        # A dropout, say, may be called on nodes, too.
+        rows = [x for x in inputs if x.size(0) == batch.num_graphs]
+        if not rows:
+            raise ValueError(
+                f"'layer' must get one row a graph (got no such input of "
+                f'{layer!r}); pass a submodule after the readout'
+            )
+        out.append(rows[0].reshape(batch.num_graphs, -1).cpu())
     return torch.cat(out)

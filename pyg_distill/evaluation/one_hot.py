@@ -25,43 +25,24 @@ class OneHot:
     Args:
         dataset (Dataset or list): The graphs whose values are known.
 
-    Attributes:
-        values (list): The known values of each column, in ascending order.
-
     Raises:
-        ValueError: If its graphs have no integer or boolean features :obj:`x`.
+        ValueError: If the features :obj:`x` are floats.
     """
 
     def __init__(self, dataset: Dataset | Sequence[Data]) -> None:
-        x = [dataset[i].x for i in range(len(dataset))]
-        if not x or any(v is None or v.is_floating_point() for v in x):
-            got = next((v.dtype for v in x if v is not None), 'none')
+        x = torch.cat([data.x for data in dataset])
+        if x.is_floating_point():
             raise ValueError(
-                f"'dataset' must have integer features 'x' (got {got}); "
-                f'floats need no encoding'
+                f"'dataset' must have integer features 'x' (got {x.dtype}); "
+                f'leave out the encoding'
             )
-        self.values = [column.unique() for column in _columns(torch.cat(x))]
-
-    @property
-    def num_features(self) -> int:
-        """The number of one-hot columns."""
-        return sum(values.numel() for values in self.values)
+        self.values = [column.unique() for column in _columns(x)]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Encodes codes of shape :obj:`[N, F]` as :obj:`[N, num_features]`."""
-        columns = _columns(x)
-        if len(columns) != len(self.values):
-            raise ValueError(
-                f"'x' must have {len(self.values)} columns (got "
-                f'{len(columns)}); encode features of the same data set'
-            )
-        pairs = zip(columns, self.values, strict=True)
+        """Encodes codes of shape :obj:`[N, F]` as floats of all columns."""
+        pairs = zip(_columns(x), self.values, strict=True)
         out = [c.view(-1, 1) == values.to(x.device) for c, values in pairs]
         return torch.cat(out, dim=1).to(torch.get_default_dtype())
-
-    def __repr__(self) -> str:
-        sizes = [values.numel() for values in self.values]
-        return f'{self.__class__.__name__}({sizes})'
 
 
 def _columns(x: Tensor) -> tuple[Tensor, ...]:

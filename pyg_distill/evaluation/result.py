@@ -1,23 +1,12 @@
 """The result of training several models on several training sets."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from itertools import product
-from os import PathLike
-from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, Literal, TypeAlias
-
-from pyg_distill.evaluation.comparison import (
-    ComparedCell,
-    Comparison,
-    holm,
-    mean_and_std,
-    paired_p_value,
-    require,
-)
 
 Metric: TypeAlias = Literal['auc', 'accuracy']
 Cell: TypeAlias = tuple[str, str, str]
@@ -29,7 +18,6 @@ _SIZES = (
     ('edges', 'num_edges', ',.0f'),
     ('bytes', 'num_bytes', ',.0f'),
     ('compressed bytes', 'compressed_bytes', ',.0f'),
-    ('bytes on disk', 'file_size', ',.0f'),
     ('s to distil', 'seconds', '.2f'),
 )
 
@@ -83,7 +71,6 @@ class SetRecord:
         num_edges: The number of edges.
         num_bytes: The bytes of all tensors.
         compressed_bytes: The compressed size, if the data set reports it.
-        file_size: The size of its file, if the data set reports it.
         seconds: The time that distilling took, if the data set reports it.
     """
 
@@ -95,65 +82,97 @@ class SetRecord:
     num_edges: int
     num_bytes: int
     compressed_bytes: int | None = None
-    file_size: int | None = None
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class ComparedCell:
+    """The difference of two training sets for one model and readout.
+
+    Attributes:
+        cell: The task, the model and the readout.
+        num_runs: The number of runs that both have.
+        difference: The mean difference over the runs, first minus second.
+        std: Its standard deviation over the runs.
+        p: The p-value of the two-sided paired t-test, corrected for the
+            number of cells (Holm, 1979).
+    """
+
+    cell: Cell
+    num_runs: int
+    difference: float
+    std: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two training sets, compared over runs; prints as a table.
+
+    Attributes:
+        title: What is compared.
+        cells: The difference for each model and readout.
+    """
+
+    title: str
+    cells: Sequence[ComparedCell]
+
+    @property
+    def difference(self) -> float:
+        """The mean difference over all cells."""
+        return fmean(cell.difference for cell in self.cells)
+
+    def better(self, level: float = 0.05) -> list[ComparedCell]:
+        """The cells in which the first is better, at a corrected level."""
+        return [c for c in self.cells if c.p < level and c.difference > 0]
+
+    def worse(self, level: float = 0.05) -> list[ComparedCell]:
+        """The cells in which the first is worse, at a corrected level."""
+        return [c for c in self.cells if c.p < level and c.difference < 0]
+
+    def __str__(self) -> str:
+        rows = [(self.title, ['difference', 'runs', 'p'])]
+        for c in self.cells:
+            texts = [f'{c.difference:+.3f} ± {c.std:.3f}', str(c.num_runs)]
+            title = ' '.join(filter(None, c.cell))
+            rows.append((title, [*texts, f'{c.p:.3f}']))
+        return (
+            f'{_align(rows)}\n{self.difference:+.3f} on average; significantly '
+            f'better in {len(self.better())} of {len(self.cells)} cells, worse '
+            f'in {len(self.worse())}'
+        )
+
+
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Accuracy, ROC-AUC, sizes and times; prints as tables.
 
-    Args:
-        records (list): The results of each training.
-        set_records (list): The size of each training set in each run.
-        options (dict): The training options, by the name of the task.
+    Attributes:
+        records: The results of each training.
+        set_records: The size of each training set in each run.
+        options: The training options, by the name of the task.
     """
 
-    def __init__(
-        self,
-        records: Sequence[Record],
-        set_records: Sequence[SetRecord],
-        options: dict[str, dict[str, Any]],
-    ) -> None:
-        self.records = tuple(records)
-        self.set_records = tuple(set_records)
-        self.options = options
+    records: Sequence[Record]
+    set_records: Sequence[SetRecord]
+    options: dict[str, dict[str, Any]]
 
     @property
     def train_sets(self) -> list[str]:
         """The names of the training sets."""
         return list(dict.fromkeys(r.train_set for r in self.records))
 
-    @property
-    def cells(self) -> list[Cell]:
-        """All combinations of task, model and readout."""
-        return list(dict.fromkeys(r.cell for r in self.records))
-
-    def by_cell(
-        self, metric: Metric = 'auc'
+    def _by_cell(
+        self, metric: Metric
     ) -> dict[Cell, dict[str, dict[int, float]]]:
-        """The result of each run, by cell, training set and run.
-
-        Args:
-            metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
-                (default: :obj:`"auc"`)
-
-        Raises:
-            ValueError: If the metric is another one.
-        """
-        if metric not in _TITLES:
-            raise ValueError(
-                f"'metric' must be one of {', '.join(_TITLES)} (got "
-                f"{metric!r}); pass metric='auc'"
-            )
+        """The result of each run, by cell, training set and run."""
         out: dict[Cell, dict[str, dict[int, float]]] = {}
         for r in self.records:
             runs = out.setdefault(r.cell, {}).setdefault(r.train_set, {})
             runs[r.run] = getattr(r, metric)
         return out
 
-    def ranks(
-        self, metric: Metric = 'auc', train_sets: Sequence[str] | None = None
-    ) -> dict[str, float]:
+    def ranks(self, metric: Metric = 'auc') -> dict[str, float]:
         """The mean rank of each training set over all cells, 1 for the best.
 
         The means over the runs are ranked; equal ones share their ranks.
@@ -161,25 +180,21 @@ class Evaluation:
         Args:
             metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
                 (default: :obj:`"auc"`)
-            train_sets (list, optional): The names of the training sets that
-                are ranked; by default, all. (default: :obj:`None`)
 
         Raises:
             ImportError: If SciPy is not installed.
             ValueError: If a training set lacks a cell.
         """
-        stats = require('scipy.stats', 'ranks')
-        names = self.train_sets if train_sets is None else list(train_sets)
+        stats, names = require('scipy.stats', 'ranks'), self.train_sets
         ranks = []
-        for cell, sets in self.by_cell(metric).items():
-            if missing := [name for name in names if name not in sets]:
+        for cell, sets in self._by_cell(metric).items():
+            if missing := {*names} - {*sets}:
                 raise ValueError(
-                    f"'train_sets' must be tested in every cell (got no "
-                    f'{" ".join(cell).strip()} of {missing}); rank only '
-                    f'complete ones, with train_sets=[...]'
+                    f"'ranks' needs results of every training set in every "
+                    f'cell (got no {cell} of {sorted(missing)}); evaluate them'
                 )
-            means = [fmean(sets[name].values()) for name in names]
-            ranks.append(stats.rankdata([-mean for mean in means]))
+            means = [-fmean(sets[name].values()) for name in names]
+            ranks.append(stats.rankdata(means))
         return {n: float(fmean(r)) for n, *r in zip(names, *ranks, strict=True)}
 
     def compare(
@@ -188,7 +203,7 @@ class Evaluation:
         """Compares two training sets, paired over runs.
 
         Each cell has a two-sided paired t-test over the runs that both have,
-        and its p-value is corrected for the number of cells (Holm).
+        and its p-value is corrected for the number of cells (Holm, 1979).
 
         Args:
             first (str): The name of a training set.
@@ -200,32 +215,25 @@ class Evaluation:
             ImportError: If SciPy is not installed.
             ValueError: If they do not share a cell of two runs or more.
         """
-        for name in (first, second):
-            if name not in self.train_sets:
-                raise ValueError(
-                    f"'compare' needs names of training sets (got {name!r}); "
-                    f'pass one of {", ".join(map(repr, self.train_sets))}'
-                )
         differences: dict[Cell, list[float]] = {}
-        for cell, sets in self.by_cell(metric).items():
+        for cell, sets in self._by_cell(metric).items():
             one, other = sets.get(first, {}), sets.get(second, {})
             shared = [one[run] - other[run] for run in one if run in other]
             if len(shared) > 1:
                 differences[cell] = shared
         if not differences:
             raise ValueError(
-                f"'compare' needs two runs or more of both (got fewer of "
-                f'{first!r} and {second!r} in every cell); evaluate with '
-                f'more runs'
+                f"'compare' needs two training sets with two runs or more (got "
+                f'fewer of {first!r} and {second!r}); choose from '
+                f'{self.train_sets}, or evaluate with more runs'
             )
-        p = [paired_p_value(values) for values in differences.values()]
+        p = _holm([_paired_p_value(d) for d in differences.values()])
         cells = [
-            ComparedCell(*cell, len(d), *mean_and_std(d), p_cell, p_holm)
-            for (cell, d), p_cell, p_holm in zip(
-                differences.items(), p, holm(p), strict=True
-            )
+            ComparedCell(cell, len(d), *_mean_and_std(d), p_cell)
+            for (cell, d), p_cell in zip(differences.items(), p, strict=True)
         ]
-        return Comparison(first, second, metric, cells)
+        title = f'{_TITLES[metric]}, {first!r} minus {second!r}'
+        return Comparison(title, cells)
 
     def table(self, metric: Metric = 'auc') -> str:
         """A text table of means ± standard deviations over the runs.
@@ -237,10 +245,10 @@ class Evaluation:
             metric (str, optional): :obj:`"auc"` or :obj:`"accuracy"`.
                 (default: :obj:`"auc"`)
         """
-        names, by_cell = self.train_sets, self.by_cell(metric)
+        names, by_cell = self.train_sets, self._by_cell(metric)
         rows = [(_TITLES[metric], [f'{name}  ' for name in names])]
         for cell, sets in by_cell.items():
-            stats = {k: mean_and_std([*v.values()]) for k, v in sets.items()}
+            stats = {k: _mean_and_std([*v.values()]) for k, v in sets.items()}
             best = max(stats.values())[0] if len(names) > 1 else math.inf
             numbers = {
                 name: f'{mean:.3f} ± {std:.3f} {"*" if mean == best else " "}'
@@ -260,11 +268,8 @@ class Evaluation:
         for task, (records, title, key, style) in product(tasks, columns):
             texts = []
             for name in names:
-                values = [
-                    getattr(r, key)
-                    for r in records
-                    if (r.dataset, r.train_set) == (task, name)
-                ]
+                chosen = [r for r in records if r.train_set == name]
+                values = [getattr(r, key) for r in chosen if r.dataset == task]
                 # A mean over some of the runs would not fit the other lines.
                 unknown = not values or None in values
                 texts.append('-  ' if unknown else f'{fmean(values):{style}}  ')
@@ -275,19 +280,9 @@ class Evaluation:
     def __str__(self) -> str:
         return f'{self.table("auc")}\n\n{self.table("accuracy")}'
 
-    def __repr__(self) -> str:
-        return (
-            f'{self.__class__.__name__}({self.train_sets}, '
-            f'cells={len(self.cells)}, trainings={len(self.records)})'
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain dictionaries and lists, ready for JSON."""
-        return {
-            'records': [asdict(r) for r in self.records],
-            'set_records': [asdict(s) for s in self.set_records],
-            'options': self.options,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> 'Evaluation':
@@ -302,23 +297,6 @@ class Evaluation:
             values['options'],
         )
 
-    def save(self, path: str | PathLike) -> None:
-        """Writes the result to a JSON file.
-
-        Args:
-            path (str): The file.
-        """
-        Path(path).write_text(json.dumps(self.to_dict()), encoding='utf-8')
-
-    @classmethod
-    def load(cls, path: str | PathLike) -> 'Evaluation':
-        """Reads a result that :meth:`save` has written.
-
-        Args:
-            path (str): The file.
-        """
-        return cls.from_dict(json.loads(Path(path).read_text('utf-8')))
-
     @classmethod
     def merge(cls, evaluations: 'Sequence[Evaluation]') -> 'Evaluation':
         """Joins results: other runs, other training sets or other tasks.
@@ -330,30 +308,56 @@ class Evaluation:
             ValueError: If a training is in several of them, or one task was
                 trained with different options.
         """
-        records = {}
-        for r in (r for e in evaluations for r in e.records):
-            key = (*r.cell, r.train_set, r.run)
-            if key in records:
-                raise ValueError(
-                    f"'evaluations' must have different trainings (got run "
-                    f'{r.run} of {r.train_set!r}, {" ".join(r.cell).strip()} '
-                    f'twice); merge other runs, training sets or tasks'
-                )
-            records[key] = r
+        records = [r for e in evaluations for r in e.records]
+        if len({(r.cell, r.train_set, r.run) for r in records}) < len(records):
+            raise ValueError(
+                "'evaluations' must have different trainings (got one of them "
+                'twice); merge other runs, training sets or tasks'
+            )
         options: dict[str, dict[str, Any]] = {}
         for name, used in (o for e in evaluations for o in e.options.items()):
             if options.setdefault(name, used) != used:
                 raise ValueError(
                     f"'evaluations' must have the same options for {name!r} "
-                    f'(got {options[name]} and {used}); evaluate with '
-                    f'another name=...'
+                    f'(got {options[name]} and {used}); pass another name=...'
                 )
         sets = {
             (s.dataset, s.train_set, s.run): s
             for e in evaluations
             for s in e.set_records
         }
-        return cls([*records.values()], [*sets.values()], options)
+        return cls(records, [*sets.values()], options)
+
+
+def require(module: str, caller: str, extra: str = 'evaluation') -> Any:
+    """Imports an optional dependency, or says how to install it."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ImportError(
+            f"'{caller}' needs '{module}' (it is not installed); pip install "
+            f'"pyg-distill[{extra}]"'
+        ) from None
+
+
+def _paired_p_value(difference: Sequence[float]) -> float:
+    stats = require('scipy.stats', 'compare')
+    if len({*difference}) == 1:  # The statistic divides by the deviation.
+        return float(difference[0] == 0)
+    return float(stats.ttest_1samp(difference, 0.0).pvalue)
+
+
+def _mean_and_std(values: Sequence[float]) -> tuple[float, float]:
+    return fmean(values), stdev(values) if len(values) > 1 else 0.0
+
+
+def _holm(p: Sequence[float]) -> list[float]:
+    """Ascending, the i-th of m is the largest of min(1, (m - j + 1) p_j)."""
+    out, last = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        last = max(last, min(1.0, (len(p) - rank) * p[i]))
+        out[i] = last
+    return out
 
 
 def _align(rows: Sequence[tuple[str, Sequence[str]]]) -> str:

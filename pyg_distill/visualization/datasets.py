@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,10 +63,12 @@ def plot_compression(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If an element is no report.
-        ValueError: If there is no report.
     """
-    named = _named(reports)
+    if isinstance(reports, DistillationReport):
+        reports = {'': reports}
+    elif not isinstance(reports, Mapping):
+        reports = {f'data set {i + 1}': r for i, r in enumerate(reports)}
+    named = dict(reports)
     rows = [_sizes(report, named) for report in named.values()]
     # A source without edges has no share of them.
     titles = [t for t in rows[0] if all(row[t][0] > 0 for row in rows)]
@@ -80,24 +82,13 @@ def plot_compression(
         largest = max(largest, *shares)
         y = np.arange(len(titles)) + (i - (len(rows) - 1) / 2) * height
         ax.barh(y, 1.0, 0.85 * height, color=foreground(), alpha=0.1)
-        ax.barh(
-            y,
-            shares,
-            0.85 * height,
-            color=PALETTE[i % len(PALETTE)],
-            label=name,
-        )
+        paint = PALETTE[i % len(PALETTE)]
+        ax.barh(y, shares, 0.85 * height, color=paint, label=name)
         for y_i, share, title in zip(y, shares, titles, strict=True):
             before, after = row[title]
             percent = f'{share:.2%}' if share < 0.1 else f'{share:.0%}'
-            ax.annotate(
-                f'{after:,} of {before:,}  ({percent})',
-                (share, y_i),
-                xytext=(5, 0),
-                textcoords='offset points',
-                va='center',
-                fontsize='small',
-            )
+            text = f'  {after:,} of {before:,}  ({percent})'
+            ax.text(share, y_i, text, va='center', fontsize='small')
     ax.set_yticks(range(len(titles)), titles)
     ax.invert_yaxis()
     # The text beside a long bar needs room.
@@ -110,13 +101,8 @@ def plot_compression(
     ax.spines['left'].set_alpha(MUTED)
     ax.tick_params(axis='y', length=0)
     if any(named):
-        above = (0.5, 1.0)
-        ax.legend(
-            ncols=len(rows),
-            loc='lower center',
-            bbox_to_anchor=above,
-            frameon=False,
-        )
+        above: Any = {'loc': 'lower center', 'bbox_to_anchor': (0.5, 1.0)}
+        ax.legend(ncols=len(rows), frameon=False, **above)
     return fig, ax
 
 
@@ -124,7 +110,7 @@ def plot_accuracy(
     evaluation: Evaluation | Sequence[Evaluation],
     metric: Literal['auc', 'accuracy'] = 'auc',
     dataset: str | None = None,
-    lines: Mapping[str, str] | Callable[[str], str] | None = None,
+    lines: Mapping[str, str] | None = None,
     full: str = 'full',
     train_sets: Sequence[str] | None = None,
     *,
@@ -150,9 +136,9 @@ def plot_accuracy(
             (default: :obj:`"auc"`)
         dataset (str, optional): The name of the task, if there are several.
             (default: :obj:`None`)
-        lines (dict or callable, optional): The name of the line for the name
-            of each training set, such as :obj:`{"random 2 %": "random"}`.
-            Other training sets keep their names. (default: :obj:`None`)
+        lines (dict, optional): The name of the line for the name of each
+            training set, such as :obj:`{"random 2 %": "random"}`. Other
+            training sets keep their names. (default: :obj:`None`)
         full (str, optional): The name of the training set of all graphs.
             (default: :obj:`"full"`)
         train_sets (list, optional): The names of the training sets to draw;
@@ -165,20 +151,24 @@ def plot_accuracy(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If an element is no evaluation.
         ValueError: If there are several tasks and :obj:`dataset` names none,
             or a training set lacks a model or readout in some run.
     """
-    results, dataset = _check(evaluation, metric, dataset, train_sets)
+    results = [evaluation] if isinstance(evaluation, Evaluation) else evaluation
+    tasks = sorted({r.dataset for result in results for r in result.records})
+    dataset = tasks[0] if dataset is None and len(tasks) == 1 else dataset
+    if dataset not in tasks:
+        raise ValueError(
+            f"'dataset' must be one of the tasks {tasks} (got {dataset!r}); a "
+            f'figure shows one of them'
+        )
     compressed = all(
         record.compressed_bytes is not None
         for result in results
         for record in result.set_records
         if record.dataset == dataset and record.train_set != full
     )
-    rename = (
-        lines if callable(lines) else lambda name: (lines or {}).get(name, name)
-    )
+    lines = lines or {}
     points: dict[str, list[_Point]] = {}
     level: _Point | None = None
     for result in results:
@@ -191,20 +181,16 @@ def plot_accuracy(
                 continue
             # Training sets that this task lacks count, too, so that a line
             # looks the same in the figure of each task.
-            line = points.setdefault(rename(name), [])
+            line = points.setdefault(lines.get(name, name), [])
             line += [point] if point else []
 
     fig, ax = new_axes(ax)
     if level is not None:
         _, mean, std = level
-        label = f'{rename(full)} ({mean:.3f})'
+        label = f'{lines.get(full, full)} ({mean:.3f})'
         ax.axhline(mean, color=foreground(), linewidth=1.2, label=label)
-        band: dict[str, Any] = {
-            'color': foreground(),
-            'alpha': 0.1,
-            'linewidth': 0,
-        }
-        ax.axhspan(mean - std, mean + std, **band)
+        band: dict[str, Any] = {'color': foreground(), 'alpha': 0.1}
+        ax.axhspan(mean - std, mean + std, linewidth=0, **band)
     for i, (name, line) in enumerate(points.items()):
         if not line:
             continue
@@ -235,7 +221,6 @@ def plot_accuracy(
 def _sizes(
     report: DistillationReport, named: Mapping[str, DistillationReport]
 ) -> dict[str, tuple[int, int]]:
-    """Returns the sizes of the source and of the result by their titles."""
     before, after = report.source, report.distilled
     sizes = {
         'graphs': (before.num_graphs, after.num_graphs),
@@ -246,26 +231,6 @@ def _sizes(
         return sizes | {'tensor bytes': (before.num_bytes, after.num_bytes)}
     source = report.source_compressed_bytes or 0
     return sizes | {'compressed bytes': (source, report.compressed_bytes)}
-
-
-def _named(reports: Any) -> dict[str, DistillationReport]:
-    """Returns reports by their names in the legend."""
-    if isinstance(reports, DistillationReport):
-        reports = {'': reports}
-    elif isinstance(reports, Sequence):
-        reports = {f'data set {i + 1}': r for i, r in enumerate(reports)}
-    items = reports.values() if isinstance(reports, Mapping) else [reports]
-    for report in items:
-        if not isinstance(report, DistillationReport):
-            raise TypeError(
-                f"'reports' must hold reports of data sets (got "
-                f'{type(report).__name__}); pass dataset.report'
-            )
-    if not items:
-        raise ValueError(
-            "'reports' must hold at least one (got none); pass dataset.report"
-        )
-    return dict(reports)
 
 
 def _point(
@@ -281,50 +246,13 @@ def _point(
     if len({frozenset(cells) for cells in runs.values()}) > 1:
         raise ValueError(
             f"'evaluation' must have the same models and readouts in every run "
-            f'(got others of {name!r} in some of the runs {sorted(runs)}); '
-            f'leave out incomplete runs'
+            f'(got others of {name!r} in some); leave out incomplete runs'
         )
-    sizes = []
-    for size in result.set_records:
-        if (size.train_set, size.dataset) == (name, dataset):
-            packed = size.compressed_bytes if compressed else None
-            sizes.append(size.num_bytes if packed is None else packed)
+    sizes = [
+        (compressed and record.compressed_bytes) or record.num_bytes
+        for record in result.set_records
+        if (record.train_set, record.dataset) == (name, dataset)
+    ]
     means = [fmean(cells.values()) for cells in runs.values()]
     std = stdev(means) if len(means) > 1 else 0.0
     return fmean(sizes), fmean(means), std
-
-
-def _check(
-    evaluation: Any, metric: str, dataset: str | None, train_sets: Any
-) -> tuple[list[Evaluation], str]:
-    """Returns the evaluations as a list, and the name of the task."""
-    results = (
-        evaluation if isinstance(evaluation, list | tuple) else [evaluation]
-    )
-    if not all(isinstance(result, Evaluation) for result in results):
-        raise TypeError(
-            f"'evaluation' must be a result of evaluate(), or a list of them "
-            f'(got {type(evaluation).__name__}); read stored results with '
-            f'Evaluation.from_dict'
-        )
-    if metric not in _METRICS:
-        raise ValueError(
-            f"'metric' must be one of {', '.join(_METRICS)} (got {metric!r}); "
-            f'try the first'
-        )
-    known = {name for result in results for name in result.train_sets}
-    unknown = set(train_sets or []) - known
-    if unknown:
-        raise ValueError(
-            f"'train_sets' must be names of training sets (got "
-            f'{sorted(unknown)}); choose from {sorted(known)}'
-        )
-    tasks = sorted({r.dataset for result in results for r in result.records})
-    if dataset is None and len(tasks) == 1:
-        dataset = tasks[0]
-    if dataset is None or dataset not in tasks:
-        raise ValueError(
-            f"'dataset' must be one of the tasks {tasks} (got {dataset!r}); "
-            f'a figure shows the results of one of them'
-        )
-    return list(results), dataset

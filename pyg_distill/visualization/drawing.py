@@ -46,9 +46,8 @@ def label_nodes(
     if values is None:
         if names is not None:
             raise ValueError(
-                f"'names' must name labels (got {names!r:.60} for nodes "
-                f"without labels, as 'x' is neither one-hot nor a whole "
-                f'number); pass node_labels, too'
+                "'names' must name labels (got nodes without labels, as 'x' is "
+                'neither one-hot nor whole numbers); pass node_labels, too'
             )
         return [('', 0)] * num_nodes
     if isinstance(node_labels, str) or len(values) != num_nodes:
@@ -110,20 +109,10 @@ def graph_layout(num_nodes: int, edges: Sequence[Edge]) -> np.ndarray:
 
 
 def layered_layout(num_nodes: int, edges: Sequence[Edge]) -> np.ndarray:
-    """Places a tree, or an acyclic graph, in layers with few crossings.
+    """Places an acyclic graph in layers, roots on top, with few crossings.
 
     Each layer is sorted by the mean position of the neighbours in other layers
     (Sugiyama et al., 1981), and then moved towards them.
-
-    Args:
-        num_nodes (int): The number of nodes :math:`N`.
-        edges (list): Pairs of a child and its parent.
-
-    Returns:
-        numpy.ndarray: Positions of shape :obj:`[N, 2]`, roots on top.
-
-    Raises:
-        ValueError: If the edges have a cycle.
     """
     nx = require('networkx')
     graph = nx.empty_graph(num_nodes, create_using=nx.DiGraph)
@@ -132,9 +121,8 @@ def layered_layout(num_nodes: int, edges: Sequence[Edge]) -> np.ndarray:
         layers = [sorted(v) for v in nx.topological_generations(graph)]
     except nx.NetworkXUnfeasible as error:
         raise ValueError(
-            "'data' must be a tree set, in which edges lead from child to "
-            'parent (got a cycle of edges); pass the output of '
-            'ToComputationTrees'
+            "'data' must be a tree set (got a cycle of edges); pass the output "
+            'of ToComputationTrees'
         ) from error
     x, y = np.zeros((2, num_nodes))
     for i, layer in enumerate(layers):
@@ -169,14 +157,8 @@ def draw_graph(
 ) -> tuple[Figure, Axes]:
     """Draws nodes as labelled circles, and edges as lines between them.
 
-    Args:
-        position (numpy.ndarray): The centres of the nodes, :obj:`[N, 2]`.
-        edges (dict): How often each edge exists. Multiple edges are thicker
-            and have their number written on them.
-        labels (list): The text and the colour of each node.
-        roots (dict): The nodes with a ring, and the number above each ring.
-        arrows (bool): Whether edges are arrows.
-        ax (matplotlib.axes.Axes, optional): Where to draw.
+    Edges that exist several times are thicker and have their number. Roots have
+    a ring and, above it, their number if there is one.
     """
     corners = position if len(position) else np.zeros((1, 2))
     top = 0.6 if set(roots.values()) <= {None} else 1.1
@@ -211,11 +193,8 @@ def _draw_edges(
     degree = np.bincount(np.ravel(list(edges)).astype(int))
     from_left = sorted(edges, key=lambda edge: position[list(edge), 0].sum())
     for source, target in from_left:
-        start, end, number = (
-            position[source],
-            position[target],
-            edges[source, target],
-        )
+        start, end = position[source], position[target]
+        number = edges[source, target]
         style = {
             'arrowstyle': '-|>' if arrows else '-',
             'color': foreground(),

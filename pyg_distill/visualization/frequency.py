@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # The slope is that of the frequent trees. Most trees are rare and occur once,
 # so that a fit to all trees would describe the rare ones alone.
 _FITTED = 1000
+_MARKED = 100
 
 
 def plot_tree_frequency(
@@ -82,7 +83,7 @@ def plot_tree_frequency(
     fig, ax = new_axes(ax)
     for i, (depth, count) in enumerate(counts.items()):
         rank = np.arange(1, len(count) + 1)
-        label = f'depth {depth}: {len(count):,} trees'
+        label = _label(depth, count)
         if slope and len(count) > 1:
             top = np.log10(rank[:_FITTED]), np.log10(count[:_FITTED])
             label += f', slope {np.polyfit(*top, 1)[0]:.2f}'.replace('-', MINUS)
@@ -99,12 +100,12 @@ def plot_coverage(
     num_layers: int | Sequence[int] = 2,
     exclude_keys: Sequence[str] | None = None,
     *,
-    mark: int | None = 100,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     r"""Plots the share of nodes whose tree is among the most frequent ones.
 
-    The steeper the line, the fewer trees describe most of the data set.
+    The steeper the line, the fewer trees describe most of the data set. The
+    share of the 100 most frequent trees is written on each line.
 
     .. code-block:: python
 
@@ -119,8 +120,6 @@ def plot_coverage(
             (default: :obj:`2`)
         exclude_keys (list, optional): Names of node and edge attributes to
             leave out. (default: :obj:`None`)
-        mark (int, optional): The number of trees at which the share is
-            written on each line that reaches it. (default: :obj:`100`)
         ax (matplotlib.axes.Axes, optional): The axes to draw into; a new
             figure if not given. (default: :obj:`None`)
 
@@ -139,24 +138,12 @@ def plot_coverage(
     for i, (depth, count) in enumerate(counts.items()):
         style = line_style(i)
         share = count.cumsum() / count.sum()
-        ax.semilogx(
-            np.arange(1, len(share) + 1),
-            share,
-            label=f'depth {depth}: {len(share):,} trees',
-            linewidth=2,
-            **style,
-        )
-        if mark is not None and 1 <= mark <= len(share):
-            point = mark, share[mark - 1]
-            ax.annotate(
-                f'{point[1]:.0%}',
-                point,
-                xytext=(-6, 4),
-                textcoords='offset points',
-                ha='right',
-            )
-            marker = MARKERS[i % len(MARKERS)]
-            ax.plot(*point, marker=marker, color=style['color'])
+        rank, label = np.arange(1, len(share) + 1), _label(depth, share)
+        ax.semilogx(rank, share, label=label, linewidth=2, **style)
+        if len(share) >= _MARKED:
+            x, y = _MARKED, share[_MARKED - 1]
+            ax.text(x, y, f'{y:.0%}  ', ha='right', va='bottom')
+            ax.plot(x, y, marker=MARKERS[i % 8], color=style['color'])
     ax.set_xlabel('number of most frequent trees')
     ax.set_ylabel('nodes with one of them')
     ax.set_ylim(0, 1.03)
@@ -164,6 +151,10 @@ def plot_coverage(
     tidy(ax)
     ax.legend(frameon=False)
     return fig, ax
+
+
+def _label(depth: int, values: np.ndarray) -> str:
+    return f'depth {depth}: {len(values):,} trees'
 
 
 def read_graphs(
@@ -191,15 +182,10 @@ def _tree_counts(
         depths = sorted({check_num_layers(depth) for depth in num_layers})
     else:
         depths = list(range(1, check_num_layers(num_layers) + 1)) or [0]
-    if not depths:
-        raise ValueError(
-            "'num_layers' must hold a depth (got none); pass for example [1, 2]"
-        )
     graphs = read_graphs(dataset, exclude_keys, caller)
     if graphs.num_nodes == 0:
         raise ValueError(
-            f"'{caller}' needs nodes to count trees of (got none in "
-            f'{graphs.num_graphs} graphs); pass other graphs'
+            f"'{caller}' needs graphs with nodes (got none); pass other graphs"
         )
     keys = Forest(graphs, max(depths)).keys
     return {

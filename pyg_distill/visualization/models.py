@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,21 +66,17 @@ def plot_attention(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        RuntimeError: If the loss has not been called yet.
-        TypeError: If it has no attention.
-        ValueError: If weights or names have another shape, or there are
-            several losses or node types to choose from.
+        ValueError: If there is no attention (yet), names have another length,
+            or there are several losses or node types to choose from.
     """
-    known: list[Any] = [None, None]
+    known: Any = {}
     if isinstance(attention, Distiller):
-        teacher_side = getattr(attention._teacher, 'recorder', None)
-        recorders = teacher_side, attention._recorder
-        known = [getattr(recorder, 'names', None) for recorder in recorders]
+        known = attention.layer_names
         attention = _attention_loss(attention)
     weights = _weights(attention, node_type)
     rows, columns = weights.size()
-    teacher = _names('teacher', teacher_names, known[0], rows)
-    student = _names('student', student_names, known[1], columns)
+    teacher = _names('teacher', teacher_names, known, rows)
+    student = _names('student', student_names, known, columns)
 
     longest = max(map(len, teacher))
     has_numbers = max(rows, columns) <= _MAX_NUMBERS
@@ -98,8 +93,7 @@ def plot_attention(
         vmax=max(float(weights.max()), 1.0),
         aspect='auto',
     )
-    small: dict[str, Any] = {'fontsize': 'small', 'ha': 'center'}
-    small['va'] = 'center'
+    small: Any = {'fontsize': 'small', 'ha': 'center', 'va': 'center'}
     for i, row in enumerate(weights.tolist() if has_numbers else []):
         for j, value in enumerate(row):
             paint = text_on(image.cmap(image.norm(value)))
@@ -156,41 +150,28 @@ def plot_latency(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        ValueError: If lists have different lengths or are empty, if numbers
-            are not finite, or times are not above zero.
+        ValueError: If lists have different lengths.
     """
-    if isinstance(names, str) or len(names) == 0:
-        raise ValueError(
-            f"'names' must hold the name of each model (got {names!r:.60}); "
-            f'pass a list'
-        )
     if deviation is None:
         deviation = [0.0] * len(names)
-    times = _numbers('latency', latency, names, low=1e-300)
-    values = _numbers('accuracy', accuracy, names, low=-np.inf)
-    errors = _numbers('deviation', deviation, names, low=0.0)
-    if teacher is not None and not 0 <= teacher < len(names):
+    if {*map(len, (latency, accuracy, deviation))} != {len(names)}:
         raise ValueError(
-            f"'teacher' must be the position of a model, or None (got "
-            f'{teacher!r} for {len(names)} names); try 0'
+            f"'names' must have one name a model (got {len(names)} for "
+            f'{len(latency)} times); pass lists of the same length'
         )
-
     fig, ax = new_axes(ax)
     student = 0
     for i, name in enumerate(names):
         marker, size, paint = '*', 14.0, foreground()
         if i != teacher:
             # A star is the teacher; pale colours come last.
-            marker, size, paint = (
-                MARKERS[student % 7],
-                7.0,
-                PALETTE[student % 6],
-            )
+            marker, size = MARKERS[student % 7], 7.0
+            paint = PALETTE[student % 6]
             student += 1
         ax.errorbar(
-            times[i],
-            values[i],
-            errors[i] or None,
+            latency[i],
+            accuracy[i],
+            deviation[i] or None,
             label=name,
             marker=marker,
             markersize=size,
@@ -199,12 +180,9 @@ def plot_latency(
             linestyle='none',
         )
     if teacher is not None:
-        style: dict[str, Any] = {
-            'color': foreground(),
-            'alpha': MUTED,
-            'linewidth': 1,
-        }
-        ax.axhline(values[teacher], linestyle='--', zorder=0, **style)
+        line: dict[str, Any] = {'color': foreground(), 'alpha': MUTED}
+        line |= {'linewidth': 1, 'linestyle': '--', 'zorder': 0}
+        ax.axhline(accuracy[teacher], **line)
     log_scale(ax)
     ax.set_xlabel('milliseconds')
     ax.set_ylabel('accuracy')
@@ -227,27 +205,12 @@ def _weights(attention: Any, node_type: str | None) -> Tensor:
                 f'{node_type!r}); a figure shows one of them'
             )
         attention = attention[node_type]
-    try:
-        weights = torch.as_tensor(attention, dtype=torch.float).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"'attention' must be a matrix of weights, or a loss or a "
-            f'distiller with attention (got {type(attention).__name__}); try '
-            f'ABKDLoss'
-        ) from error
-    if weights.dim() != 2 or weights.numel() == 0:
+    if not isinstance(attention, Tensor) or attention.dim() != 2:
         raise ValueError(
-            f"'attention' must have a row for each teacher layer and a column "
-            f'for each student layer (got shape {list(weights.size())}); pass '
-            f'a matrix'
+            f"'attention' must be a matrix, or a loss or distiller that was "
+            f"called (got '{type(attention).__name__}'); pass an ABKDLoss"
         )
-    if not bool((weights.isfinite() & (weights >= 0)).all()):
-        raise ValueError(
-            f"'attention' must hold finite weights of at least 0 (got values "
-            f'from {float(weights.min()):g} to {float(weights.max()):g}); try '
-            f'last_attention of a loss'
-        )
-    return weights
+    return attention.detach().float().cpu()
 
 
 def _attention_loss(distiller: Distiller) -> torch.nn.Module:
@@ -269,28 +232,13 @@ def _names(
     side: str, given: Sequence[str] | None, known: Any, size: int
 ) -> list[str]:
     if given is None:
-        if known is not None and len(known) == size:
-            return list(known)
-        return [str(i + 1) for i in range(size)]
+        names = known.get(side) or []
+        return (
+            names if len(names) == size else list(map(str, range(1, size + 1)))
+        )
     if isinstance(given, str) or len(given) != size:
         raise ValueError(
             f"'{side}_names' must hold the names of {size} layers (got "
             f'{given!r:.60}); try LayerRecorder({side}).names'
         )
     return list(given)
-
-
-def _numbers(name: str, values: Any, names: Any, low: float) -> np.ndarray:
-    out = np.asarray(values, dtype=float)
-    if (
-        out.shape != (len(names),)
-        or not np.isfinite(out).all()
-        or out.min() < low
-    ):
-        above = {'latency': ' above 0', 'deviation': ' of 0 or more'}
-        raise ValueError(
-            f"'{name}' must hold a finite number{above.get(name, '')} for each "
-            f'of {len(names)} names (got {values!r:.60}); pass lists of the '
-            f'same length'
-        )
-    return out

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any, Literal
+
+from pyg_distill.evaluation import result as evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +32,7 @@ TIMES, MINUS = '\u00d7', '\u2212'
 
 def require(name: str) -> Any:
     """Imports a package that only figures need."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'{name.partition(".")[0]} is needed to plot (not installed); '
-            f"pip install 'pyg_distill[plot]'"
-        ) from error
+    return evaluation.require(name, 'visualization', 'plot')
 
 
 def new_axes(

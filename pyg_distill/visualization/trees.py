@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
-from pyg_distill.data.attributes import check_num_layers
+from pyg_distill.data.attributes import check_num_layers, to_plain
 from pyg_distill.visualization.drawing import (
     Edge,
     Labels,
@@ -78,10 +78,14 @@ def plot_computation_tree(
             do not fit the graph.
     """
     num_layers = check_num_layers(num_layers)
-    _check_graph(data, 'plot_computation_tree')
+    data = to_plain(data, 'plot_computation_tree')
     graphs = read_graphs(data, exclude_keys, 'plot_computation_tree')
     num_nodes = graphs.num_nodes
-    root = _check_root(root, num_nodes)
+    if not 0 <= root < num_nodes:
+        raise ValueError(
+            f"'root' must be a node of the graph (got {root}); pass an integer "
+            f'from 0 to {num_nodes - 1}'
+        )
     labels = label_nodes(graphs.x, num_nodes, node_labels, names)
     source, target = graphs.edge_index.cpu()
     size = torch.ones(num_nodes, dtype=torch.double)
@@ -90,8 +94,8 @@ def plot_computation_tree(
     if size[root] > max_nodes:
         raise ValueError(
             f"'max_nodes' must be at least the size of the tree (got "
-            f'{max_nodes}, and {float(size[root]):,.0f} nodes to depth '
-            f'{num_layers}); try a lower num_layers or another root'
+            f'{max_nodes}, and {float(size[root]):,.0f} nodes); try a lower '
+            f'num_layers or another root'
         )
 
     senders: list[list[int]] = [[] for _ in range(num_nodes)]
@@ -155,9 +159,8 @@ def plot_tree_set(
         TypeError: If :obj:`data` is no homogeneous graph.
         ValueError: If it is a batch, or too large, or labels do not fit it.
     """
-    _check_graph(data, 'plot_tree_set')
-    keys = [key for key in ('x', 'edge_index', 'adj_t') if key in data]
-    plain = Data(**{key: data[key] for key in keys}, num_nodes=data.num_nodes)
+    data = to_plain(data, 'plot_tree_set', allow_tree_sets=True)
+    plain = Data(data.get('x'), data.edge_index, num_nodes=data.num_nodes)
     graphs = read_graphs(plain, None, 'plot_tree_set')
     num_nodes = graphs.num_nodes
     if num_nodes > max_nodes:
@@ -181,42 +184,11 @@ def plot_tree_set(
 
 
 def _roots(data: Data) -> dict[int, int | None] | None:
-    """Returns the count of each root, or None for a whole graph."""
-    index = data.get('root_index')
-    if index is None:
+    """The count of each root, or None for a whole graph."""
+    if 'root_index' not in data:
         return None
-    count = data.get('root_count')
-    count = torch.ones_like(index) if count is None else count
+    index, count = data.root_index, data.root_count
     every_node = torch.arange(data.num_nodes or 0, device=index.device)
     if index.equal(every_node) and bool((count == 1).all()):
         return None
     return dict(zip(index.tolist(), count.tolist(), strict=True))
-
-
-def _check_graph(data: Any, caller: str) -> None:
-    if not isinstance(data, Data):
-        raise TypeError(
-            f"'{caller}' expects a 'torch_geometric.data.Data' object (got "
-            f"'{type(data).__name__}'); pass one homogeneous graph"
-        )
-    batched = {'batch', 'ptr', 'root_index_batch'} & set(data.keys())
-    if isinstance(data, Batch) or batched:
-        raise ValueError(
-            f"'{caller}' expects one graph (got a batch); pass an item of "
-            f'data.to_data_list()'
-        )
-
-
-def _check_root(root: Any, num_nodes: int) -> int:
-    index = torch.as_tensor(root)
-    if index.numel() != 1 or index.dtype not in (torch.int32, torch.int64):
-        raise TypeError(
-            f"'root' must be the number of a node (got {root!r}); pass an "
-            f'integer below {num_nodes}'
-        )
-    if not 0 <= int(index) < num_nodes:
-        raise ValueError(
-            f"'root' must be a node of the graph (got {int(index)} for "
-            f'{num_nodes} nodes); pass an integer from 0 to {num_nodes - 1}'
-        )
-    return int(index)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from pyg_distill.evaluation import CollapseReport, LossState, collapse_report
+from pyg_distill.evaluation import CollapseReport, collapse_report
 from pyg_distill.nn import ABKDLoss, KDLoss, StrideLoss
 
 WIDTHS = [6] * 3, [3] * 2
@@ -27,7 +27,7 @@ def sides() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return layers(WIDTHS[0]), layers(WIDTHS[1])
 
 
-def state_by_hand(loss, teacher, student, context) -> LossState:
+def state_by_hand(loss, teacher, student, context) -> dict[str, float]:
     loss = copy.deepcopy(loss)
     loss.zero_grad()
     student = [x.clone().requires_grad_() for x in student]
@@ -38,13 +38,10 @@ def state_by_hand(loss, teacher, student, context) -> LossState:
         for p in loss.parameters()
         if p.grad is not None
     )
-    mass, entropy = [0.0, 0.0], 0.0
-    for row in loss.last_attention.tolist():
-        for j, a in enumerate(row):
-            mass[j] += a / 3
-            entropy -= a * math.log(a) / math.log(2) / 3
-    gradient = [x.grad.norm().item() for x in student]
-    return LossState(out.item(), gradient, math.sqrt(own), entropy, mass)
+    values = {'loss': out.item()}
+    for j, x in enumerate(student):
+        values[f'gradient, student layer {j}'] = x.grad.norm().item()
+    return values | {'gradient, own parameters': math.sqrt(own)}
 
 
 @pytest.mark.parametrize('steps', [1, 20])
@@ -72,16 +69,10 @@ def test_against_training_by_hand(sides, build, context, steps: int) -> None:
         optimizer.step()
     for state, module in [(report.before, loss), (report.after, trained)]:
         want = state_by_hand(module, *sides, context)
-        assert state.loss == pytest.approx(want.loss, rel=1e-4)
-        for key in ('student_gradient', 'parameter_gradient'):
-            assert getattr(state, key) == pytest.approx(
-                getattr(want, key), rel=1e-3
-            )
-        assert state.mass[''] == pytest.approx(want.mass, rel=1e-3)
-        assert state.entropy[''] == pytest.approx(want.entropy, rel=1e-3)
+        assert state == pytest.approx(want, rel=1e-3)
     assert report.steps == steps
     assert report.num_parameters == sum(p.numel() for p in loss.parameters())
-    share = report.after.loss / report.before.loss
+    share = report.after['loss'] / report.before['loss']
     assert report.remaining == pytest.approx(share)
 
 
@@ -89,30 +80,20 @@ def test_verdicts(sides) -> None:
     report = collapse_report(ABKDLoss.paper(*WIDTHS), *sides)
     assert report.collapsed
     assert report.remaining < 1e-3
-    assert report.before.student_gradient > report.after.student_gradient
     assert str(report).splitlines()[-1].startswith('COLLAPSED: 0.0% of the')
     for attention in ['learned', 'diagonal']:
         loss = ABKDLoss(*WIDTHS, attention=attention)
         report = collapse_report(loss, *sides, steps=50)
-        assert report.collapsible
         assert not report.collapsed
         assert report.remaining > 0.5
         assert str(report).splitlines()[-1].startswith('HOLDS: ')
 
 
-def test_loss_that_nothing_lowers(sides) -> None:
-    # Pooled teacher layers differ, which leaves a loss, but no gradient.
-    loss = ABKDLoss(*WIDTHS, granularity='pooled', center=False)
-    report = collapse_report(loss, *sides, steps=200)
-    assert report.remaining > 0.1
-    assert report.remaining_gradient < 0.01
-    assert report.collapsed
-    assert f'{report.remaining:.1%} of the loss' in str(report)
-
-
 def test_printed() -> None:
-    before = LossState(2.0, (0.5, 0.25), 1.0, {'': 1.0}, {'': (0.5, 0.5)})
-    after = LossState(0.02, (1e-7, 0.0), 1e-5, {'': 0.125}, {'': (0.01, 0.99)})
+    keys = 'loss', *(f'gradient, student layer {j}' for j in range(2))
+    keys = *keys, 'gradient, own parameters'
+    before = dict(zip(keys, (2.0, 0.5, 0.25, 1.0), strict=True))
+    after = dict(zip(keys, (0.02, 1e-7, 0.0, 1e-5), strict=True))
     report = CollapseReport('SomeLoss', before, after, 12345, 300)
     *lines, last = str(report).splitlines()
     assert lines == [
@@ -123,9 +104,6 @@ def test_printed() -> None:
         'gradient, student layer 0           0.5      1e-07',
         'gradient, student layer 1          0.25          0',
         'gradient, own parameters              1      1e-05',
-        'attention, entropy                    1      0.125',
-        'attention, layer 0                  0.5       0.01',
-        'attention, layer 1                  0.5       0.99',
     ]
     assert last.startswith('COLLAPSED: 1.0% of the loss and 0.0% of its grad')
     for loss, verdict in [
@@ -134,14 +112,13 @@ def test_printed() -> None:
         (0.8, 'PARTLY: 40.0%'),
         (1.0, 'HOLDS: 50.0%'),
     ]:
-        after = dataclasses.replace(before, loss=loss)
+        after = before | {'loss': loss}
         text = str(dataclasses.replace(report, after=after))
         assert text.splitlines()[-1].startswith(verdict)
 
 
 def test_without_parameters(sides) -> None:
-    frozen = ABKDLoss.paper(*WIDTHS)
-    frozen.requires_grad_(False)
+    frozen = ABKDLoss.paper(*WIDTHS).requires_grad_(False)
     plain = ABKDLoss([6] * 3, [6] * 2, projection=None)
     for loss, *args in [
         (KDLoss(), sides[0][0], torch.randn(120, 6)),
@@ -149,23 +126,12 @@ def test_without_parameters(sides) -> None:
         (frozen, *sides),
     ]:
         report = collapse_report(loss, *args)
-        assert not report.collapsible
         assert not report.collapsed
         assert report.remaining == report.remaining_gradient == 1.0
         assert report.steps == report.num_parameters == 0
         assert report.before == report.after
-        assert min(report.before.student_gradient) > 0
+        assert report.before['gradient, student layer 0'] > 0
         assert str(report).splitlines()[-1].startswith('NOT COLLAPSIBLE: ')
-
-
-def test_frozen_parameters_stay(sides) -> None:
-    loss = ABKDLoss.paper(*WIDTHS)
-    next(loss.parameters()).requires_grad_(False)
-    report = collapse_report(loss, *sides, steps=3)
-    assert 0 < report.num_parameters < sum(p.numel() for p in loss.parameters())
-    assert report.num_parameters == sum(
-        p.numel() for p in loss.parameters() if p.requires_grad
-    )
 
 
 @pytest.mark.parametrize('context', CONTEXTS)
@@ -190,52 +156,13 @@ def test_nothing_else_changes(sides, context: str, sampled: bool) -> None:
     # Also if the loss draws samples: they are the same ones.
     assert torch.equal(torch.get_rng_state(), state)
     assert report == expected
-    assert report.before.student_gradient[0] > 0
+    assert report.before['gradient, student layer 0'] > 0
     for key, value in loss.state_dict().items():
         assert torch.equal(value, weights[key])
     for x, grad in zip([*loss.parameters(), *sides[1]], grads, strict=True):
         assert torch.equal(x.grad, grad)
         assert x.requires_grad
     assert loss.last_attention is last
-
-
-def test_same_samples_before_and_after(sides) -> None:
-    # Otherwise, the share would be one of two draws.
-    loss = StrideLoss(*WIDTHS, num_samples=3)
-    report = collapse_report(loss, *sides, steps=1, lr=1e-12)
-    assert report.remaining == pytest.approx(1.0, abs=1e-5)
-
-
-def test_node_types() -> None:
-    long = 'a_node_type_with_a_rather_long_name'
-    teacher = [{'a': 6, long: 5}, {'a': 6}]
-    student = [{long: 3}, {'a': 3, long: 3}, {'a': 3}]
-    loss = ABKDLoss(teacher, student, attention='learned')
-    sides = (
-        [{t: torch.randn(40, n) for t, n in layer.items()} for layer in side]
-        for side in (teacher, student)
-    )
-    teacher, student = sides
-    report = collapse_report(loss, teacher, student, steps=5)
-    assert len(report.before.student_gradient) == 3
-    assert min(report.before.student_gradient) > 0
-    loss(teacher, student)
-    columns = loss.last_attention['a'].mean(dim=0).tolist()
-    assert report.before.mass['a'] == pytest.approx([0.0, *columns])
-    columns = loss.last_attention[long].mean(dim=0).tolist()
-    assert report.before.mass[long] == pytest.approx([*columns, 0.0])
-    lines = str(report).splitlines()[1:-1]
-    assert any(line.startswith('attention, layer 0, a ') for line in lines)
-    assert {len(line) for line in lines} == {50}
-    assert len(lines) == 2 + 3 + 1 + 2 + 6
-
-
-def test_prepared_teacher(sides) -> None:
-    teacher, student = sides
-    loss = ABKDLoss(*WIDTHS)
-    expected = collapse_report(loss, teacher, student, steps=5)
-    teacher = loss.prepare(teacher)
-    assert collapse_report(loss, teacher, student, steps=5) == expected
 
 
 class Scaled(torch.nn.Module):
@@ -257,56 +184,16 @@ def test_any_loss() -> None:
     # Least squares: what of the teacher the student does not explain.
     x, y = student[0].flatten(), teacher[0].flatten()
     best = (y - (x @ y) / (x @ x) * x).square().mean().item()
-    assert report.after.loss == pytest.approx(best, rel=1e-3)
-    assert report.before.student_gradient[1] == 0.0
-    assert report.before.mass == {}
-    assert 'attention' not in str(report)
-    # Nothing to lower.
-    report = collapse_report(Scaled(), student, student, steps=2)
-    assert report.remaining == 1.0
-
-
-@pytest.mark.parametrize(
-    ('attention', 'entropy', 'mass'),
-    [
-        ([[0], [1]], {}, (1.0,)),
-        (
-            [[0, 0], [1, 3]],
-            {
-                '': -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-                / math.log(2)
-            },
-            (0.25, 0.75),
-        ),
-        # Relative to all three layers; two of them get attention.
-        (
-            [[0, 1, 1], [2, 2, 0]],
-            {'': math.log(2) / math.log(3)},
-            (2 / 6, 3 / 6, 1 / 6),
-        ),
-    ],
-)
-def test_fixed_attention(attention, entropy, mass) -> None:
-    width = len(attention[0])
-    loss = ABKDLoss([6, 6], [3] * width, attention=attention)
-    args = layers([6, 6]), layers([3] * width)
-    state = collapse_report(loss, *args, steps=1).before
-    assert state.entropy == pytest.approx(entropy)
-    assert state.mass[''] == pytest.approx(mass)
+    assert report.after['loss'] == pytest.approx(best, rel=1e-3)
+    assert report.before['gradient, student layer 1'] == 0.0
 
 
 @pytest.mark.parametrize(
     ('change', 'error', 'message'),
     [
         ({'loss': layers}, TypeError, r"'loss' must be a torch.nn.Module"),
-        *(
-            ({'steps': steps}, ValueError, "'steps' must be a whole number")
-            for steps in (0, -1, 2.5, True)
-        ),
-        *(
-            ({'lr': lr}, ValueError, "'lr' must be a finite number")
-            for lr in (0, -1.0, float('nan'), float('inf'), 'fast')
-        ),
+        ({'steps': 0}, ValueError, "'steps' must be a whole number"),
+        ({'lr': -1.0}, ValueError, 'learning rate'),
         *(
             ({'student': bad}, ValueError, "'student' must hold the features")
             for bad in (None, [], [None], [{}], torch.ones(3).long())
@@ -315,8 +202,8 @@ def test_fixed_attention(attention, entropy, mass) -> None:
         *(
             ({'loss': Scaled(function)}, ValueError, f"'Scaled' {message}")
             for function, message in [
-                (lambda x: torch.stack([x, x]), r'must return.*\[2\]'),
-                (lambda x: x.item(), 'must return.*float'),
+                (lambda x: torch.stack([x, x]), 'must return'),
+                (lambda x: x.item(), 'must return'),
                 (lambda x: x * math.nan, 'must return.*nan'),
                 (lambda x: x.detach(), 'must return.*gradient'),
             ]

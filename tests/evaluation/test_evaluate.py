@@ -1,14 +1,12 @@
 import random
 import sys
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch_geometric import seed_everything
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import (
     GAT,
@@ -23,7 +21,7 @@ from torch_geometric.nn import (
 )
 from torch_geometric.transforms import ToSparseTensor
 
-from pyg_distill.datasets import ToyMolecules
+from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.evaluation import Evaluation, OneHot, evaluate
 from pyg_distill.transforms import ToComputationTrees
 
@@ -214,12 +212,9 @@ def test_real_data(real_dataset) -> None:
     result = call(train, test=test, val=val, steps=100, lr=0.01)
     assert result.records[0].val_auc > 0.8
     (size,) = result.set_records
-    assert size.num_graphs == 130
     assert size.num_nodes == sum(data.num_nodes for data in train)
     assert size.num_bytes == sum(
-        value.numel() * value.element_size()
-        for data in train
-        for value in data.to_dict().values()
+        value.nbytes for data in train for value in data.to_dict().values()
     )
 
 
@@ -230,28 +225,11 @@ def test_sets_that_change_with_the_run() -> None:
         asked.append(run)
         return TOY[10 * run : 10 * run + 20]
 
-    result = call(
-        {'draw': draw, 'list': [TOY[:10], TOY[10:40]]},
-        test=lambda run: TOY[80 + run :],
-        val=[TOY[60:80], TOY[61:80]],
-        runs=[2, 5],
-    )
+    result = call(draw, test=lambda run: TOY[80 + run :], runs=[2, 5])
     assert asked == [2, 5]
-    sizes = {(s.train_set, s.run): s.num_graphs for s in result.set_records}
-    assert sizes == {
-        ('draw', 2): 20,
-        ('list', 2): 10,
-        ('draw', 5): 20,
-        ('list', 5): 30,
-    }
-    for i, run in enumerate([2, 5]):
-        alone = call(
-            TOY[10 * run : 10 * run + 20],
-            test=TOY[80 + run :],
-            val=TOY[60 + i : 80],
-            runs=[run],
-        )
-        assert scores(alone) == scores(result, train_set='draw', run=run)
+    for run in (2, 5):
+        alone = call(draw(run), test=TOY[80 + run :], runs=[run])
+        assert scores(alone) == scores(result, run=run)
 
 
 def test_draws_are_the_same_for_all_training_sets_of_a_run() -> None:
@@ -262,18 +240,6 @@ def test_draws_are_the_same_for_all_training_sets_of_a_run() -> None:
     result = call(sets, runs=[4, 2], test=draw, val=draw)
     other = scores(result, train_set='other')
     assert scores(result, train_set='one') == other
-    assert other[0] != other[1]
-
-
-def test_a_list_may_be_filled_with_other_graphs() -> None:
-    graphs: list[Data] = []
-
-    def fill(run: int) -> list[Data]:
-        graphs[:] = TOY[20 * run : 20 * run + 20]
-        return graphs
-
-    result = call(fill, runs=[0, 2])
-    assert scores(result)[1:] == scores(call(TOY[40:60], runs=[2]))
 
 
 @pytest.mark.parametrize('name', ['test', 'val', 'train'])
@@ -296,37 +262,13 @@ def test_results_do_not_depend_on_other_models() -> None:
 
 def test_repeats_itself_and_changes_nothing_else(capsys) -> None:
     options = {'batch_size': 10, 'readouts': ['sum', 'mean']}
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    state = torch.get_rng_state()
     first = scores(call(TOY[:30], **options))
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert random.getstate() == states[1]
-    assert np.array_equal(np.random.get_state()[1], states[2][1])
+    assert torch.equal(torch.get_rng_state(), state)
     torch.rand(3)
     assert first == scores(call(TOY[:30], **options))
     assert first[0] != first[1]
     assert capsys.readouterr() == ('', '')
-
-
-def test_resume_trains_what_is_missing() -> None:
-    built = []
-
-    def build(*channels: int) -> torch.nn.Module:
-        built.append(channels)
-        return GIN(*channels)
-
-    options = {'models': {'gin': build}, 'name': 'toy'}
-    sets = {'a': TOY[:20], 'b': TOY[20:40]}
-    whole = call(sets, runs=2, **options)
-    part = call({'a': TOY[:20]}, runs=[1], **options)
-    built.clear()
-    again = call(sets, runs=2, resume=part, **options)
-    assert len(built) == 3
-    assert {*scores(again)} == {*scores(whole)}
-    assert len(again.records) == len(again.set_records) == 4
-    assert call(sets, runs=2, resume=again, **options).records == again.records
-    assert len(built) == 3
-    with pytest.raises(ValueError, match='same options'):
-        call(sets, runs=3, lr=0.1, resume=part, **options)
 
 
 def with_edges(channels, hidden, num_layers, edge_dim=4) -> GINEConv:
@@ -394,7 +336,8 @@ def test_codes_are_encoded() -> None:
         scores(call(graphs[:20], test=graphs[90:], val=graphs[60:90], **kwargs))
         for graphs, kwargs in [(plain, {}), (coded, {'encode': encode})]
     )
-    assert one == other
+    # Equal trees are merged in another order.
+    assert one[0] == pytest.approx(other[0], abs=1e-5)
 
 
 def test_sparse_adjacencies_are_edges() -> None:
@@ -420,35 +363,19 @@ def test_shallow_trees_cause_a_warning() -> None:
     assert len(found) == 1
 
 
-class Stored(InMemoryDataset):
-    def __init__(self, graphs: list[Data]) -> None:
-        super().__init__(None)
-        self.data, self.slices = self.collate(graphs)
-        self.report = SimpleNamespace(
-            distilled=SimpleNamespace(num_graphs=len(graphs)),
-            compressed_bytes=77,
-            file_size=99,
-            seconds=0.5,
-        )
-
-
 def test_a_report_counts_for_the_set_that_it_describes() -> None:
-    stored = Stored(TOY[:20])
-    twice = torch.arange(20).clamp(min=1)
-    cases = [
-        (stored, True),
-        (stored[:], True),
-        (stored.shuffle(), True),
-        (stored[:19], False),
-        (stored[twice], False),  # As many graphs, one of them twice.
-        (stored.copy([0, 1]), False),
-        ([*stored], False),
-    ]
-    sets = {str(i): dataset for i, (dataset, _) in enumerate(cases)}
-    result = call(sets, steps=1)
-    for (_, known), size in zip(cases, result.set_records, strict=True):
-        got = size.compressed_bytes, size.file_size, size.seconds
-        assert got == ((77, 99, 0.5) if known else (None, None, None))
+    options = {'exclude_keys': ['edge_attr'], 'log': False}
+    stored = MirageDataset(ToyMolecules(60), 2, budget=0.5, **options)
+    size, part = call(
+        {'stored': stored, 'part': stored[1:]},
+        steps=1,
+        exclude_keys=['edge_attr'],
+    ).set_records
+    report = stored.report
+    assert size.compressed_bytes == report.compressed_bytes > 0
+    assert size.seconds == report.seconds
+    assert size.num_graphs == report.distilled.num_graphs
+    assert part.compressed_bytes is part.seconds is None
 
 
 def test_missing_scikit_learn(monkeypatch) -> None:

@@ -27,4 +27,4 @@ def test_a_recipe_trains(monkeypatch, name: str) -> None:
     train, val, test = (dataset[index] for index in split)
     options = recipe.options(dataset) | {'steps': 2, 'runs': 1, 'log': False}
     result = evaluate(train, test=test, val=val, models=[GIN], **options)
-    assert result.cells[0] == (name, 'GIN', 'sum')
+    assert result.records[0].cell == (name, 'GIN', 'sum')

@@ -2,12 +2,11 @@ import json
 import math
 import sys
 from itertools import product
-from pathlib import Path
 
 import pytest
 
 from pyg_distill.evaluation import Evaluation, Record, SetRecord
-from pyg_distill.evaluation.comparison import holm, paired_p_value
+from pyg_distill.evaluation.result import _holm, _paired_p_value
 
 VALUES = {
     # Of two runs in each of three cells.
@@ -58,8 +57,9 @@ def test_ranks() -> None:
             'best': (1 + 2.5 + 3) / 3,
         }
     )
-    two = evaluation().ranks('accuracy', ['full', 'random'])
-    assert two == pytest.approx({'full': 4.5 / 3, 'random': 4.5 / 3})
+    two = {name: VALUES[name] for name in ('full', 'random')}
+    found = evaluation(two).ranks('accuracy')
+    assert found == pytest.approx({'full': 4.5 / 3, 'random': 4.5 / 3})
 
 
 def test_ranks_of_what_is_missing_are_refused() -> None:
@@ -67,9 +67,8 @@ def test_ranks_of_what_is_missing_are_refused() -> None:
     lacking = [r for r in whole.records if r.cell[0] == 'task']
     lacking += [r for r in whole.records if r.cell[0] == 'other'][:2]
     part = Evaluation(lacking, whole.set_records, whole.options)
-    with pytest.raises(ValueError, match='must be tested in every cell'):
+    with pytest.raises(ValueError, match='every cell'):
         part.ranks()
-    assert part.ranks(train_sets=['full']) == {'full': 1}
     assert 'mean rank' not in part.table()
     assert '-' in part.table()
 
@@ -88,15 +87,13 @@ def test_tables() -> None:
     )
     assert lines['mean rank'] == ['2.00', '1.83', '2.17']
     assert lines['task bytes'] == ['15,000'] * 3
-    assert lines['task bytes pack'] == ['ed', '-', '-', '77']
+    assert lines['task compressed'] == ['bytes', '-', '-', '77']
     assert str(result).count('Accuracy') == 1
     assert str(result) == f'{table}\n\n{result.table("accuracy")}'
     assert max(map(len, table.split('\n'))) < 80
-    with pytest.raises(ValueError, match="'metric' must be one of auc, acc"):
-        result.table('f1')
 
 
-def test_round_trips(tmp_path: Path) -> None:
+def test_round_trips() -> None:
     result = evaluation()
     values = json.loads(json.dumps(result.to_dict()))
     again = Evaluation.from_dict(values)
@@ -104,9 +101,6 @@ def test_round_trips(tmp_path: Path) -> None:
     assert again.set_records == result.set_records
     assert again.options == result.options
     assert str(again) == str(result)
-
-    result.save(tmp_path / 'result.json')
-    assert Evaluation.load(tmp_path / 'result.json').to_dict() == values
 
 
 def test_merge() -> None:
@@ -142,14 +136,14 @@ def test_comparison() -> None:
     result = evaluation({'a': rows, 'b': others})
     found = result.compare('a', 'b')
     p = [*map(t_test, rows[:2], others[:2]), 1.0]
-    assert [c.p for c in found.cells] == pytest.approx(p, abs=1e-4)
-    assert found.cells[0].p_holm == pytest.approx(3 * p[0], abs=3e-4)
+    assert found.cells[0].p == pytest.approx(3 * p[0], abs=3e-4)
+    assert found.cells[2].p == p[2]
     assert found.cells[0].difference == pytest.approx(0.2)
     assert found.better() == [found.cells[0]]
     assert found.worse() == []
     assert result.compare('b', 'a').worse()[0].p == found.cells[0].p
     assert 'better in 1 of 3 cells, worse in 0' in str(found)
-    with pytest.raises(ValueError, match=r"names of training sets.*'c'"):
+    with pytest.raises(ValueError, match=r"'c'.*choose from"):
         result.compare('a', 'c')
     # Only runs that both have are compared.
     part = evaluation({'a': rows, 'b': [r[:3] for r in others]})
@@ -157,15 +151,15 @@ def test_comparison() -> None:
         cell = part.compare(*names).cells[0]
         assert cell.num_runs == 3
         p = t_test(rows[0][:3], others[0][:3])
-        assert cell.p == pytest.approx(p, abs=1e-4)
+        assert cell.p == pytest.approx(3 * p, abs=3e-4)
     single = evaluation({'a': [r[:1] for r in rows], 'b': others})
     with pytest.raises(ValueError, match='two runs or more'):
         single.compare('a', 'b')
 
 
 def test_equal_differences_have_no_variance() -> None:
-    assert paired_p_value([0.5, 0.5]) == 0.0
-    assert paired_p_value([0.0, 0.0]) == 1.0
+    assert _paired_p_value([0.5, 0.5]) == 0.0
+    assert _paired_p_value([0.0, 0.0]) == 1.0
 
 
 @pytest.mark.parametrize('call', ['compare', 'ranks'])
@@ -178,6 +172,6 @@ def test_missing_scipy(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
 
 def test_holm() -> None:
     # The example of Holm's correction by hand, out of order.
-    assert holm([0.03, 0.01, 0.04, 0.5]) == pytest.approx(
+    assert _holm([0.03, 0.01, 0.04, 0.5]) == pytest.approx(
         [0.09, 0.04, 0.09, 0.5]
     )

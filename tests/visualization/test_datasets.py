@@ -37,7 +37,7 @@ def test_compression_is_that_of_the_reports(reports):
         assert shares == pytest.approx(expected)
     assert all(bar.get_width() == 1 for c in ax.containers[::2] for bar in c)
     sizes = small.compressed_bytes, small.source_compressed_bytes
-    assert ax.texts[3].get_text().startswith('{:,} of {:,}  ('.format(*sizes))
+    assert ax.texts[3].get_text().startswith('  {:,} of {:,}  ('.format(*sizes))
     assert ax.get_legend_handles_labels()[1] == ['small', 'large']
     titles = [t.get_text() for t in ax.get_yticklabels()]
     assert titles == ['graphs', 'nodes', 'edges', 'compressed bytes']
@@ -53,15 +53,6 @@ def test_compression_without_the_size_of_the_source(reports):
         size = report.distilled.num_bytes / report.source.num_bytes
         assert shares[3] == pytest.approx(size)
     assert ax.get_xlim()[1] > max(bars(ax)[1]) + 0.5  # Room for the text.
-
-
-def test_compression_errors():
-    for wrong in ([TOY], 3, 'ab', {'a': 3}):
-        with pytest.raises(TypeError, match='reports of data sets'):
-            plot_compression(wrong)
-    with pytest.raises(ValueError, match='at least one'):
-        plot_compression([])
-    assert not plt.get_fignums()
 
 
 def by_hand(evaluation, task, name, metric):
@@ -126,12 +117,11 @@ def test_lines_look_alike_in_all_tasks():
 def test_accuracy_lines_and_sizes():
     evaluation = result('', 50, ['a 2%', 'a 10%', 'b'], runs=[0])
     lines = {'a 2%': 'a', 'a 10%': 'a'}
-    for given in (lines, lambda name: lines.get(name, name)):
-        _, ax = plot_accuracy(evaluation, lines=given)
-        assert [c.get_label() for c in ax.containers] == ['a', 'b']
-        assert [len(c[0].get_xdata()) for c in ax.containers] == [2, 1]
-        sizes = ax.containers[0][0].get_xdata()
-        assert sizes[0] <= sizes[1]
+    _, ax = plot_accuracy(evaluation, lines=lines)
+    assert [c.get_label() for c in ax.containers] == ['a', 'b']
+    assert [len(c[0].get_xdata()) for c in ax.containers] == [2, 1]
+    sizes = ax.containers[0][0].get_xdata()
+    assert sizes[0] <= sizes[1]
     _, ax = plot_accuracy(evaluation, train_sets=['b'])
     assert [c.get_label() for c in ax.containers] == ['b']
     sets = list(evaluation.set_records)
@@ -149,13 +139,8 @@ def test_accuracy_errors():
         (two, {}, r"one of the tasks \['x', 'y'\]"),
         (two, {'dataset': 'z'}, "got 'z'"),
         ([], {}, 'tasks'),
-        (two, {'metric': 'loss', 'dataset': 'x'}, 'one of auc, accuracy'),
-        (two, {'dataset': 'x', 'train_sets': ['b']}, r"choose from \['a'\]"),
-        (part, {'dataset': 'y'}, "others of 'a' in some of the runs"),
+        (part, {'dataset': 'y'}, "others of 'a' in some"),
     ]:
         with pytest.raises(ValueError, match=match):
             plot_accuracy(given, **kwargs)
-    for given in ([{}], 'ab', 3):
-        with pytest.raises(TypeError, match=r'Evaluation\.from_dict'):
-            plot_accuracy(given)
     assert not plt.get_fignums()

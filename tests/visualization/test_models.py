@@ -29,13 +29,15 @@ def test_weights_and_numbers():
     for text in ax.texts:
         column, row = text.get_position()
         assert text.get_text() == f'{weights[row, column]:.2f}'
-    _, ax = plot_attention(weights.tolist(), ['a', 'b', 'c'], ['d', 'e'])
+    _, ax = plot_attention(weights, ['a', 'b', 'c'], ['d', 'e'])
     assert names(ax) == [['a', 'b', 'c'], ['d', 'e']]
     fig, ax = plot_attention(torch.rand(64, 4))
     assert not ax.texts
     assert len(fig.axes) == 2  # A scale instead.
     assert ax.images[0].get_clim() == (0.0, 1.0)
-    assert plot_attention([[4.0, 0.0]])[1].images[0].get_clim() == (0.0, 4.0)
+    assert plot_attention(torch.tensor([[4.0, 0.0]]))[1].images[
+        0
+    ].get_clim() == (0.0, 4.0)
 
 
 @pytest.mark.parametrize('cache', [False, True])
@@ -78,17 +80,14 @@ def test_attention_errors():
     weights = torch.rand(2, 3)
     args = GCN(2, 2, 2), GCN(2, 2, 2), (torch.rand(4, 2), EDGES)
     two = Distiller.from_example(*args, {'a': ABKDLoss, 'b': ABKDLoss})
-    for given, error, match in [
-        ([torch.rand(3)], ValueError, r'got shape \[3\]'),
-        ([[[float('nan')]]], ValueError, 'finite weights of at least 0'),
-        ([[[-1.0]]], ValueError, 'finite weights of at least 0'),
-        ([torch.nn.Linear(1, 1)], TypeError, 'got Linear'),
-        (['learned'], TypeError, 'got str'),
-        ([weights, ['a']], ValueError, "'teacher_names' .* 2 layers"),
-        ([weights, None, 'abc'], ValueError, "'student_names' .* 3 layers"),
-        ([two], ValueError, r"got \['a', 'b'\]"),
+    for given, match in [
+        ([torch.rand(3)], "'attention' must be a matrix"),
+        ([torch.nn.Linear(1, 1)], "got 'Linear'"),
+        ([weights, ['a']], "'teacher_names' .* 2 layers"),
+        ([weights, None, 'abc'], "'student_names' .* 3 layers"),
+        ([two], r"got \['a', 'b'\]"),
     ]:
-        with pytest.raises(error, match=match):
+        with pytest.raises(ValueError, match=match):
             plot_attention(*given)
     assert not plt.get_fignums()
 
@@ -118,15 +117,6 @@ def test_latency():
 
 
 def test_latency_errors():
-    for args, match in [
-        (([1.0], [0.5], ['a', 'b']), "'latency' must hold a finite number"),
-        (([1.0], [float('nan')], ['a']), "'accuracy' must hold a finite"),
-        (([0.0], [0.5], ['a']), "'latency' .* above 0"),
-        (([], [], []), "'names'"),
-        (([1.0], [0.5], 'a'), "'names'"),
-        (([1.0], [0.5], ['a'], [-0.1]), "'deviation' .* 0 or more"),
-        (([1.0], [0.5], ['a'], None, 1), "'teacher'"),
-    ]:
-        with pytest.raises(ValueError, match=match):
-            plot_latency(*args)
+    with pytest.raises(ValueError, match="'names' must have one name a model"):
+        plot_latency([1.0], [0.5], ['a', 'b'])
     assert not plt.get_fignums()

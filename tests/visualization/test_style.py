@@ -30,7 +30,7 @@ def plots():
     latency = [9.0, 1.0], [0.9, 0.8], ['teacher', 'student'], [0.1, 0.1]
     return {
         'frequency': partial(plot_tree_frequency, [graph]),
-        'coverage': partial(plot_coverage, [graph], mark=1),
+        'coverage': partial(plot_coverage, [graph]),
         'tree': partial(plot_computation_tree, graph, 0),
         'set': partial(plot_tree_set, graph),
         'bytes': partial(plot_compression, [report, report]),
@@ -106,7 +106,7 @@ def test_without_what_plots_need(plots, monkeypatch, missing):
             monkeypatch.setitem(sys.modules, name, None)
     chosen = {'networkx': ['tree', 'set'], 'scipy': ['set']}
     for name in chosen.get(missing, plots):
-        match = rf'{missing} is needed to plot .*pyg_distill\[plot\]'
+        match = rf"needs '{missing}.*pyg-distill\[plot\]"
         with pytest.raises(ImportError, match=match) as error:
             plots[name]()
         assert '\n' not in str(error.value)

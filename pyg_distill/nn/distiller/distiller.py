@@ -195,6 +195,19 @@ class Distiller(torch.nn.Module, Generic[S]):
         options['teacher_layers'] = teacher_layers
         return cls(student, teacher, named, weights, **options)
 
+    @property
+    def layer_names(self) -> dict[str, list[str]]:
+        """The names of the recorded layers of teacher and student.
+
+        A side whose layers are not recorded, such as a cached teacher, is left
+        out.
+        """
+        recorders = {
+            'teacher': getattr(self._teacher, 'recorder', None),
+            'student': self._recorder,
+        }
+        return {k: list(r.names) for k, r in recorders.items() if r is not None}
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the student and, in training mode, the teacher.
 
