@@ -71,7 +71,8 @@ def plot_attention(
     """
     known: Any = {}
     if isinstance(attention, Distiller):
-        known = attention.layer_names
+        sides = ('teacher', 'student')
+        known = dict(zip(sides, attention.layer_names, strict=True))
         attention = _attention_loss(attention)
     weights = _weights(attention, node_type)
     rows, columns = weights.size()

@@ -13,16 +13,18 @@ from torch import Tensor
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
-from pyg_distill.nn.distiller.hetero import BatchSize, items, seed_rows
 from pyg_distill.nn.distiller.teacher import (
     STUDENTS,
+    BatchSize,
     ModelOutput,
     Teacher,
     describe,
     dry_run,
+    items,
     num_parameters,
     output_tensors,
     restore_modes,
+    seed_rows,
     set_eval,
 )
 from pyg_distill.nn.distiller.teacher_cache import CachedTeacher, TeacherCache
@@ -194,19 +196,6 @@ class Distiller(torch.nn.Module, Generic[S]):
         options: Any = {'student_layers': student_layers, 'clone': clone}
         options['teacher_layers'] = teacher_layers
         return cls(student, teacher, named, weights, **options)
-
-    @property
-    def layer_names(self) -> dict[str, list[str]]:
-        """The names of the recorded layers of teacher and student.
-
-        A side whose layers are not recorded, such as a cached teacher, is left
-        out.
-        """
-        recorders = {
-            'teacher': getattr(self._teacher, 'recorder', None),
-            'student': self._recorder,
-        }
-        return {k: list(r.names) for k, r in recorders.items() if r is not None}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the student and, in training mode, the teacher.

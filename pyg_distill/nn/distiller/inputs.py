@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_distill.nn.distiller.hetero import items
+from pyg_distill.nn.distiller.teacher import items
 
 
 class Fingerprint:

@@ -22,9 +22,13 @@ from torch_geometric.nn import (
     PairNorm,
 )
 
-from pyg_distill.nn.distiller.hetero import items, seed_rows
 from pyg_distill.nn.distiller.inputs import feature_matrices, row_sums
-from pyg_distill.nn.distiller.teacher import Teacher, as_arguments
+from pyg_distill.nn.distiller.teacher import (
+    Teacher,
+    as_arguments,
+    items,
+    seed_rows,
+)
 from pyg_distill.nn.hops import layer_hops, num_hops
 
 _GRAPH_NORMS = (GraphNorm, GraphSizeNorm, MeanSubtractionNorm, PairNorm)

@@ -12,14 +12,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch_geometric.io import fs
 from tqdm import tqdm
 
-from pyg_distill.nn.distiller.hetero import (
-    BatchSize,
-    concat,
-    items,
-    only,
-    seed_rows,
-    select_rows,
-)
 from pyg_distill.nn.distiller.inputs import (
     Fingerprint,
     check_features,
@@ -27,7 +19,16 @@ from pyg_distill.nn.distiller.inputs import (
     row_sums,
 )
 from pyg_distill.nn.distiller.loaders import cast, check_loader, run_teacher
-from pyg_distill.nn.distiller.teacher import Teacher, as_arguments
+from pyg_distill.nn.distiller.teacher import (
+    BatchSize,
+    Teacher,
+    as_arguments,
+    concat,
+    items,
+    only,
+    seed_rows,
+    select_rows,
+)
 from pyg_distill.nn.losses import DistillationLoss, TeacherTarget
 from pyg_distill.nn.recorder.layers import shorten
 
