@@ -63,7 +63,7 @@ def test_distiller(cache):
     assert shown(ax).equal(attention)
     assert shown(plot_attention(distiller.losses['abkd'])[1]).equal(attention)
     known = LayerRecorder(GCN(8, 8, num_layers=3)).names
-    assert names(ax) == [['1', '2', '3'] if cache else known, known[:2]]
+    assert names(ax) == [['0', '1', '2'] if cache else known, known[:2]]
     assert names(plot_attention(distiller, known)[1]) == [known, known[:2]]
 
 
