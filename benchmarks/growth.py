@@ -26,11 +26,11 @@ import time
 import numpy as np
 import psutil
 import torch
+from pyg_distill.datasets.ogb_molecules import OGBMolecules
+from pyg_distill.datasets.reading.source import read_source
 from torch_geometric.datasets import TUDataset
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
-from pyg_distill.datasets.ogb_molecules import OGBMolecules
-from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest, Graphs
 
 parser = argparse.ArgumentParser()

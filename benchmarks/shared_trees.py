@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from pyg_distill.datasets.ogb_molecules import OGBMolecules
 from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GAT, GIN, GraphSAGE
 
 from pyg_distill.datasets import MirageDataset, ToyMolecules
-from pyg_distill.datasets.ogb_molecules import OGBMolecules
 from pyg_distill.loader import TreeSetLoader
 from pyg_distill.nn import global_root_pool
 

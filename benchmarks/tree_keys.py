@@ -12,10 +12,10 @@ import argparse
 import time
 
 import torch
+from pyg_distill.datasets.reading.source import read_source
 from torch_geometric.datasets import TUDataset
 
 from pyg_distill.datasets import ToyMolecules
-from pyg_distill.datasets.reading.source import read_source
 from pyg_distill.trees import Forest
 
 parser = argparse.ArgumentParser()
