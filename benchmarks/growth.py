@@ -1,100 +1,46 @@
-r"""How time and memory grow: with layers, edges, graphs and hubs.
+"""How time and memory grow: with layers, edges, graphs and hubs.
 
-Every curve changes one thing and leaves the others alone:
+Every curve changes one thing: the layers of the keys of one data set, the edges
+of 8-regular random graphs (ever more of 1,024 nodes, or a single one), the
+degree of stars with the same number of edges, or the number of graphs, of keys
+and of distilling. The slope of its logarithms is fitted over the larger half of
+its points; 1 is linear. Distilling from end to end follows. Data sets are NCI1,
+REDDIT-BINARY and molhiv with `--root`, else toy molecules. Seconds are
+processor time. Memory (Linux) is the most that is needed beyond the input,
+divided by the input where that is large. `--plot FILE` draws the curves.
 
-* layers: keys of one data set (NCI1 with --root, else toy molecules),
-* edges: keys of 8-regular random graphs, either ever more of them with 1,024
-  nodes each, or a single one that grows beyond what the cache holds,
-* hubs: keys of stars of ever more leaves, the number of edges being the same,
-* graphs: keys, and distilling from end to end, of ever more graphs (molhiv
-  with --ogb_root, else NCI1, else toy molecules),
-
-and the slope of its logarithms is fitted over the larger half of its points:
-1 is linear. Distilling from end to end follows, from a loaded data set. Seconds
-are those of the processor, on one thread, so that other programs do not count.
-Memory is the largest amount held at a time beside the input, divided by the
-input, where that is large enough to tell. With --plot FILE the curves are drawn
-with matplotlib.
+`--streaming` compares distilling in memory with distilling files of toy
+molecules chunk by chunk, each in a process of its own.
 """
 
 import argparse
-import ctypes
-import gc
-import threading
-import time
+import tempfile
+from functools import partial
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
-from pyg_distill.datasets.ogb_molecules import OGBMolecules
-from pyg_distill.datasets.reading.source import read_source
-from torch_geometric.datasets import TUDataset
+from measure import added_mib, cpu_seconds, in_process
+from recipes import load_graphs
+from torch_geometric.data import InMemoryDataset
 
+from pyg_distill.data import read_table
 from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.trees import Forest, Graphs
 
-parser = argparse.ArgumentParser()
-parser.add_argument('--root', default=None, help='folder of TUDataset')
-parser.add_argument('--ogb_root', default=None, help='folder of ogbg_molhiv')
-parser.add_argument('--num_layers', type=int, default=3)
-parser.add_argument('--max_edges', type=int, default=1 << 22)
-parser.add_argument('--repeats', type=int, default=5)
-parser.add_argument('--seed', type=int, default=0)
-parser.add_argument('--plot', default=None, metavar='FILE')
-args = parser.parse_args()
 
-torch.set_num_threads(1)
+def mib_of(tensors):
+    """The size of some tensors."""
+    tensors = [t for t in tensors if isinstance(t, torch.Tensor)]
+    return sum(t.numel() * t.element_size() for t in tensors) / 2**20
 
 
-def seconds(call, repeats=None):
-    times = []
-    for _ in range(repeats or args.repeats):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times)
+def mib_of_graphs(graphs):
+    return mib_of([graphs.edge_index, graphs.x, graphs.edge_attr])
 
 
-def peak_bytes(call):
-    """The memory that a call holds at most, beside what was there before."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-    if trim is not None:
-        # Memory that is free, but not given back, would be used unseen.
-        trim(0)
-    process = psutil.Process()
-    before = peak = process.memory_info().rss
-    is_done = threading.Event()
-
-    def watch():
-        nonlocal peak
-        while not is_done.is_set():
-            peak = max(peak, process.memory_info().rss)
-            time.sleep(1e-3)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        call()
-    finally:
-        is_done.set()
-        thread.join()
-    return peak - before
-
-
-def num_bytes(tensors):
-    return sum(
-        t.numel() * t.element_size()
-        for t in tensors
-        if isinstance(t, torch.Tensor)
-    )
-
-
-def bytes_of(graphs):
-    return num_bytes([graphs.edge_index, graphs.x, graphs.edge_attr])
-
-
-def one_graph(edge_index, num_nodes):
+def as_graphs(edge_index, num_nodes):
     x = torch.randint(5, (num_nodes,))
     num_edges = torch.tensor([edge_index.size(1)])
     return Graphs.from_local(
@@ -112,184 +58,236 @@ def regular_graphs(num_edges, num_nodes, degree=8):
         for _ in range(degree)
     ]
     edge_index = torch.stack([torch.cat(source), target.repeat(degree)])
-    return one_graph(edge_index, num_graphs * num_nodes)
+    return as_graphs(edge_index, num_graphs * num_nodes)
 
 
 def stars(num_edges, num_leaves):
-    """Edges to and from the centres of stars."""
+    """Edges to and from the centers of stars."""
     leaf = torch.arange(num_edges // 2)
-    centre = leaf // num_leaves
-    leaf = leaf + int(centre[-1]) + 1
-    edge_index = torch.stack([leaf, centre])
+    center = leaf // num_leaves
+    leaf = leaf + int(center[-1]) + 1
+    edge_index = torch.stack([leaf, center])
     edge_index = torch.cat([edge_index, edge_index.flip([0])], dim=1)
-    return one_graph(edge_index, int(leaf[-1]) + 1)
+    return as_graphs(edge_index, int(leaf[-1]) + 1)
 
 
-def read(source):
-    return read_source(source, [], 'benchmark', False).graphs
-
-
-def load():
-    """What is distilled: title, data set, layers, support, what is left out."""
-    out = [('toy', ToyMolecules(num_graphs=8000), 3, 0.1, [])]
-    if args.root is not None:
-        nci1 = TUDataset(args.root, 'NCI1')
-        order = torch.randperm(len(nci1))[: int(0.8 * len(nci1))]
-        out.append(('NCI1 (80 %)', nci1[order], 2, 0.05, []))
-    if args.ogb_root is not None:
-        molhiv = OGBMolecules(args.ogb_root)
-        out.append(('molhiv, x only', molhiv, 3, 0.05, ['edge_attr']))
-        out.append(('molhiv', molhiv, 3, 0.1, []))
-        out.append(('molhiv', molhiv, 3, 0.05, []))
-    return out
-
-
-def slope(curve):
-    sizes, times = np.log(curve).T
-    half = len(curve) // 2
-    return np.polyfit(sizes[half:], times[half:], 1)[0]
-
-
-def times(memory, data):
-    return f'{memory / data:8.1f}x' if data > 8e6 else f'{"-":>9}'
-
-
-def show(curves, name, points):
-    curves[name] = []
-    print(f'\n{name:>40}      time      per step   memory')
-    for step, size, call, data in points:
-        took = seconds(call)
-        curves[name].append((size, took))
-        print(
-            f'{step:>40}{1000 * took:8.1f} ms{1e6 * took / size:11,.2f} us'
-            f'{times(peak_bytes(call), data)}',
-            flush=True,
-        )
-    print(f'{"slope":>40}{slope(curves[name]):8.2f}')
-
-
-def keys_of(graphs, num_layers=args.num_layers):
-    return lambda: Forest(graphs, num_layers)
-
-
-def layers(title, source):
-    graphs = read(source)
-    for num_layers in range(1, 11):
-        call = keys_of(graphs, num_layers)
-        yield f'{title}, L={num_layers}', num_layers, call, bytes_of(graphs)
-
-
-def edges(num_nodes_of):
-    size = 1 << 14
-    while size <= args.max_edges:
-        graphs = regular_graphs(size, num_nodes_of(size))
-        text = f'{graphs.num_edges:,} edges'
-        yield text, graphs.num_edges, keys_of(graphs), bytes_of(graphs)
-        size *= 4
-
-
-def hubs():
-    for degree in 4 ** np.arange(1, 10):
-        graphs = stars(1 << 20, int(degree))
-        text = f'degree {degree:,}, {graphs.num_edges:,} edges'
-        yield text, int(degree), keys_of(graphs), bytes_of(graphs)
-
-
-def parts(title, source, call_of):
-    order = torch.randperm(len(source))
-    for share in 2.0 ** np.arange(-6, 1):
-        part = source[order[: int(share * len(source))]]
-        graphs = read(part)
-        yield (
-            f'{title}, {len(part):,} graphs',
-            len(part),
-            call_of(part, graphs),
-            bytes_of(graphs),
-        )
-
-
-def distil(source, num_layers, min_support, exclude_keys=()):
-    return lambda: MirageDataset(
-        source,
+def distil(dataset, num_layers, min_support, exclude_keys=()):
+    return MirageDataset(
+        dataset,
         num_layers,
-        min_support,
-        max_patterns=None,
+        selection='frequent',
+        selection_kwargs={'min_support': min_support, 'max_sets': None},
         exclude_keys=exclude_keys,
         log=False,
     )
 
 
-def draw(curves):
+def curves(args, datasets):
+    """Name, and size, input in MiB and call of each point."""
+    L = args.num_layers  # noqa: N806
+
+    def point(size, graphs, num_layers=L):
+        return size, mib_of_graphs(graphs), partial(Forest, graphs, num_layers)
+
+    graphs = read_table(datasets[min(1, len(datasets) - 1)][1]).graphs
+    yield 'keys by layers', (point(n, graphs, n) for n in range(1, 11))
+    sizes = [1 << k for k in range(14, args.max_edges.bit_length(), 2)]
+    yield (
+        'keys by edges, graphs of 1,024 nodes',
+        (point(n, regular_graphs(n, 1024)) for n in sizes),
+    )
+    yield (
+        'keys by edges, one graph',
+        (point(n, regular_graphs(n, n // 8)) for n in sizes),
+    )
+    yield (
+        'keys by degree of hubs',
+        (point(4**k, stars(sizes[-1] // 4, 4**k)) for k in range(1, 10)),
+    )
+    dataset = datasets[-1][1]
+    order = torch.randperm(len(dataset))
+    shares = [order[: len(dataset) >> k] for k in range(6, -1, -1)]
+    yield (
+        'keys by graphs',
+        (point(len(i), read_table(dataset[i]).graphs) for i in shares),
+    )
+    # A high support: the number of tree sets would grow otherwise.
+    yield (
+        'distilling by graphs',
+        (
+            (
+                len(i),
+                mib_of_graphs(read_table(dataset[i]).graphs),
+                partial(distil, dataset[i], 1, 0.2),
+            )
+            for i in shares
+        ),
+    )
+
+
+def slope(curve):
+    size, seconds = np.log(curve).T
+    half = len(curve) // 2
+    return np.polyfit(size[half:], seconds[half:], 1)[0]
+
+
+def memory(call, mib):
+    """The memory of a call, as a multiple of its input if that is large."""
+    return (
+        f'{in_process(partial(added_mib, call)) / mib:8.1f}x' if mib > 8 else ''
+    )
+
+
+def growth(args):
+    torch.manual_seed(0)
+    datasets = [('toy', ToyMolecules(8000), 3, 0.1, ())]
+    if args.root is not None:
+        nci1, molhiv = (load_graphs(args.root, n) for n in ('NCI1', 'molhiv'))
+        nci1 = nci1[torch.randperm(len(nci1))[: int(0.8 * len(nci1))]]
+        datasets += [
+            ('NCI1 (80 %)', nci1, 2, 0.05, ()),
+            ('molhiv, x only', molhiv, 3, 0.05, ['edge_attr']),
+            ('molhiv', molhiv, 3, 0.1, ()),
+            ('molhiv', molhiv, 3, 0.05, ()),
+        ]
+    found = {}
+    for name, points in curves(args, datasets):
+        found[name] = []
+        print(f'\n{name:>40}      time      per step   memory')
+        for size, mib, call in points:
+            seconds = cpu_seconds(call, args.repeats)
+            found[name].append((size, seconds))
+            print(
+                f'{size:>40,}{1000 * seconds:8.1f} ms'
+                f'{1e6 * seconds / size:11,.2f} us{memory(call, mib)}',
+                flush=True,
+            )
+        print(f'{"slope":>40}{slope(found[name]):8.2f}')
+    if args.root is not None:
+        graphs = read_table(load_graphs(args.root, 'REDDIT-BINARY')).graphs
+        call = partial(Forest, graphs, args.num_layers)
+        seconds = cpu_seconds(call, args.repeats)
+        degree = int(graphs.edge_index[1].bincount().max())
+        text = f'keys of REDDIT-BINARY, degree up to {degree:,}'
+        print(
+            f'\n{text:>40}{1000 * seconds:8.1f} ms'
+            f'{memory(call, mib_of_graphs(graphs))}'
+        )
+    print(f'\n{"distilling from end to end":>40}      time       sets   memory')
+    for title, dataset, num_layers, min_support, exclude_keys in datasets:
+        call = partial(distil, dataset, num_layers, min_support, exclude_keys)
+        text = f'{title}, L={num_layers}, support {min_support}'
+        print(
+            f'{text:>40}{cpu_seconds(call, args.repeats):9.2f} s'
+            f'{len(call()):11,}'
+            f'{memory(call, mib_of(dataset._data.to_dict().values()))}',
+            flush=True,
+        )
+    if args.plot is not None:
+        draw(found, args.plot)
+
+
+def draw(curves, path):
     import matplotlib.pyplot as plt
 
-    # Colours of Okabe and Ito, told apart whatever one's sight.
-    colours = ['#0072B2', '#D55E00', '#E69F00', '#009E73', '#CC79A7', '#56B4E9']
-    figure, axes = plt.subplots(2, 3, figsize=(10, 6.4), facecolor='white')
-    for axis, colour, (name, curve) in zip(
-        axes.flat, colours, curves.items(), strict=True
-    ):
-        sizes, took = np.array(curve).T
-        axis.loglog(sizes, took, 'o-', color=colour, linewidth=2)
-        if slope(curve) > 0.3:
-            line = took[-1] * sizes / sizes[-1]
-            axis.loglog(sizes, line, '--', color='#666666', label='linear')
+    figure, axes = plt.subplots(2, 3, figsize=(10, 6.4), layout='constrained')
+    for i, (axis, name) in enumerate(zip(axes.flat, curves, strict=True)):
+        size, seconds = np.array(curves[name]).T
+        axis.loglog(size, seconds, 'o-', color=f'C{i}')
+        line = seconds[-1] * size / size[-1]
+        if slope(curves[name]) > 0.3:
+            axis.loglog(size, line, '--', color='gray', label='linear')
             axis.legend(frameon=False)
-        what, against = name.split(' by ')
-        axis.set_title(f'{what}: slope {slope(curve):.2f}', fontsize=11)
-        axis.set_xlabel(against)
-        margin = 3 if took.max() > 10 * took.min() else 10
-        axis.set_ylim(took.min() / margin, took.max() * margin)
-        axis.grid(True, which='major', color='#dddddd')
+        title, by = name.split(' by ')
+        axis.set_title(f'{title}: slope {slope(curves[name]):.2f}')
+        axis.set_xlabel(by)
+        axis.set_ylim(seconds.min() / 5, seconds.max() * 5)
     for axis in axes[:, 0]:
         axis.set_ylabel('seconds')
-    figure.tight_layout()
-    figure.savefig(args.plot, dpi=120)
+    figure.savefig(path, dpi=120)
 
 
-torch.manual_seed(args.seed)
-loaded = load()
-title, source, *_ = loaded[min(1, len(loaded) - 1)]
-curves = {}
-show(curves, 'keys by layers', layers(title, source))
-show(curves, 'keys by edges, graphs of 1,024 nodes', edges(lambda _: 1024))
-show(curves, 'keys by edges, one graph', edges(lambda size: size // 8))
-show(curves, 'keys by degree of hubs', hubs())
-title, source, *_ = loaded[-1]
-show(
-    curves,
-    'keys by graphs',
-    parts(title, source, lambda _, graphs: keys_of(graphs)),
-)
-# A high support, as the number of tree sets would be what grows otherwise.
-show(
-    curves,
-    'distilling by graphs',
-    parts(title, source, lambda part, _: distil(part, 1, 0.2)),
-)
+class Saved(InMemoryDataset):
+    def __init__(self, path):
+        super().__init__()
+        self.load(path)
 
-if args.root is not None:
-    print(
-        f'\n{"keys of graphs with hubs":>40}      time      per edge   memory'
+
+class Files:
+    """Reads one file after the other, each time it is iterated."""
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __iter__(self):
+        return map(Saved, self.paths)
+
+
+def distil_files(paths, how):
+    """Source MiB, distinct trees, MiB that are needed, and seconds."""
+    distil(Saved(paths[0])[:10], 1, 1)  # Loads what it needs.
+    reports = []
+
+    def call():
+        source = Saved(paths[0]) if how == 'in memory' else Files(paths)
+        small = distil(source, 2, 0.2, ['edge_attr'])
+        reports.append(small.report)
+
+    seconds = []
+    mib = added_mib(lambda: seconds.append(cpu_seconds(call)))
+    (report,) = reports
+    source_mib = report.source.num_bytes / 2**20
+    return source_mib, report.num_trees, mib, seconds[0]
+
+
+def streaming(args, chunk_size=1000):
+    print('  graphs   distinct trees       bytes  how            peak   time')
+    with tempfile.TemporaryDirectory() as folder:
+        chunks, paths = [], []
+        for i in range(max(args.num_graphs) // chunk_size):
+            chunks.append(list(ToyMolecules(chunk_size, seed=i)))
+            paths.append(str(Path(folder, f'{i}.pt')))
+            InMemoryDataset.save(chunks[-1], paths[-1])
+        for size in args.num_graphs:
+            some = size // chunk_size
+            whole = str(Path(folder, 'whole.pt'))
+            InMemoryDataset.save([*chain(*chunks[:some])], whole)
+            for how, files in [
+                ('in memory', [whole]),
+                ('in chunks', paths[:some]),
+            ]:
+                source_mib, num_trees, mib, seconds = in_process(
+                    partial(distil_files, files, how)
+                )
+                print(
+                    f'{size:8,}{num_trees:17,}{source_mib:8.1f} MiB  {how}'
+                    f'{mib:7.0f} MiB{seconds:6.1f} s',
+                    flush=True,
+                )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    graphs = read(TUDataset(args.root, 'REDDIT-BINARY'))
-    degree = int(graphs.edge_index[1].bincount().max())
-    took = seconds(keys_of(graphs))
-    text = f'REDDIT-BINARY, degree up to {degree:,}'
-    print(
-        f'{text:>40}{1000 * took:8.1f} ms'
-        f'{1e6 * took / graphs.num_edges:11.2f} us'
-        f'{times(peak_bytes(keys_of(graphs)), bytes_of(graphs))}'
+    parser.add_argument('--root', help='of TUDataset and OGB; else toys')
+    parser.add_argument('--num_layers', type=int, default=3)
+    parser.add_argument('--max_edges', type=int, default=1 << 22)
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--plot', metavar='FILE')
+    parser.add_argument('--streaming', action='store_true')
+    parser.add_argument(
+        '--num_graphs',
+        type=int,
+        nargs='+',
+        default=[2000, 8000, 32000],
+        help='of --streaming',
     )
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    streaming(args) if args.streaming else growth(args)
 
-print(f'\n{"distilling from end to end":>40}      time       sets   memory')
-for title, source, num_layers, min_support, left_out in loaded:
-    call = distil(source, num_layers, min_support, left_out)
-    text = f'{title}, L={num_layers}, support {min_support}'
-    data = num_bytes(source._data.to_dict().values())
-    print(
-        f'{text:>40}{seconds(call):9.2f} s{len(call()):11,}'
-        f'{times(peak_bytes(call), data)}',
-        flush=True,
-    )
-if args.plot is not None:
-    draw(curves)
+
+if __name__ == '__main__':
+    main()

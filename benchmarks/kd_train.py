@@ -1,150 +1,133 @@
-"""Trains the runs of one method together, each with weights of its own."""
+"""Trains one student of kd.py, in a plain loop over modules of PyG."""
 
-from dataclasses import dataclass
-
-import kd_students as students
 import torch
-from torch.func import functional_call
+import torch.nn.functional as F
+from kd_settings import build, graph_inputs, node_inputs
 from torch_geometric import seed_everything
 
+from pyg_distill.nn import KDLoss, LayerRecorder
 
-@dataclass(frozen=True)
-class Run:
-    """A student's seed and the weights of what it learns from."""
-
-    seed: int
-    kd: float = 0.0
-    weight: float = 0.0
+# Nodes whose layers are compared in a step, drawn anew in each.
+NUM_ROWS = 512
 
 
-class LibraryLoss:
-    """A loss of the library for each run, with parameters of its own."""
+def train(task, seed, kd, weight, make_loss=None, epochs=None):
+    """Results of the epoch that validation data choose.
 
-    needs_gradients, of_graphs = False, False
-
-    def __init__(self, build, teacher_channels, student_channels, seeds):
-        modules = []
-        for seed in seeds:
-            seed_everything(seed)
-            modules.append(build(teacher_channels, student_channels).train())
-        self.module = modules[0]
-        names = dict(self.module.named_parameters())
-        self.parameters = {
-            k: torch.stack([dict(m.named_parameters())[k] for m in modules])
-            .detach()
-            .requires_grad_()
-            for k in names
-        }
-        self.needs_edges = getattr(self.module, 'needs_edge_index', False)
-        # Then what is prepared for all nodes can be selected from.
-        self.by_node = getattr(self.module, 'granularity', '') == 'node'
-
-    def prepare(self, teacher):
-        """What the teacher's layers come to, if the loss can tell."""
-        if hasattr(self.module, 'prepare'):
-            return self.module.prepare(teacher)
-        return teacher
-
-    def __call__(self, parameters, target, layers, **context):
-        """The loss of each run."""
-        out = []
-        for r in range(layers[0].size(0)):
-            own = {k: v[r] for k, v in parameters.items()}
-            args = target, [x[r] for x in layers]
-            out.append(functional_call(self.module, own, args, context))
-        return torch.stack(out)
-
-
-def train(task, runs, make=None, epochs=None):
-    """Results of each run, with the epoch that validation data choose.
-
-    A run's layer loss is divided by its value at the first step, so that one
-    set of weights suits losses of different scales. No run ends before its
-    patience does, and some go on for longer, until a fifth of all are done.
+    The layer loss is divided by its value at the first step, so that one set of
+    weights suits losses of different scales.
     """
-    seeds = [run.seed for run in runs]
+    seed_everything(seed)
+    student = build(task.setting.student, *task.sizes)
+    recorder = LayerRecorder(student)
+    _, num_layers, width = task.setting.student
     loss = None
-    if make is not None:
-        teacher_channels = [x.size(1) for x in task.layers]
-        _, num_layers, width = task.setting.student
-        channels = [width] * num_layers
-        loss = make(teacher_channels, channels, seeds)
-    own = loss.parameters if loss is not None else {}
-    p, buffers = task.start(seeds, loss)
-    p = {k: v.requires_grad_() for k, v in p.items()}
+    if make_loss is not None:
+        seed_everything(seed)
+        channels = [x.size(1) for x in task.layers], [width] * num_layers
+        loss = make_loss(*channels).train()
+    groups = [{'params': student.parameters(), 'weight_decay': 5e-4}]
+    if loss is not None and list(loss.parameters()):
+        groups.append({'params': loss.parameters()})
+    lr, patience, limit = (0.005, 25, 150) if task.graphs else (0.01, 150, 1500)
+    optimizer = torch.optim.Adam(groups, lr=lr)
     generator = torch.Generator().manual_seed(0)
     seed_everything(0)
-    optimizer = torch.optim.Adam(
-        [
-            {'params': list(p.values()), 'weight_decay': 5e-4},
-            *([{'params': list(own.values())}] if own else []),
-        ],
-        lr=task.lr,
-    )
-    kd = torch.tensor([run.kd for run in runs])
-    weight = torch.tensor([run.weight for run in runs])
-    scale = torch.zeros(len(runs))
-    alive = torch.arange(len(runs))
-    best = torch.full((len(runs), 2), -torch.inf)
-    tested, at = torch.zeros(len(runs)), torch.zeros(len(runs)).long()
-    last = torch.zeros(len(runs))
+    scale, kd_loss = None, KDLoss()
 
-    def step(task_loss, taught, out, compare):
-        total = task_loss
-        if (kd > 0).any():
-            total = total + kd[alive] * students.divergence(taught, out)
+    def step(out, y, teacher_out, compare):
+        nonlocal scale
+        total = F.cross_entropy(out, y)
+        if kd > 0:
+            total = total + kd * kd_loss(*teacher_out)
         if loss is not None:
-            value = compare(loss, own, total)
-            new = scale[alive] == 0
-            inverse = 1.0 / value.detach().clamp(min=1e-8)
-            scale[alive] = torch.where(new, inverse, scale[alive])
-            total = total + weight[alive] * scale[alive] * value
+            value = compare()
+            if scale is None:
+                scale = 1.0 / max(float(value.detach()), 1e-8)
+            total = total + weight * scale * value
         optimizer.zero_grad()
-        total.sum().backward()
+        total.backward()
         optimizer.step()
 
-    for number in range(epochs or task.epochs):
-        (value, tie), test = task.epoch(step, p, buffers, generator)
-        old, last[alive] = best[alive], -tie
-        better = (value > old[:, 0]) | (
-            (value == old[:, 0]) & (tie > old[:, 1])
-        )
-        chosen = alive[better]
-        best[chosen] = torch.stack([value, tie], 1)[better]
-        tested[chosen], at[chosen] = test[better], number
-        kept = number - at[alive] < task.patience
-        # Not with every run that ends, since a copy of all is made.
-        if kept.sum() <= 0.8 * len(kept):
-            alive = alive[kept]
-            if len(alive) == 0:
-                break
-            for group in (p, own):
-                keep(group, kept, optimizer)
-            buffers = {k: v[kept] for k, v in buffers.items()}
-    return [
-        {
-            'seed': run.seed,
-            'kd': run.kd,
-            'weight': run.weight,
-            'val': float(best[i, 0]),
-            'loss': -float(best[i, 1]),
-            'last_loss': float(last[i]),
-            'test': float(tested[i]),
-            'epoch': int(at[i]),
-            'epochs': number + 1,
-        }
-        for i, run in enumerate(runs)
-    ]
+    run_epoch = graph_epochs if task.graphs else node_epochs
+    best, out = (-1.0, 0.0), {}
+    run = run_epoch(task, student, recorder, loss, step, generator)
+    for epoch in range(epochs or limit):
+        val, val_loss, test = next(run)
+        if (val, -val_loss) > best:
+            best = val, -val_loss
+            out = {'val': val, 'loss': val_loss, 'test': test, 'epoch': epoch}
+        if epoch - out['epoch'] >= patience:
+            break
+    recorder.remove()
+    return {'seed': seed, 'kd': kd, 'weight': weight, **out}
 
 
-def keep(parameters, kept, optimizer):
-    """Goes on with some runs alone."""
-    for k, old in parameters.items():
-        new = old.detach()[kept].requires_grad_()
-        state = optimizer.state.pop(old, {})
-        optimizer.state[new] = {
-            name: v[kept] if v.dim() else v for name, v in state.items()
-        }
-        for group in optimizer.param_groups:
-            group['params'] = [new if q is old else q for q in group['params']]
-        parameters[k] = new
+def node_epochs(task, student, recorder, loss, step, generator):
+    """All nodes in every step; yields the results before it."""
+    data, y, (train, val, test) = task.data, task.data.y, task.splits
+    args = node_inputs(data, student.train())
+    prepared = None
+    if loss is not None and loss.can_prepare and loss.target_level == 'node':
+        prepared = loss.prepare(task.layers)
+    while True:
+        out = student(*args)
+        layers = recorder.features()
+        with torch.no_grad():
+            val_loss = float(F.cross_entropy(out[val], y[val]))
+            results = [
+                task.metric(out[index], y[index]) for index in (val, test)
+            ]
+
+        def compare(layers=layers):
+            rows = torch.randperm(len(y), generator=generator)[:NUM_ROWS]
+            context = {}
+            if loss.needs_edges:  # All neighbors of these nodes take part.
+                is_drawn = torch.zeros(len(y), dtype=torch.bool)
+                is_drawn[rows] = True
+                edges = data.edge_index[:, is_drawn[data.edge_index[1]]]
+                rows, edges = edges.unique(return_inverse=True)
+                context['edge_index'] = edges
+            target = [x[rows] for x in task.layers]
+            if prepared is not None:
+                target = prepared.select(rows)
+            return loss(target, [x[rows] for x in layers], **context)
+
+        step(out[train], y[train], (task.logits, out), compare)
+        yield results[0], val_loss, results[1]
+
+
+def graph_epochs(task, student, recorder, loss, step, generator):
+    """Mini-batches of graphs; yields the results after each epoch."""
+    loader = task.loader(0, 256, shuffle=True, generator=generator)
+    held_out = [next(iter(task.loader(i, len(task.graphs)))) for i in (1, 2)]
+    while True:
+        student.train()
+        for data in loader:
+            out = student(*graph_inputs(data))
+            layers = recorder.features()
+
+            def compare(data=data, layers=layers):
+                num = data.num_nodes
+                rows = torch.randperm(num, generator=generator)[:NUM_ROWS]
+                context = {}
+                if loss.needs_batch:
+                    rows = torch.arange(num)
+                    context = {'batch': data.batch, 'size': data.num_graphs}
+                elif loss.needs_edges:  # Whole graphs, in their random order.
+                    last = data.batch[min(NUM_ROWS, num) - 1]
+                    rows = torch.arange(int(data.ptr[last + 1]))
+                    edges = data.edge_index
+                    context['edge_index'] = edges[:, edges[0] < len(rows)]
+                target = [x[data.n_id[rows]] for x in task.layers]
+                return loss(target, [x[rows] for x in layers], **context)
+
+            step(out, data.y, (task.logits[data.g_id], out), compare)
+        with torch.no_grad():
+            student.eval()
+            outs = [student(*graph_inputs(data)) for data in held_out]
+        recorder.clear()
+        (val, test), (val_out, _) = held_out, outs
+        results = [task.metric(outs[0], val.y), task.metric(outs[1], test.y)]
+        val_loss = float(F.cross_entropy(val_out, val.y))
+        yield results[0], val_loss, results[1]

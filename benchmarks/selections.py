@@ -1,220 +1,279 @@
-# Compares ways to make a training set small, at equal bytes when packed.
+"""Compares training sets of the same compressed size.
+
+For each data set, run and budget, every training set is made from the training
+split, and GCN, GIN, GAT and GraphSAGE with sum and mean readout are trained on
+it. Runs change the split, the draw and the weights. Prints, for each budget,
+the mean test ROC-AUC over all networks and its deviation over the runs, the
+mean rank over data sets and networks, and the paired differences from
+`--compare`.
+
+Results are appended to `--path`, one training set a line, and are not computed
+again. `--report` prints the tables of that file alone:
+
+    python benchmarks/selections.py --root ROOT --datasets MUTAG NCI1 \\
+        --budgets 0.005 0.02 0.1 --runs 4 --path runs.jsonl
+    python benchmarks/selections.py --report \\
+        --path benchmarks/results/selections.jsonl
+"""
+
 import argparse
 import hashlib
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from selections_report import compare, report
-from torch_geometric import seed_everything
-from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GIN, global_add_pool
+from measure import p_value, ranks
+from recipes import RECIPES
 
-from pyg_distill.datasets import CoresetDataset, MirageDataset, payload
-from pyg_distill.evaluation import (
-    Evaluation,
-    evaluate,
-    get_recipe,
-    list_recipes,
-    model_embeddings,
-)
+from pyg_distill.data import compressed_size
+from pyg_distill.datasets import MirageDataset
+from pyg_distill.evaluation import evaluate
+from pyg_distill.selection import BudgetTooSmall
 
-MIRAGE = ['patterns', 'multisets', 'graphs', 'auto']
-CORESETS = ['random', 'k_center', 'k_center trained']
-CORESETS += ['herding', 'herding trained']
-NAMES = ['full', *CORESETS, *MIRAGE]
+# The options of MirageDataset; the names are those of the results.
+SETS = {
+    'random': {'selection': 'random'},
+    'kcenter': {'selection': 'kcenter'},
+    'herding': {'selection': 'herding'},
+    'herding both': {
+        'selection': 'herding',
+        'selection_kwargs': {'histogram': 'both'},
+    },
+    'frequent': {'selection': 'frequent'},
+    'multisets': {'selection': 'multisets'},
+    'auto': {'selection': 'auto'},
+}
+# What earlier versions called them.
+OLD_NAMES = {
+    'patterns': 'frequent',
+    'k_center': 'kcenter',
+    'graphs': 'herding both',
+}
 TRAINING = ['steps', 'lr', 'batch_size', 'eval_every']
 
-parser = argparse.ArgumentParser()
-parser.add_argument('--root', default='data')
-parser.add_argument('--datasets', default=['MUTAG'], nargs='+')
-parser.add_argument('--budgets', type=float, default=[0.02], nargs='+')
-parser.add_argument('--runs', type=int, default=3)
-parser.add_argument('--first_run', type=int, default=0)
-parser.add_argument('--steps', type=int, help="instead of the recipe's")
-parser.add_argument('--eval_every', type=int, default=25)
-parser.add_argument('--batch_size', type=int, help="instead of the recipe's")
-parser.add_argument('--lr', type=float, help="instead of the recipe's")
-parser.add_argument('--path', help='results, which are kept and added to')
-parser.add_argument('--report', action='store_true', help='print --path only')
-parser.add_argument('--sets', nargs='+', help='only these training sets')
-parser.add_argument('--mine', default='auto', help='the set to compare')
-args = parser.parse_args()
-torch.set_num_threads(1)
-if unknown := {*(args.sets or []), args.mine} - {*NAMES}:
-    parser.error(f'no sets {sorted(unknown)}; take {NAMES}')
-unknown = {*args.datasets} - {*list_recipes()}
-if unknown:
-    parser.error(f'no recipe for {sorted(unknown)}; take {list_recipes()}')
+
+def read(path):
+    """The results in a file, with the names of this version."""
+    lines = []
+    if path is not None and Path(path).exists():
+        lines = Path(path).read_text().splitlines()
+    cells = [json.loads(line) for line in lines]
+    for cell in cells:
+        cell['set'] = OLD_NAMES.get(cell['set'], cell['set'])
+    return cells
 
 
-class Encoded(torch.nn.Module):
-    """A classifier whose embeddings of graphs tell them apart."""
-
-    def __init__(self, dataset, encode):
-        super().__init__()
-        self.encode = encode
-        x = dataset[0].x if encode is None else encode(dataset[0].x)
-        self.gnn = GIN(x.size(1), 64, 2)
-        self.lin = torch.nn.Linear(64, dataset.num_classes)
-
-    def forward(self, x, edge_index, batch):
-        x = x if self.encode is None else self.encode(x)
-        return self.lin(global_add_pool(self.gnn(x, edge_index), batch))
-
-
-def trained_embeddings(dataset, options, seed):
-    """What the literature herds: the graphs as a trained model sees them."""
-    seed_everything(seed)
-    model = Encoded(dataset, options.get('encode'))
-    optimizer = torch.optim.Adam(model.parameters(), options['lr'])
-    step = 0
-    while step < options['steps']:
-        for data in DataLoader(dataset, options['batch_size'], shuffle=True):
-            optimizer.zero_grad()
-            out = model(data.x, data.edge_index, data.batch)
-            torch.nn.functional.cross_entropy(out, data.y.view(-1)).backward()
-            optimizer.step()
-            step += 1
-    return model_embeddings(model, dataset, layer='lin')
-
-
-def training(options):
-    """How is trained, in one line."""
-    return ' '.join(f'{k}={options[k]:g}' for k in TRAINING if k in options)
-
-
-def distil(name, source, budget, training, seed):
+def make(name, source, budget, run):
+    """A training set."""
     if name == 'full':
-        return CoresetDataset(source, 'full')
-    if name in MIRAGE:
-        return MirageDataset(
-            source, 2, selection=name, budget=budget, log=False
-        )
-    method, _, by = name.partition(' ')
-    options = {'budget': budget, 'seed': seed, 'log': False}
-    if by == 'trained':
-        options['embedding'] = trained_embeddings(source, training, seed)
-    return CoresetDataset(source, method, **options)
-
-
-path = Path(args.path) if args.path else None
-cells = []
-if path and path.exists():
-    cells = [json.loads(line) for line in path.read_text().splitlines()]
-shown = args.sets or NAMES
-known = {(c['dataset'], c['budget'], c['run'], c['set']) for c in cells}
-
-
-def run_all():
-    for dataset_name in args.datasets:
-        recipe = get_recipe(dataset_name)
-        dataset = recipe.load(args.root)
-        given = {key: getattr(args, key) for key in TRAINING}
-        options = recipe.options(dataset) | {
-            key: value for key, value in given.items() if value is not None
-        }
-        others = {
-            c['training']
-            for c in cells
-            if c['dataset'] == dataset_name and 'training' in c
-        } - {training(options)}
-        if others:
-            parser.error(
-                f"'--path' must hold runs of {dataset_name} that were trained "
-                f'alike (got {sorted(others)}, asked for {training(options)}); '
-                f'pass another file'
-            )
-        for run in range(args.first_run, args.first_run + args.runs):
-            train, val, test = (dataset[i] for i in recipe.split(dataset, run))
-            for budget in [1.0, *args.budgets]:
-                names = ['full'] if budget == 1.0 else NAMES[1:]
-                for name in names:
-                    cell = (dataset_name, budget, run, name)
-                    if cell in known or name not in shown:
-                        continue
-                    yield cell, options, train, val, test
+        return source
+    options = dict(SETS[name])
+    if name == 'random':
+        options['selection_kwargs'] = {'seed': run}
+    return MirageDataset(source, 2, budget=budget, log=False, **options)
 
 
 def digest(dataset):
-    """Of all that a network sees, with the order of graphs and edges."""
-    out = hashlib.sha256()
+    """A digest of everything that a network is trained on."""
+    out = hashlib.blake2b(digest_size=8)
     for data in dataset:
-        for key in sorted({*data.keys()} - {'support'}):
-            value = data[key]
-            if torch.is_tensor(value):
-                out.update(f'{key} {value.dtype} {[*value.shape]}'.encode())
-                value = value.contiguous().numpy().tobytes()
-            out.update(value if isinstance(value, bytes) else b'%r' % value)
-    return out.hexdigest()[:16]
+        for key in sorted({*data.keys()} - {'support', 'graph_id'}):
+            if torch.is_tensor(data[key]):
+                out.update(key.encode() + data[key].numpy().tobytes())
+    return out.hexdigest()
 
 
-def renamed(result, name, small):
-    """The result of an equal training set, as that of `name`."""
-    result = json.loads(json.dumps(result))
-    for record in result['records'] + result['set_records']:
-        record['train_set'] = name
-    for record in result['set_records']:
-        record |= asdict(payload(small))
-        for key in ('packed_bytes', 'file_size', 'seconds'):
-            record[key] = getattr(small.report, key, None)
-    return result
-
-
-def measure(cell, options, train, val, test):
-    _, budget, run, name = cell
-    start = time.perf_counter()
-    out = dict(zip(('dataset', 'budget', 'run', 'set'), cell, strict=True))
+def measure(cell, cells, splits, options):
+    """Makes a training set, trains on it, and adds the result to `cell`."""
+    train, val, test = splits
+    name, run, start = cell['set'], cell['run'], time.perf_counter()
     try:
-        small = distil(name, train, budget, options, run)
-    except ValueError as error:
-        return out | {'error': str(error)}
-    seconds = time.perf_counter() - start
-    # Equal graphs in another order of edges would be told apart by rounding.
-    small._data, small.slices = small.collate([data.sort() for data in small])
-    out |= {
-        'seconds': seconds,
-        'packed_bytes': small.report.packed_bytes,
-        'num_graphs': len(small),
-        'training': training(options),
-        'digest': digest(small),
-    }
-    # Trained again, it would come to the same numbers.
+        small = make(name, train, cell['budget'], run)
+    except BudgetTooSmall as error:
+        return cell | {'error': str(error)}
+    cell['seconds'] = time.perf_counter() - start
+    if name == 'full':
+        cell['compressed_bytes'] = compressed_size(train)
+    else:
+        cell['compressed_bytes'] = small.report.compressed_bytes
+    cell['num_graphs'], cell['digest'] = len(small), digest(small)
+    # 'auto' keeps what another selection keeps: training is not repeated.
     same = ('dataset', 'run', 'training', 'digest')
-    equal = [c for c in cells if all(c.get(key) == out[key] for key in same)]
-    if equal:
-        return out | {
-            'trained_as': equal[0]['set'],
-            'result': renamed(equal[0]['result'], name, small),
-        }
+    for other in cells:
+        if all(other.get(key) == cell[key] for key in same):
+            result = json.loads(json.dumps(other['result']))
+            for record in result['records'] + result['set_records']:
+                record['train_set'] = name
+            return cell | {'trained_as': other['set'], 'result': result}
     result = evaluate(
-        {name: small}, test, val, runs=[run], **options, log=False
+        {name: small}, test, val, runs=[run], log=False, **options
     )
-    return out | {'result': result.to_dict()}
+    return cell | {'result': result.to_dict()}
 
 
-if not args.report:
-    for work in run_all():
-        cell = measure(*work)
-        cells.append(cell)
-        if path:
-            with path.open('a') as file:
-                file.write(json.dumps(cell) + '\n')
-        auc = '-'
-        if 'result' in cell:
-            records = Evaluation.from_dict(cell['result']).records
-            auc = f'{sum(r.auc for r in records) / len(records):.3f}'
-        print(*work[0], auc, cell.get('error', ''), flush=True)
+def run_all(args, cells):
+    """Computes what is not in `cells`, and appends it to the file."""
+    for dataset_name in args.datasets:
+        recipe = RECIPES[dataset_name]
+        dataset = recipe.load(args.root)
+        options = recipe.options(dataset)
+        given = {key: getattr(args, key) for key in TRAINING}
+        options |= {k: v for k, v in given.items() if v is not None}
+        training = ' '.join(f'{key}={options[key]:g}' for key in TRAINING)
+        same = [c for c in cells if c['dataset'] == dataset_name]
+        earlier = {c['training'] for c in same if 'training' in c}
+        if earlier - {training}:
+            raise SystemExit(
+                f'--path holds runs of {dataset_name} with {earlier}, not '
+                f'{training}; pass another file'
+            )
+        known = {(c['budget'], c['run'], c['set']) for c in same}
+        for run in range(args.first_run, args.first_run + args.runs):
+            splits = [dataset[index] for index in recipe.split(dataset, run)]
+            work = [(1.0, name) for name in args.sets if name == 'full']
+            work += [
+                (budget, name)
+                for budget in args.budgets
+                for name in args.sets
+                if name != 'full'
+            ]
+            for budget, name in work:
+                if (budget, run, name) in known:
+                    continue
+                cell = {
+                    'dataset': dataset_name,
+                    'budget': budget,
+                    'run': run,
+                    'set': name,
+                    'training': training,
+                }
+                cell = measure(cell, cells, splits, options)
+                cells.append(cell)
+                if args.path is not None:
+                    with open(args.path, 'a') as file:
+                        file.write(json.dumps(cell) + '\n')
+                auc = ''
+                if 'result' in cell:
+                    values = [r['auc'] for r in cell['result']['records']]
+                    auc = f'{sum(values) / len(values):.3f}'
+                print(
+                    dataset_name, f'{budget:g}', run, name, auc,
+                    cell.get('error', ''), flush=True,
+                )  # fmt: skip
 
 
-order = [name for name in NAMES if name in shown or name == 'full']
-budgets = sorted({c['budget'] for c in cells if c['set'] == args.mine})
-for budget in budgets:
-    report(cells, budget, order, args.mine)
-print()
-if len({c['run'] for c in cells}) > 1:
-    for other in order:
-        if other not in ('full', args.mine):
-            compare(cells, args.mine, other)
+def auc_by_network(cells, name, budget):
+    """{(data set, model, readout): {run: test ROC-AUC}} of a training set."""
+    out = {}
+    for cell in cells:
+        if (cell['set'], cell['budget']) == (name, budget) and 'result' in cell:
+            for r in cell['result']['records']:
+                key = (cell['dataset'], r['model'], r['readout'])
+                out.setdefault(key, {})[r['run']] = r['auc']
+    return out
+
+
+def report(cells, budget, names, compared):
+    """Prints the table of one budget."""
+    auc = {n: auc_by_network(cells, n, budget) for n in names if n != 'full'}
+    auc = {name: value for name, value in auc.items() if value}
+    networks = list(auc[compared])
+    # Only runs of all sets count, but for sets that never fit.
+    runs = {
+        key: set.intersection(*({*a[key]} for a in auc.values() if key in a))
+        for key in networks
+    }
+    auc['full'] = auc_by_network(cells, 'full', 1.0)
+    mean = {
+        (name, key): sum(values[key][r] for r in runs[key]) / len(runs[key])
+        for name, values in auc.items()
+        for key in networks
+        if runs[key] and runs[key] <= {*values.get(key, ())}
+    }
+    placed = [
+        # What does not fit is last.
+        ranks({n: mean.get((n, key), 0.0) for n in auc if n != 'full'})
+        for key in networks
+    ]
+    datasets = list(dict.fromkeys(key[0] for key in networks))
+    width = max(16, *(len(name) + 2 for name in datasets))
+    print(f'\nBudget {budget:g}: test ROC-AUC, mean and deviation over runs')
+    print(f'{"":14}' + ''.join(f'{d:>{width}}' for d in datasets) + '    rank')
+    for name in sorted(auc, key=['full', *SETS].index):
+        line = f'{name:14}'
+        for d in datasets:
+            keys = [k for k in networks if k[0] == d and (name, k) in mean]
+            text = 'does not fit'
+            if keys:
+                by_run = torch.tensor(
+                    [
+                        [auc[name][k][r] for k in keys]
+                        for r in sorted(runs[keys[0]])
+                    ]
+                ).mean(dim=1)
+                std = by_run.std(correction=0)
+                text = f'{by_run.mean():.3f} ± {std:.3f}'
+            line += f'{text:>{width}}'
+        if name != 'full':
+            line += f'{sum(p[name] for p in placed) / len(placed):>8.2f}'
+        print(line)
+    for name in auc:
+        if name != compared:
+            print(difference(auc[compared], auc[name], compared, name))
+
+
+def difference(one, other, name, other_name):
+    """A paired test; all networks of a data set and run are one number."""
+    gains = {}
+    for key, by_run in one.items():
+        for run in by_run.keys() & other.get(key, {}).keys():
+            gain = by_run[run] - other[key][run]
+            gains.setdefault((key[0], run), []).append(gain)
+    means = [sum(gain) / len(gain) for gain in gains.values()]
+    if not means:
+        return f'{name} and {other_name} have no run in common'
+    return (
+        f'{name} minus {other_name}: {sum(means) / len(means):+.3f} over '
+        f'{len(means)} data sets and runs (p {p_value(means):.3f})'
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--root', default='data', help='of TUDataset and OGB')
+    parser.add_argument(
+        '--datasets', nargs='+', default=['MUTAG'], choices=RECIPES
+    )
+    parser.add_argument('--budgets', nargs='+', type=float, default=[0.02])
+    parser.add_argument(
+        '--sets',
+        nargs='+',
+        choices=['full', *SETS],
+        default=['full', 'random', 'herding', 'frequent', 'auto'],
+    )
+    parser.add_argument('--runs', type=int, default=3)
+    parser.add_argument('--first_run', type=int, default=0)
+    parser.add_argument('--steps', type=int, help="instead of the recipe's")
+    parser.add_argument('--batch_size', type=int, help='instead of that')
+    parser.add_argument('--lr', type=float, help='instead of that')
+    parser.add_argument('--eval_every', type=int, default=25)
+    parser.add_argument('--path', help='file of results')
+    parser.add_argument('--report', action='store_true')
+    parser.add_argument('--compare', default='auto', choices=SETS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+
+    cells = read(args.path)
+    if not args.report:
+        run_all(args, cells)
+    compared = [c for c in cells if c['set'] == args.compare and 'result' in c]
+    for budget in sorted({c['budget'] for c in compared}):
+        report(cells, budget, args.sets, args.compare)
+
+
+if __name__ == '__main__':
+    main()
