@@ -1,4 +1,4 @@
-"""Selected trees as nodes, edges and roots, compact or unrolled."""
+"""The computation trees of some graphs, and graphs built of them."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import lexsort
 
-from pyg_distill.trees.ragged import (
+from pyg_distill.trees.graphs import Graphs
+from pyg_distill.trees.grouping import (
     IncomingEdges,
+    UniqueKeys,
     inverse_permutation,
     pointer,
+    unique_keys,
 )
-from pyg_distill.trees.unique import unique_keys
+from pyg_distill.trees.keys import edge_keys, tree_keys
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,55 @@ class BuiltTrees:
     root_index: Tensor
     node_ptr: Tensor
     edge_ptr: Tensor
+
+
+class Forest:
+    r"""The depth-:math:`L` computation trees of all nodes of some graphs.
+
+    All keys are computed at once; trees are built on request.
+
+    Args:
+        graphs (Graphs): The graphs.
+        num_layers (int): The depth :math:`L` of the trees.
+    """
+
+    def __init__(self, graphs: Graphs, num_layers: int) -> None:
+        self.graphs = graphs
+        self.num_layers = num_layers
+        self.edge_key = edge_keys(graphs.edge_attr, graphs.edge_weight)
+        self.keys = tree_keys(
+            graphs.edge_index,
+            graphs.num_nodes,
+            num_layers,
+            graphs.x,
+            self.edge_key,
+        )
+
+    def distinct(self) -> UniqueKeys:
+        """The classes of equal trees over all graphs."""
+        return unique_keys(self.keys[-1])
+
+    def distinct_by_graph(self) -> UniqueKeys:
+        """The classes of equal trees of each graph."""
+        return unique_keys(self.keys[-1], self.graphs.graph_of_node())
+
+    def build(
+        self,
+        root: Tensor,
+        group: Tensor,
+        num_groups: int,
+        compact: bool = True,
+    ) -> BuiltTrees:
+        """Builds the trees of some roots; see :meth:`build_trees`."""
+        return build_trees(
+            self.keys,
+            self.graphs.edge_index,
+            root,
+            group,
+            num_groups,
+            edge_key=self.edge_key,
+            compact=compact,
+        )
 
 
 def build_trees(
@@ -87,9 +139,8 @@ def build_trees(
         total = float(size[root].sum())
         if total > max_nodes:
             raise ValueError(
-                f'unrolling {root.numel():,} trees of depth {num_layers} takes '
-                f'{total:.3g} nodes (at most {max_nodes:,} are allowed); pass '
-                f'compact=True, which builds equal subtrees once, or lower '
+                f'unrolling {root.numel():,} trees takes {total:.3g} nodes (at '
+                f'most {max_nodes:,} are allowed); pass compact=True, or lower '
                 f'num_layers'
             )
     build = _share_subtrees if compact else _unroll
@@ -109,18 +160,9 @@ def build_trees(
 def unrolled_size(
     edge_index: Tensor, num_nodes: int, num_layers: int
 ) -> Tensor:
-    """Counts the nodes of all depth-:math:`L` trees without unrolling them.
-
-    Args:
-        edge_index (torch.Tensor): The edges of shape :obj:`[2, E]`.
-        num_nodes (int): The number of nodes :math:`N`.
-        num_layers (int): The depth :math:`L`.
-
-    Returns:
-        torch.Tensor: The sizes of shape :obj:`[N]`, in double precision since
-        a few hops of hubs exceed :math:`2^{63}`.
-    """
+    """Counts the nodes of all depth-:math:`L` trees without unrolling them."""
     source, target = edge_index
+    # A few hops of hubs exceed 2^63.
     size = torch.ones(num_nodes, dtype=torch.double, device=source.device)
     for _ in range(num_layers):
         size = torch.ones_like(size).index_add_(0, target, size[source])
@@ -134,11 +176,7 @@ def _share_subtrees(
     group: Tensor,
     edge_key: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    """Builds every subtree of a set once, layer by layer from the roots.
-
-    Returns the source node and the set of each tree node, the source edge,
-    child and parent of each tree edge, and the tree node of each root.
-    """
+    """Builds every subtree of a set once, layer by layer from the roots."""
     incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
     tree = unique_keys(keys[-1][root], group)
     root_entry = tree.inverse

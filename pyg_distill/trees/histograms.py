@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.forest import Forest
+from pyg_distill.trees.build import Forest
+from pyg_distill.trees.grouping import unique_keys
 from pyg_distill.trees.keys import chain
-from pyg_distill.trees.unique import unique_keys
 
 Depths = Literal['all', 'last']
 Normalization = Literal['none', 'sqrt', 'l2', 'hellinger']

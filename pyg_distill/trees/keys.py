@@ -83,8 +83,8 @@ def tree_keys(
     """
     if num_layers < 0:
         raise ValueError(
-            f"'num_layers' must be 0 or more (got {num_layers}); pass the "
-            f'number of message passing layers of the model'
+            f"'num_layers' must be 0 or more (got {num_layers}); pass that of "
+            f'the model'
         )
     if x is None:
         row_key = edge_index.new_zeros(1, 2)
@@ -158,13 +158,13 @@ def hash_features(value: Tensor, name: str) -> Tensor:
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         got = getattr(value, 'layout', type(value).__name__)
         raise TypeError(
-            f"'{name}' must be a dense tensor to be compared (got {got}); "
-            f"convert it, or leave it out with exclude_keys=['{name}']"
+            f"'{name}' must be a dense tensor (got {got}); convert it, or pass "
+            f"exclude_keys=['{name}']"
         )
     if value.dim() == 0:
         raise ValueError(
-            f"'{name}' must have one row a node or edge (got a scalar); leave "
-            f"it out with exclude_keys=['{name}']"
+            f"'{name}' must have one row a node or edge (got a scalar); pass "
+            f"exclude_keys=['{name}']"
         )
     kind = _INTEGER
     if value.is_complex():
@@ -177,24 +177,13 @@ def hash_features(value: Tensor, name: str) -> Tensor:
     num_rows, num_columns = value.size(0), math.prod(value.size()[1:])
     value = value.reshape(num_rows, num_columns)
     constant = _column_constants(num_columns, value.device)
-    keys = [
-        _hash_rows(block, constant, name)
-        for block in value.split(_rows_of(_BLOCK, num_columns))
-    ]
+    rows = max(1, _BLOCK // max(1, num_columns))
+    keys = [_hash_rows(block, constant, name) for block in value.split(rows)]
     return chain(kind * (1 << 32) + num_columns, torch.cat(keys))
 
 
 def chain(seed: int, *keys: Tensor) -> Tensor:
-    """Hashes a sequence of keys, where the order matters.
-
-    Args:
-        seed (int): Separates the uses of this function from each other.
-        *keys (torch.Tensor): Keys of shape :obj:`[n, 2]`.
-
-    Returns:
-        torch.Tensor: Keys of shape :obj:`[n, 2]`. With all others fixed the
-        result is one-to-one in each of the keys.
-    """
+    """Hashes a sequence of keys :obj:`[n, 2]`, one-to-one in each of them."""
     lanes = _chain_lanes(seed, keys[0].unbind(1))
     for key in keys[1:]:
         lanes = _extend(lanes, key.unbind(1))
@@ -217,17 +206,13 @@ def _sum_children(
     return sums
 
 
-def _rows_of(num_entries: int, num_columns: int) -> int:
-    return max(1, num_entries // max(1, num_columns))
-
-
 def _hash_rows(value: Tensor, constant: Tensor, name: str) -> Tensor:
     """Sums the hashes of the entries of each row."""
     is_set = (value != 0).reshape(-1)
     if _SPARSE * int(is_set.count_nonzero()) <= is_set.numel():
         return _hash_sparse(value, is_set.nonzero().view(-1), constant, name)
     keys = []
-    for block in value.split(_rows_of(_CACHED, value.size(1))):
+    for block in value.split(max(1, _CACHED // max(1, value.size(1)))):
         low, high = _hash_entries(_to_words(block, name), constant)
         keys.append(torch.stack([low.sum(dim=1), high.sum(dim=1)], dim=1))
     return torch.cat(keys)
@@ -259,8 +244,8 @@ def _to_words(value: Tensor, name: str) -> Tensor:
     # A sum of infinities is NaN, too, but looking at all values is slower.
     if value.sum().isnan() and value.isnan().any():
         raise ValueError(
-            f"'{name}' must not hold NaN, which equals nothing (got some); "
-            f"fill it in, or leave it out with exclude_keys=['{name}']"
+            f"'{name}' must not hold NaN (got some); fill it in, or pass "
+            f"exclude_keys=['{name}']"
         )
     # Adding zero turns -0.0 into 0.0.
     return (value + 0.0).double().view(torch.long)
@@ -288,7 +273,8 @@ def _hash_entries(word: Tensor, constant: Tensor) -> Lanes:
 
 def _chain_lanes(seed: int, key: Sequence[Tensor]) -> Lanes:
     """Starts a sequence of keys."""
-    return _extend((_mix_int(seed), _mix_int(~seed)), key)
+    low, high = _mix_(torch.tensor([seed, ~seed])).tolist()
+    return _extend((low, high), key)
 
 
 def _extend(
@@ -300,17 +286,8 @@ def _extend(
     return low.add_(high, alpha=_ODD), high
 
 
-def _mix_int(value: int) -> int:
-    """Scrambles one Python integer to a signed 64-bit one."""
-    signed = (value + (1 << 63)) % (1 << 64) - (1 << 63)
-    return int(_mix_(torch.tensor([signed]))[0])
-
-
 def _mix_(value: Tensor) -> Tensor:
-    """Scrambles new int64 values in place, one-to-one.
-
-    Each input bit flips half of the output bits.
-    """
+    """Scrambles new int64 values in place, one-to-one."""
     for multiplier in _MIX:
         _xor_shift_(value).mul_(multiplier)
     return _xor_shift_(value)

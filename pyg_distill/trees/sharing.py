@@ -5,10 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.forest import Forest
+from pyg_distill.trees.build import Forest
 from pyg_distill.trees.graphs import Graphs
-from pyg_distill.trees.ragged import IncomingEdges, pointer, ragged_range
-from pyg_distill.trees.unique import unique_keys
+from pyg_distill.trees.grouping import (
+    IncomingEdges,
+    pointer,
+    ragged_rows,
+    unique_keys,
+)
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,6 @@ class SharedTrees:
         """The number of entries :math:`C`."""
         return self.ptr.numel() - 1
 
-    def _edges_of(self, tree: Tensor) -> tuple[Tensor, Tensor]:
-        """Lists positions in :obj:`tree`, and the edges to their children."""
-        start = self.ptr[tree]
-        position, offset = ragged_range(self.ptr[tree + 1] - start)
-        return position, start[position] + offset
-
     def merge(self, root: Tensor) -> MergedTrees:
         r"""Builds a small graph that holds some trees.
 
@@ -88,7 +86,7 @@ class SharedTrees:
         tree, root_index = root.unique(return_inverse=True)
         node = self._add_children(tree)
         stem, order = self.stem[node].sort(stable=True)
-        parent, edge = self._edges_of(node)
+        parent, edge = ragged_rows(self.ptr, node)
         wanted = self.stem[self.child[edge]]
         first = torch.searchsorted(stem, wanted)
         last = torch.searchsorted(stem, wanted, right=True) - 1
@@ -124,7 +122,7 @@ class SharedTrees:
         known = torch.zeros_like(self.stem, dtype=torch.bool)
         for _ in range(self.num_layers):
             known[self.stem[tree]] = True
-            child = self.child[self._edges_of(tree)[1]]
+            child = self.child[ragged_rows(self.ptr, tree)[1]]
             tree = child[~known[self.stem[child]]].unique()
             if tree.numel() == 0:
                 break

@@ -16,7 +16,7 @@ from pyg_distill.trees import (
     mining,
     support_count,
 )
-from pyg_distill.trees.miners import _HeldItems
+from pyg_distill.trees.mining import _HeldItems
 from tests.graphs import forest_of
 
 KINDS = ['all', 'closed', 'maximal']
