@@ -3,7 +3,7 @@ r"""Computation trees as pure functions on tensors.
 Nothing here knows of data sets or models.
 """
 
-from pyg_distill.trees.build import BuiltTrees, Forest, build_trees
+from pyg_distill.trees.build import BuiltTrees, Forest
 from pyg_distill.trees.embedding import TreeCode
 from pyg_distill.trees.facility_location import facility_steps, nearest
 from pyg_distill.trees.graphs import Graphs
@@ -46,7 +46,6 @@ __all__ = [
     'TooManySets',
     'TreeCode',
     'UniqueKeys',
-    'build_trees',
     'edge_keys',
     'expected_size',
     'facility_steps',

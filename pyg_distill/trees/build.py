@@ -8,7 +8,6 @@ from torch_geometric.utils import lexsort
 
 from pyg_distill.trees.graphs import Graphs
 from pyg_distill.trees.grouping import (
-    IncomingEdges,
     UniqueKeys,
     inverse_permutation,
     pointer,
@@ -79,105 +78,63 @@ class Forest:
         group: Tensor,
         num_groups: int,
         compact: bool = True,
+        max_nodes: int = 10_000_000,
     ) -> BuiltTrees:
-        """Builds the trees of some roots; see :meth:`build_trees`."""
-        return build_trees(
-            self.keys,
-            self.graphs.edge_index,
-            root,
-            group,
-            num_groups,
-            edge_key=self.edge_key,
-            compact=compact,
+        r"""Builds the computation trees of the given roots.
+
+        The result depends on the trees alone: neither the order of nodes and
+        edges in the source matters, nor which of several equal trees is given.
+
+        Args:
+            root (torch.Tensor): The source nodes of the trees, :obj:`[R]`.
+            group (torch.Tensor): The set of each tree, :obj:`[R]`.
+            num_groups (int): The number of sets :math:`G`.
+            compact (bool, optional): If :obj:`True`, equal subtrees of a set
+                are built once, in an acyclic graph of at most
+                :math:`(L + 1) \cdot N` nodes. If :obj:`False`, trees are
+                unrolled, with up to :math:`\deg^L` nodes each.
+                (default: :obj:`True`)
+            max_nodes (int, optional): The number of nodes above which
+                unrolling is refused. (default: :obj:`10_000_000`)
+
+        Returns:
+            BuiltTrees: The trees, as positions in the source.
+
+        Raises:
+            ValueError: If unrolling takes more than :obj:`max_nodes` nodes.
+        """
+        if not compact:
+            source, target = self.graphs.edge_index
+            # A few hops of hubs exceed 2^63.
+            size = torch.ones_like(self.keys[0][:, 0], dtype=torch.double)
+            for _ in range(self.num_layers):
+                size = torch.ones_like(size).index_add_(0, target, size[source])
+            total = float(size[root].sum())
+            if total > max_nodes:
+                raise ValueError(
+                    f'unrolling {root.numel():,} trees takes {total:.3g} nodes '
+                    f'(at most {max_nodes:,} are allowed); pass compact=True, '
+                    f'or lower num_layers'
+                )
+        build = _share_subtrees if compact else _unroll
+        node, group, edge, child, parent, root = build(self, root, group)
+        num_edges = torch.bincount(group[parent], minlength=num_groups)
+        return BuiltTrees(
+            node=node,
+            edge=edge,
+            edge_index=torch.stack([child, parent]),
+            root_index=root,
+            node_ptr=pointer(torch.bincount(group, minlength=num_groups)),
+            edge_ptr=pointer(num_edges),
         )
 
 
-def build_trees(
-    keys: list[Tensor],
-    edge_index: Tensor,
-    root: Tensor,
-    group: Tensor,
-    num_groups: int,
-    *,
-    edge_key: Tensor | None = None,
-    compact: bool = True,
-    max_nodes: int = 10_000_000,
-) -> BuiltTrees:
-    r"""Builds the computation trees of the given roots.
-
-    The result depends on the trees alone: neither the order of nodes and
-    edges in the source matters, nor which of several equal trees is given.
-
-    Args:
-        keys (list): What :meth:`tree_keys` returned, :math:`L + 1` tensors of
-            shape :obj:`[N, 2]`.
-        edge_index (torch.Tensor): The edges of the source, :obj:`[2, E]`.
-        root (torch.Tensor): The source nodes whose depth-:math:`L` trees are
-            wanted, of shape :obj:`[R]`.
-        group (torch.Tensor): The set that each tree belongs to, of shape
-            :obj:`[R]`.
-        num_groups (int): The number of sets :math:`G`.
-        edge_key (torch.Tensor, optional): The keys of the edges, of shape
-            :obj:`[E, 2]`. (default: :obj:`None`)
-        compact (bool, optional): If :obj:`True`, equal subtrees of a set are
-            built once and shared, in a layered acyclic graph with at most
-            :math:`(L + 1) \cdot N` nodes in which an edge repeats as often as
-            the subtree does. If :obj:`False`, trees are unrolled, with up to
-            :math:`\deg^L` nodes each. (default: :obj:`True`)
-        max_nodes (int, optional): The number of nodes above which unrolling
-            is refused. (default: :obj:`10_000_000`)
-
-    Returns:
-        BuiltTrees: The trees, as positions in the source.
-
-    Raises:
-        ValueError: If unrolling would take more than :obj:`max_nodes` nodes.
-    """
-    num_nodes, num_layers = keys[0].size(0), len(keys) - 1
-    if not compact:
-        size = unrolled_size(edge_index, num_nodes, num_layers)
-        total = float(size[root].sum())
-        if total > max_nodes:
-            raise ValueError(
-                f'unrolling {root.numel():,} trees takes {total:.3g} nodes (at '
-                f'most {max_nodes:,} are allowed); pass compact=True, or lower '
-                f'num_layers'
-            )
-    build = _share_subtrees if compact else _unroll
-    node, group, edge, child, parent, root = build(
-        keys, edge_index, root, group, edge_key
-    )
-    return BuiltTrees(
-        node=node,
-        edge=edge,
-        edge_index=torch.stack([child, parent]),
-        root_index=root,
-        node_ptr=pointer(torch.bincount(group, minlength=num_groups)),
-        edge_ptr=pointer(torch.bincount(group[parent], minlength=num_groups)),
-    )
-
-
-def unrolled_size(
-    edge_index: Tensor, num_nodes: int, num_layers: int
-) -> Tensor:
-    """Counts the nodes of all depth-:math:`L` trees without unrolling them."""
-    source, target = edge_index
-    # A few hops of hubs exceed 2^63.
-    size = torch.ones(num_nodes, dtype=torch.double, device=source.device)
-    for _ in range(num_layers):
-        size = torch.ones_like(size).index_add_(0, target, size[source])
-    return size
-
-
 def _share_subtrees(
-    keys: list[Tensor],
-    edge_index: Tensor,
-    root: Tensor,
-    group: Tensor,
-    edge_key: Tensor | None,
+    forest: Forest, root: Tensor, group: Tensor
 ) -> tuple[Tensor, ...]:
     """Builds every subtree of a set once, layer by layer from the roots."""
-    incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
+    keys, edge_key = forest.keys, forest.edge_key
+    source, incoming = forest.graphs.edge_index[0], forest.graphs.incoming()
     tree = unique_keys(keys[-1][root], group)
     root_entry = tree.inverse
     node, group = root[tree.first], group[tree.first]
@@ -185,7 +142,7 @@ def _share_subtrees(
     above = 0
     for key in keys[-2::-1]:
         parent, edge = incoming.expand(node)
-        child, child_group = edge_index[0, edge], group[parent]
+        child, child_group = source[edge], group[parent]
         tree = unique_keys(key[child], child_group)
         parents.append(parent + above)
         above += node.numel()
@@ -225,20 +182,15 @@ def _share_subtrees(
     return node[first], group[first], *links, number[root_entry]
 
 
-def _unroll(
-    keys: list[Tensor],
-    edge_index: Tensor,
-    root: Tensor,
-    group: Tensor,
-    edge_key: Tensor | None,
-) -> tuple[Tensor, ...]:
+def _unroll(forest: Forest, root: Tensor, group: Tensor) -> tuple[Tensor, ...]:
     """Builds every tree in full, one node for every walk to the root."""
-    incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
+    keys, edge_key = forest.keys, forest.edge_key
+    source, incoming = forest.graphs.edge_index[0], forest.graphs.incoming()
     nodes, groups, parents, edges = [root], [group], [], []
     above = 0
     for key in keys[-2::-1]:
         parent, edge = incoming.expand(nodes[-1])
-        columns = [*key[edge_index[0, edge]].flip(1).unbind(1)]
+        columns = [*key[source[edge]].flip(1).unbind(1)]
         if edge_key is not None:
             columns += edge_key[edge].flip(1).unbind(1)
         order = lexsort([*columns, parent])
@@ -246,7 +198,7 @@ def _unroll(
         groups.append(groups[-1][parent])
         parents.append(parent + above)
         above += nodes[-1].numel()
-        nodes.append(edge_index[0, edge])
+        nodes.append(source[edge])
         edges.append(edge)
 
     node, group = torch.cat(nodes), torch.cat(groups)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from pyg_distill.trees.build import Forest
-from pyg_distill.trees.grouping import IncomingEdges, pointer, unique_keys
+from pyg_distill.trees.grouping import pointer, unique_keys
 
 # A column with more distinct values is a quantity, not a category.
 MAX_CATEGORIES = 64
@@ -87,24 +87,20 @@ class TreeCode:
         r"""Encodes each distinct tree by its features, hop by hop.
 
         Hop :math:`k` of a tree is the sum of the encoded features of all nodes
-        :math:`k` edges below the root, each counted once a path (as in the
-        unrolled tree), together with the sum for the edges that lead there.
-        Square roots of these sums keep large counts from hiding small ones.
-        Each hop weighs half as much as the one before. Coordinates are rounded
-        to multiples of :obj:`GRID`.
+        :math:`k` edges below the root in the unrolled tree, together with the
+        sum for the edges that lead there. Square roots of these sums keep
+        large counts from hiding small ones. Each hop weighs half as much as
+        the one before.
 
         Args:
             forest (Forest): The trees.
 
         Returns:
             torch.Tensor: Points of shape :obj:`[U, D]` (float), in the order
-            of :meth:`Forest.distinct`. Equal trees have equal points in all
-            graphs.
+            of :meth:`Forest.distinct`.
         """
         graphs = forest.graphs
-        incoming = IncomingEdges.from_edge_index(
-            graphs.edge_index, graphs.num_nodes
-        )
+        incoming = graphs.incoming()
         tree = unique_keys(forest.keys[0])
         hops = [self._encode_nodes(forest, tree.first)]
         for key in forest.keys[1:]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.grouping import pointer
+from pyg_distill.trees.grouping import IncomingEdges, pointer
 
 
 @dataclass(frozen=True)
@@ -114,3 +114,7 @@ class Graphs:
         """The graph of each node, of shape :obj:`[num_nodes]`."""
         graph = torch.arange(self.num_graphs, device=self.node_ptr.device)
         return graph.repeat_interleave(self.node_ptr.diff())
+
+    def incoming(self) -> IncomingEdges:
+        """The incoming edges of every node."""
+        return IncomingEdges.from_edge_index(self.edge_index, self.num_nodes)

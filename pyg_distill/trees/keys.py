@@ -55,21 +55,17 @@ def tree_keys(
         g \big( k_{\ell - 1}(u), e \big) \big), \qquad k_0(v) = h(x_v, 0),
 
     that is, :math:`L` rounds of Weisfeiler-Leman colour refinement in
-    :math:`\mathcal{O}(L \cdot |\mathcal{E}|)` steps, and no tree is unrolled.
-
-    Equal trees have equal keys, in every graph, data set, process and machine,
-    and at every depth: the tree of a node without incoming edges has one key
-    for all :math:`\ell`. Unequal trees collide with a probability of about
-    :math:`2^{-128}` a pair, as far as the hash behaves like a random function.
+    :math:`\mathcal{O}(L \cdot |\mathcal{E}|)` steps. Equal trees have equal
+    keys in every graph, process and machine, and at every depth. Unequal trees
+    collide with a probability of about :math:`2^{-128}` a pair.
 
     Args:
         edge_index (torch.Tensor): Edges of shape :obj:`[2, E]`, of one graph
             or of many that are numbered through.
         num_nodes (int): The number of nodes :math:`N`.
         num_layers (int): The depth :math:`L \geq 0`.
-        x (torch.Tensor, optional): Node features of shape :obj:`[N]` or
-            :obj:`[N, *]`; without, all nodes are alike.
-            (default: :obj:`None`)
+        x (torch.Tensor, optional): Node features of shape :obj:`[N, *]`;
+            without, all nodes are alike. (default: :obj:`None`)
         edge_key (torch.Tensor, optional): What :meth:`edge_keys` returned, of
             shape :obj:`[E, 2]`. (default: :obj:`None`)
 
@@ -112,8 +108,8 @@ def edge_keys(
     """Hashes the features of edges.
 
     Args:
-        edge_attr (torch.Tensor, optional): Edge features of shape :obj:`[E]`
-            or :obj:`[E, *]`. (default: :obj:`None`)
+        edge_attr (torch.Tensor, optional): Edge features of shape
+            :obj:`[E, *]`. (default: :obj:`None`)
         edge_weight (torch.Tensor, optional): Edge weights of shape :obj:`[E]`.
             (default: :obj:`None`)
 
@@ -139,9 +135,8 @@ def edge_keys(
 def hash_features(value: Tensor, name: str) -> Tensor:
     r"""Hashes the rows of a feature tensor.
 
-    Values are compared exactly, as numbers: :obj:`-0.0` equals :obj:`0.0`, and
-    the width of a type does not matter (:obj:`float32` and :obj:`float64`,
-    :obj:`bool` and :obj:`long`), but integers differ from floats. Rows that
+    Values are compared exactly: :obj:`-0.0` equals :obj:`0.0`, and the width
+    of a type does not matter, but integers differ from floats. Rows that
     differ in a single column never collide.
 
     Args:
@@ -258,11 +253,9 @@ def _column_constants(num_columns: int, device: torch.device) -> Tensor:
 
 
 def _hash_entries(word: Tensor, constant: Tensor) -> Lanes:
-    """Hashes the word of each entry together with its column's constants.
-
-    The lanes take in the column before and after scrambling the word. So no
-    equation between words makes the terms of two columns swap in both lanes.
-    """
+    """Hashes the word of each entry together with its column's constants."""
+    # The lanes take in the column before and after scrambling the word. So no
+    # equation between words makes two columns swap in both lanes.
     low = _mix_(word ^ constant[0])
     high = word.clone()
     for multiplier in _PREMIX:

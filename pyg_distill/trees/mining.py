@@ -46,16 +46,12 @@ class TooManySets(ValueError):  # noqa: N818 (named by what happened)
         super().__init__(message)
 
 
-class _OutOfWorkError(Exception):
-    """A search has done all the work that it may do."""
-
-
 @dataclass(frozen=True, eq=False)
 class FrequentSets:
     r""":math:`P` item sets, and the transactions that support them.
 
-    They are ordered by descending support, then by descending size, then
-    lexicographically by their items.
+    They are sorted by descending support, then by descending size, then by
+    their items.
 
     Args:
         item (torch.Tensor): The items of all sets, set after set, ascending
@@ -219,10 +215,9 @@ def frequent_sets(
         search = maximal_sets(
             columns, num_transactions, min_support, slack, work
         )
-    stop = None if max_sets is None else max_sets + 1
     try:
-        patterns = list(islice(search, stop))
-    except _OutOfWorkError:
+        patterns = list(islice(search, max_sets and max_sets + 1))
+    except TooManySets:
         raise TooManySets(
             f'stopped the search for at most max_sets={max_sets} {kind} sets '
             f'{where}, as it grew out of proportion; {hint}'
@@ -275,11 +270,7 @@ def _group_items(
     min_support: int,
     merge: bool,
 ) -> tuple[list[np.ndarray], list[Pattern]]:
-    """Groups the frequent items by the transactions that hold them.
-
-    Returns the items of each group, ascending, and its pattern. The groups are
-    sorted by their first items. Without merging, each item is a group.
-    """
+    """The frequent items, grouped by their transactions, and the patterns."""
     value = item.cpu().numpy()
     order = value.argsort()
     value, tid = value[order], transaction.cpu().numpy()[order]
@@ -344,13 +335,11 @@ def _to_sets(
 def all_sets(
     columns: Sequence[Pattern], min_support: int, max_size: int | None
 ) -> Iterator[Pattern]:
-    r"""Yields every frequent set, depth first.
+    """Yields every frequent set, depth first, by Eclat.
 
-    This is Eclat from the `"Scalable Algorithms for Association Mining"
+    See the `"Scalable Algorithms for Association Mining"
     <https://doi.org/10.1109/69.846291>`_ paper. An item is only extended by
-    items that precede it. So a search that is stopped after :math:`N` sets has
-    seen little more than :math:`\log_2 N` items of a block of items that all
-    co-occur.
+    items that precede it, so that a search that is stopped has seen few items.
     """
     roots = sorted(columns, key=lambda pair: -pair[1].bit_count())
     stack = [(0, 1, roots, enumerate(roots))]
@@ -379,14 +368,13 @@ def closed_sets(
     min_support: int,
     slack: Callable[[int], float],
 ) -> Iterator[Pattern]:
-    r"""Yields every closed frequent set, depth first.
+    """Yields every closed frequent set, depth first.
 
     This is the prefix-preserving closure extension from the `"LCM ver. 2:
     Efficient Mining Algorithms for Frequent/Closed/Maximal Itemsets"
     <https://ceur-ws.org/Vol-126/uno.pdf>`_ paper: an extension whose closure
-    holds an item that was tried earlier is dropped, as its closed set was
-    found there. So no set has to be remembered. The items under each prefix
-    are ordered anew, rarest first.
+    holds an item that was tried earlier is dropped, as it was found there.
+    The items under each prefix are ordered anew, rarest first.
     """
     everything = (1 << num_transactions) - 1
     head, tail = _project(columns, everything, min_support)
@@ -427,7 +415,7 @@ def maximal_sets(
     slack: Callable[[int], float],
     max_work: float,
 ) -> Iterator[Pattern]:
-    r"""Yields every maximal frequent set, depth first.
+    """Yields every maximal frequent set, depth first.
 
     This is backtracking as in the `"Efficiently Mining Maximal Frequent
     Itemsets" <https://doi.org/10.1109/ICDM.2001.989514>`_ paper (GenMax),
@@ -445,7 +433,7 @@ def maximal_sets(
         head, tids, candidates, known = node
         work += 3 * len(candidates) + len(known)
         if work > max_work:
-            raise _OutOfWorkError
+            raise TooManySets('stopped')
         absorbed, tail = _project(candidates, tids, min_support)
         head |= absorbed
         unions = _unions(tail[::-1], head)[::-1]
@@ -476,9 +464,8 @@ def _project(
 ) -> tuple[int, list[Pattern]]:
     """Restricts candidate items to the transactions of a prefix.
 
-    Returns the items that all of these transactions hold, and the other
-    frequent candidates by ascending support. Candidates that are held by the
-    same transactions become one.
+    Returns the items that all of these hold, and the other frequent candidates
+    by ascending support; those of the same transactions become one.
     """
     frequent = [
         (items, common)
@@ -501,7 +488,6 @@ def _project(
 
 
 def _unions(tail: Iterable[Pattern], items: int) -> list[int]:
-    """Accumulates the items of some patterns."""
     return list(accumulate((more for more, _ in tail), or_, initial=items))
 
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from pyg_distill.trees.build import Forest
 from pyg_distill.trees.graphs import Graphs
 from pyg_distill.trees.grouping import (
-    IncomingEdges,
     pointer,
     ragged_rows,
     unique_keys,
@@ -19,12 +18,9 @@ from pyg_distill.trees.grouping import (
 class MergedTrees:
     r"""A graph that holds some trees of a dictionary, each once.
 
-    The features are :obj:`x[node]` and :obj:`edge_attr[edge]` of the
-    dictionary.
-
     Shapes:
         - **node**, **edge:** the entry of each node :math:`(M)` and the edge
-          of the dictionary of each edge :math:`(K)`,
+          of the dictionary of each edge :math:`(K)`; these have the features,
         - **edge_index:** child and parent :math:`(2, K)`,
         - **root_index:** the node of each given root :math:`(R)`.
     """
@@ -39,9 +35,8 @@ class MergedTrees:
 class SharedTrees:
     r"""The distinct depth-:math:`L` trees of some graphs.
 
-    The *stem* of a tree is what is left of it at depth :math:`L - 1`. As a
-    child is read no deeper than that, any tree of the child's stem may take
-    its place.
+    The *stem* of a tree is its part down to depth :math:`L - 1`. A child is
+    read no deeper, so any tree of the child's stem may take its place.
 
     Shapes:
         - **child:** the entry at the lower end of each edge :math:`(K)`,
@@ -70,12 +65,10 @@ class SharedTrees:
         r"""Builds a small graph that holds some trees.
 
         Its nodes are the distinct trees given. Each is linked to trees among
-        them that have the stems of its children. By induction over the depth,
-        its computation tree is itself. A child whose stem is missing becomes a
-        node of its own, and so on. A tree that would be linked to itself alone
-        is linked to a copy, since some layers treat loops differently. So the
-        graph has no loops, but it may have cycles. It is only meaningful up to
-        :math:`L` hops.
+        them that have the stems of its children, so that its computation tree
+        is itself. A child whose stem is missing becomes a node. A tree that
+        would be linked to itself is linked to a copy, since some layers treat
+        loops differently. The graph is only meaningful up to :math:`L` hops.
 
         Args:
             root (torch.Tensor): Entries of shape :obj:`[R]`; may repeat.
@@ -133,11 +126,8 @@ class SharedTrees:
 def share_trees(graphs: Graphs, num_layers: int) -> tuple[SharedTrees, Tensor]:
     r"""Finds equal trees in many graphs.
 
-    Graphs may be ordinary or in tree-set form, where nodes that are no roots
-    have entries as well.
-
     Args:
-        graphs (Graphs): The graphs.
+        graphs (Graphs): The graphs, ordinary or in tree-set form.
         num_layers (int): The depth :math:`L` of the trees.
 
     Returns:
@@ -149,9 +139,7 @@ def share_trees(graphs: Graphs, num_layers: int) -> tuple[SharedTrees, Tensor]:
     edge, ptr = stem[:0], pointer(torch.zeros_like(stem))
     if num_layers > 0:
         stem = unique_keys(forest.keys[-2][tree.first]).inverse
-        incoming = IncomingEdges.from_edge_index(
-            graphs.edge_index, graphs.num_nodes
-        )
+        incoming = graphs.incoming()
         _, edge = incoming.expand(tree.first)
         ptr = pointer(incoming.ptr.diff()[tree.first])
 
@@ -188,10 +176,8 @@ def expected_size(
     so a tree in :math:`f` graphs is drawn with probability :math:`1 - q(f)`.
     One that has a child of its own stem is copied if it is the only tree of
     this stem, with probability :math:`q(s - a) - q(s)` if :math:`s` graphs
-    hold trees of the stem, and :math:`a` of them no other one. Nothing is
-    sampled, and the result is exact if each graph holds the trees of all
-    children, as graphs and their lossless tree sets do; else it is a lower
-    bound.
+    hold trees of the stem, and :math:`a` of them no other one. The result is
+    exact if each graph holds the trees of all children, else a lower bound.
 
     Args:
         trees (SharedTrees): The dictionary.
