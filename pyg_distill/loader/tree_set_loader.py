@@ -422,8 +422,8 @@ def _depth(table: GraphTable, num_layers: int | None, caller: str) -> int:
     depth = table.rows('num_layers').unique().tolist()
     if len(depth) != 1 or bool((table.sizes('num_layers') != 1).any()):
         raise ValueError(
-            f"'{caller}' expects trees of one depth (got {depth}); make all "
-            f'with the same num_layers'
+            f"'{caller}' expects trees of one depth (got num_layers of {depth}"
+            f'); make all with the same num_layers'
         )
     if num_layers not in (None, depth[0]):
         raise ValueError(

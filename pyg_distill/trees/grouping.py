@@ -26,7 +26,15 @@ def ragged_range(size: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def ragged_rows(ptr: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
-    """Lists the positions in :obj:`group`, and the rows of these groups."""
+    """Lists the rows of some groups, which may repeat.
+
+    Args:
+        ptr (torch.Tensor): Where each group begins, of shape :obj:`[G + 1]`.
+        group (torch.Tensor): Groups of shape :obj:`[n]`.
+
+    Returns:
+        tuple: The position in :obj:`group` and the row, for all rows of these.
+    """
     start = ptr[group]
     position, offset = ragged_range(ptr[group + 1] - start)
     return position, start[position] + offset
