@@ -1,7 +1,6 @@
 r"""Mini-batches in which equal trees are computed once."""
 
-from pyg_distill.loader.tree_set_batch import TreeSetBatch
-from pyg_distill.loader.tree_set_loader import TreeSetLoader
+from pyg_distill.loader.tree_set_loader import TreeSetBatch, TreeSetLoader
 
 loaders = ['TreeSetLoader']
 batches = ['TreeSetBatch']

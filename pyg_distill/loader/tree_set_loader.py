@@ -1,7 +1,7 @@
 """Data set of graphs or tree sets -> mini-batches that share their trees."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -17,17 +17,91 @@ from pyg_distill.data.attributes import (
 )
 from pyg_distill.data.sources import read_table
 from pyg_distill.data.table import GraphTable, refuse_uncarried
-from pyg_distill.loader.tree_set_batch import TreeSetBatch
 from pyg_distill.trees import (
-    SharedTrees,
     expected_size,
     pointer,
-    ragged_range,
+    ragged_rows,
     share_trees,
 )
 
 _ROOTS = ('root_index', 'root_count')
 _MERGED = (*FEATURES, 'edge_index', 'num_nodes')
+
+
+class TreeSetBatch(Data):
+    r"""A mini-batch of tree sets in which equal trees are merged.
+
+    It holds what a mini-batch of tree sets holds, :obj:`x` (or
+    :obj:`num_nodes`), :obj:`edge_index`, :obj:`edge_attr`,
+    :obj:`edge_weight`, :obj:`root_index`, :obj:`root_count` and all
+    graph-level attributes, and :obj:`root_index_batch` of shape :obj:`[R]`,
+    the graph of each root. A root of several graphs repeats in
+    :obj:`root_index`.
+
+    Its nodes belong to no single graph, so there is no node-level
+    :obj:`batch` nor :obj:`ptr`, and reading these raises an error (rather
+    than giving :obj:`None`, which pools all graphs into one);
+    :obj:`data.get('batch')` is :obj:`None`, so that one line of code serves
+    both kinds of mini-batches.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+    @property
+    def num_graphs(self) -> int:
+        """The number of graphs."""
+        return self._num_graphs
+
+    @property
+    def batch_size(self) -> int:
+        """Alias for :obj:`num_graphs`."""
+        return self.num_graphs
+
+    @property
+    def batch(self) -> Any:
+        """The graph of each node, which is only there if it was set."""
+        return self._store.batch
+
+    @batch.setter
+    def batch(self, value: Any) -> None:
+        self._store['batch'] = value
+
+    def to_data_list(self) -> NoReturn:
+        """Raises an error, as merged trees cannot be told apart."""
+        self._refuse('to_data_list()')
+
+    def get_example(self, idx: int) -> NoReturn:
+        """Raises an error, as merged trees cannot be told apart."""
+        self._refuse(f'get_example({idx})')
+
+    def index_select(self, idx: Any) -> NoReturn:
+        """Raises an error, as merged trees cannot be told apart."""
+        self._refuse('index_select(...)')
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            self._refuse('data[...]')
+        return super().__getitem__(key)
+
+    def __len__(self) -> int:
+        return self.num_graphs
+
+    def __getattr__(self, key: str) -> Any:
+        store = self.__dict__.get('_store')
+        if store is not None and key in ('batch', 'ptr') and key not in store:
+            raise AttributeError(
+                f"'{type(self).__name__}' has no '{key}', as graphs share its "
+                f"nodes; pass data.get('{key}') and root_index_batch="
+                f"data.root_index_batch to the readout, or use 'DataLoader'"
+            )
+        return super().__getattr__(key)
+
+    def _refuse(self, call: str) -> NoReturn:
+        raise TypeError(
+            f"'{type(self).__name__}' does not support {call}, as its graphs "
+            f"share trees; ask the data set, or use 'DataLoader'"
+        )
 
 
 class TreeSetLoader(torch.utils.data.DataLoader):
@@ -50,14 +124,12 @@ class TreeSetLoader(torch.utils.data.DataLoader):
             x = gnn(data.x, data.edge_index)
             out = head(global_root_pool(x, data))
 
-    All trees are read once, into one dictionary of the distinct ones, with
-    the features of each. A batch is then made of indices alone, in any order
-    and by any sampler.
+    All trees are read once, into one dictionary of the distinct ones. A batch
+    is then made of indices alone, in any order and by any sampler.
 
     Args:
-        dataset (Dataset or list): Graphs, as a data set, a slice of one
-            (nothing outside of it is read) or a list: either ordinary ones,
-            or in tree-set form, as in a
+        dataset (Dataset or list): Graphs, as a data set, a slice of one or a
+            list: ordinary ones, or in tree-set form, as in a
             :class:`~pyg_distill.datasets.MirageDataset` or returned by
             :class:`~pyg_distill.transforms.ToComputationTrees`.
         batch_size (int, optional): How many graphs per batch to load.
@@ -98,35 +170,31 @@ class TreeSetLoader(torch.utils.data.DataLoader):
         collate_fn = kwargs.pop('collate_fn', None)
         if not isinstance(collate_fn, _Collater | None):
             raise ValueError(
-                f"'{name}' merges trees in its own 'collate_fn' (got another "
-                f"one); leave it out, or use 'DataLoader'"
+                f"'{name}' has its own 'collate_fn' (got another one); leave "
+                f"it out, or use 'DataLoader'"
             )
         if batch_size is None:
             raise ValueError(
-                f"'{name}' needs batches to merge (got batch_size=None); pass "
-                f'a sampler of batches as batch_sampler=...'
+                f"'{name}' needs batches (got batch_size=None); pass "
+                f'batch_sampler=...'
             )
         if isinstance(follow_batch, str):
             raise TypeError(
-                f"'follow_batch' must be a list of names (got "
-                f'{follow_batch!r}); pass [{follow_batch!r}]'
+                f"'follow_batch' must be a list of names (got a string); "
+                f'pass [{follow_batch!r}]'
             )
         merged = sorted({*(follow_batch or [])} & {*_MERGED})
         if merged:
             raise ValueError(
                 f"'follow_batch' must name attributes of roots or graphs (got "
-                f'{merged}), as nodes and edges of merged trees may belong to '
-                f"several graphs; leave these out, or use 'DataLoader'"
+                f"{merged}); leave these out, or use 'DataLoader'"
             )
         excluded = check_exclude_keys(exclude_keys)
         sets: Any = dataset
-        if isinstance(sets, _TreeSetDataset):
-            dataset = sets.source
-        if not isinstance(sets, _TreeSetDataset) or sets.options != (
-            num_layers,
-            excluded,
-        ):
+        if not isinstance(sets, _TreeSetDataset):
             sets = _TreeSetDataset(dataset, num_layers, excluded, name)
+        elif sets.options != (num_layers, excluded):
+            sets = _TreeSetDataset(sets.source, num_layers, excluded, name)
         self.num_layers = num_layers
         self.follow_batch = follow_batch
         self.exclude_keys = exclude_keys
@@ -157,8 +225,8 @@ class TreeSetLoader(torch.utils.data.DataLoader):
         size = self.batch_size if batch_size is None else batch_size
         if size is None:
             raise ValueError(
-                "'batch_size' is not known to a loader with a batch_sampler "
-                '(got None); pass the number of graphs of a batch'
+                "'batch_size' is not known with a batch_sampler (got None); "
+                'pass the number of graphs of a batch'
             )
         number = torch.arange(len(sets), device=sets.root_ptr.device)
         graph = number.repeat_interleave(sets.root_ptr.diff())
@@ -178,16 +246,10 @@ class TreeSetLoader(torch.utils.data.DataLoader):
 class _TreeSetDataset(torch.utils.data.Dataset):
     """The trees of a data set in one dictionary; a loader fetches indices.
 
-    Attributes:
-        source: What it was read from.
-        options: How it was read.
-        trees: The distinct trees.
-        root: The trees of the graphs in turn, of shape :obj:`[R]`.
-        root_ptr: Where those of each graph begin, of shape :obj:`[G + 1]`.
-        root_count: How often each occurs, of shape :obj:`[R]`.
-        columns: The graph-level tensors: rows, where each graph begins, the
-            dimension of the rows, and whether each graph has one row.
-        others: The other graph-level attributes, graph by graph.
+    The trees `root` [R] of the graphs are stored in turn (`root_ptr` [G + 1]),
+    with their `root_count` [R]. `columns` hold graph-level tensors: rows,
+    where each graph begins, the dimension of the rows, and whether each graph
+    has one row. `others` are other graph-level attributes, graph by graph.
     """
 
     def __init__(
@@ -200,8 +262,8 @@ class _TreeSetDataset(torch.utils.data.Dataset):
         needed = sorted({*_ROOTS} & {*exclude_keys})
         if needed:
             raise ValueError(
-                f"'exclude_keys' must not name what trees are made of (got "
-                f'{needed}); it is for features and other attributes'
+                f"'exclude_keys' must not name roots (got {needed}); pass "
+                f'features and other attributes'
             )
         _check_transform(source, caller)
         # The depth is needed here, even if batches leave it out.
@@ -216,7 +278,6 @@ class _TreeSetDataset(torch.utils.data.Dataset):
         graphs = table.graphs
         self.source = source
         self.options = num_layers, exclude_keys
-        self.trees: SharedTrees
         self.trees, entry = share_trees(graphs, depth)
         device = entry.device
         attributes = [
@@ -231,22 +292,27 @@ class _TreeSetDataset(torch.utils.data.Dataset):
                 single = bool((ptr.diff() == 1).all())
                 value = table.rows(key)
                 self.columns[key] = value, ptr, table.dim(key), single
-        if 'root_index' in table.keys:
+        is_tree_set = 'root_index' in table.keys
+        if is_tree_set:
             size, root = _given_roots(table)
-            self.root, self.root_ptr = entry[root], pointer(size).to(device)
-            self.root_count = table.rows('root_count')
-            self._merge_equal_roots()
+            root, count = entry[root], table.rows('root_count')
         else:
-            # All nodes are roots, and equal ones are counted.
-            num_nodes = max(1, entry.numel())
-            pair = graphs.graph_of_node() * num_nodes + entry
-            pair, self.root_count = pair.unique(return_counts=True)
-            size = torch.bincount(pair // num_nodes, minlength=len(table))
-            self.root, self.root_ptr = pair % num_nodes, pointer(size)
-            if 'num_layers' not in exclude_keys:
-                value = torch.full((len(table),), depth, device=device)
-                ptr = torch.arange(len(table) + 1, device=device)
-                self.columns['num_layers'] = value, ptr, 0, True
+            size, root = graphs.node_ptr.diff(), entry
+            count = torch.ones_like(entry)
+        number = torch.arange(len(table), device=device)
+        if not is_tree_set and 'num_layers' not in exclude_keys:
+            value, ptr = torch.full_like(number, depth), pointer(number * 0 + 1)
+            self.columns['num_layers'] = value, ptr, 0, True
+        # Equal roots of a graph are counted once.
+        num_trees = max(1, self.trees.num_trees)
+        pair = number.repeat_interleave(size.to(device)) * num_trees + root
+        distinct, place = pair.unique(return_inverse=True)
+        if not is_tree_set or distinct.numel() < pair.numel():
+            count = torch.zeros_like(distinct).index_add_(0, place, count)
+            root = distinct % num_trees
+            size = torch.bincount(distinct // num_trees, minlength=len(table))
+        self.root, self.root_count = root, count
+        self.root_ptr = pointer(size.to(device))
         self.others: list[Data] = []
         names = [key for key in attributes if key not in self.columns]
         if names:
@@ -254,21 +320,6 @@ class _TreeSetDataset(torch.utils.data.Dataset):
                 Data(**{key: data[key] for key in names})
                 for data in table.to_list()
             ]
-
-    def _merge_equal_roots(self) -> None:
-        """Counts equal roots of a graph once, as whole graphs have some."""
-        num_trees = max(1, self.trees.num_trees)
-        graph = torch.arange(len(self), device=self.root.device)
-        graph = graph.repeat_interleave(self.root_ptr.diff())
-        pair = graph * num_trees + self.root
-        distinct, number = pair.unique(return_inverse=True)
-        if distinct.numel() == pair.numel():
-            return
-        count = torch.zeros_like(distinct)
-        self.root_count = count.index_add_(0, number, self.root_count)
-        self.root = distinct % num_trees
-        size = torch.bincount(distinct // num_trees, minlength=len(self))
-        self.root_ptr = pointer(size)
 
     def __len__(self) -> int:
         return self.root_ptr.numel() - 1
@@ -287,11 +338,7 @@ class _TreeSetDataset(torch.utils.data.Dataset):
 
 
 class _Collater:
-    """Merges the equal trees of some graphs."""
-
-    def __init__(
-        self, sets: _TreeSetDataset, follow_batch: Sequence[str]
-    ) -> None:
+    def __init__(self, sets: _TreeSetDataset, follow_batch: list[str]) -> None:
         self.sets = sets
         self.follow_batch = follow_batch
 
@@ -300,7 +347,7 @@ class _Collater:
         # Counts from the end where an index is negative, and refuses others.
         number = torch.arange(len(sets), device=trees.ptr.device)
         graph = number[torch.as_tensor(index)]
-        row, position = _rows(sets.root_ptr, graph)
+        position, row = ragged_rows(sets.root_ptr, graph)
         merged = trees.merge(sets.root[row])
 
         out = TreeSetBatch()
@@ -322,7 +369,7 @@ class _Collater:
         for name, (value, ptr, dim, single) in sets.columns.items():
             row, position = graph, number[: graph.numel()]
             if not single:
-                row, position = _rows(ptr, graph)
+                position, row = ragged_rows(ptr, graph)
             elif graph.numel() > len(sets):  # Graphs may repeat.
                 position = torch.arange(graph.numel(), device=graph.device)
             out[name] = value.index_select(dim, row)
@@ -344,13 +391,6 @@ class _Collater:
             out[f'{name}_ptr'] = pointer(size)
 
 
-def _rows(ptr: Tensor, graph: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of some graphs, and the position of their graphs."""
-    start = ptr[graph]
-    position, offset = ragged_range(ptr[graph + 1] - start)
-    return start[position] + offset, position
-
-
 def _check_transform(source: Any, caller: str) -> None:
     """Refuses transforms, also below the wrappers of PyTorch."""
     for inner in [
@@ -361,9 +401,8 @@ def _check_transform(source: Any, caller: str) -> None:
             _check_transform(inner, caller)
     if getattr(source, 'transform', None) is not None:
         raise ValueError(
-            f"'{caller}' cannot apply a 'transform', which changes single "
-            f'graphs, to trees that graphs share; pass a list of the '
-            f"transformed graphs, or use 'DataLoader'"
+            f"'{caller}' cannot apply a 'transform' to shared trees; pass a "
+            f"list of the transformed graphs, or use 'DataLoader'"
         )
 
 
@@ -374,13 +413,11 @@ def _depth(table: GraphTable, num_layers: int | None, caller: str) -> int:
     if not given and num_layers is not None:
         return check_num_layers(num_layers)
     if given != form:
-        names = ', '.join(table.keys)
-        remedy = 'pass num_layers=... for the trees of ordinary graphs, or'
+        remedy = '' if given else 'num_layers=... or '
         raise ValueError(
             f"'{caller}' expects ordinary graphs and 'num_layers', or graphs "
-            f'in tree-set form (got graphs with {names}); '
-            f'{"pass" if given else remedy} MirageDataset(..., '
-            f"selection='lossless')"
+            f'in tree-set form (got graphs with {", ".join(table.keys)}); pass '
+            f"{remedy}MirageDataset(..., selection='lossless')"
         )
     depth = table.rows('num_layers').unique().tolist()
     if len(depth) != 1 or bool((table.sizes('num_layers') != 1).any()):
@@ -391,7 +428,7 @@ def _depth(table: GraphTable, num_layers: int | None, caller: str) -> int:
     if num_layers not in (None, depth[0]):
         raise ValueError(
             f"'num_layers' is {depth[0]} in all graphs (got {num_layers}); "
-            f'leave it out for graphs in tree-set form'
+            f'leave it out'
         )
     return depth[0]
 
@@ -401,18 +438,18 @@ def _given_roots(table: GraphTable) -> tuple[Tensor, Tensor]:
     size, count = table.sizes('root_index'), table.sizes('root_count')
     if bool((size != count).any()):
         raise ValueError(
-            f"'root_count' must have one entry a root in every graph (got "
-            f'{int(count.sum())} for {int(size.sum())} roots); make both with '
-            f"'ToComputationTrees'"
+            f"'root_count' must have one entry a root (got {int(count.sum())} "
+            f"for {int(size.sum())}); make both with 'ToComputationTrees'"
         )
     root = table.rows('root_index')
     node_ptr = table.graphs.node_ptr
-    repeats = size.to(root.device)
-    limit = node_ptr.diff().repeat_interleave(repeats)
+    graph = torch.arange(size.numel(), device=root.device)
+    graph = graph.repeat_interleave(size.to(root.device))
+    limit = node_ptr.diff()[graph]
     if bool(((root < 0) | (root >= limit)).any()):
         raise ValueError(
             f"'root_index' must hold nodes of its own graph (got "
-            f'{int(root.min())} to {int(root.max())}); make it with '
-            f"'ToComputationTrees'"
+            f'{int(root.min())} to {int(root.max())}); '
+            f"make it with 'ToComputationTrees'"
         )
-    return size, root + node_ptr[:-1].repeat_interleave(repeats)
+    return size, root + node_ptr[graph]

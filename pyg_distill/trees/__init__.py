@@ -3,14 +3,18 @@ r"""Computation trees as pure functions on tensors.
 Nothing here knows of data sets or models.
 """
 
-from pyg_distill.trees.build import BuiltTrees, build_trees
+from pyg_distill.trees.build import BuiltTrees, Forest
 from pyg_distill.trees.embedding import TreeCode
-from pyg_distill.trees.facility_location import (
-    facility_steps,
-    nearest,
-)
-from pyg_distill.trees.forest import Forest
+from pyg_distill.trees.facility_location import facility_steps, nearest
 from pyg_distill.trees.graphs import Graphs
+from pyg_distill.trees.grouping import (
+    IncomingEdges,
+    UniqueKeys,
+    pointer,
+    ragged_range,
+    ragged_rows,
+    unique_keys,
+)
 from pyg_distill.trees.histograms import (
     KeyedHistograms,
     keyed_histograms,
@@ -23,14 +27,12 @@ from pyg_distill.trees.mining import (
     frequent_sets,
     support_count,
 )
-from pyg_distill.trees.ragged import IncomingEdges, pointer, ragged_range
 from pyg_distill.trees.sharing import (
     MergedTrees,
     SharedTrees,
     expected_size,
     share_trees,
 )
-from pyg_distill.trees.unique import UniqueKeys, unique_keys
 
 __all__ = [
     'BuiltTrees',
@@ -44,7 +46,6 @@ __all__ = [
     'TooManySets',
     'TreeCode',
     'UniqueKeys',
-    'build_trees',
     'edge_keys',
     'expected_size',
     'facility_steps',
@@ -54,6 +55,7 @@ __all__ = [
     'nearest',
     'pointer',
     'ragged_range',
+    'ragged_rows',
     'share_trees',
     'support_count',
     'tree_histograms',

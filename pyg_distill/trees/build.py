@@ -1,4 +1,4 @@
-"""Selected trees as nodes, edges and roots, compact or unrolled."""
+"""The computation trees of some graphs, and graphs built of them."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import lexsort
 
-from pyg_distill.trees.ragged import (
-    IncomingEdges,
+from pyg_distill.trees.graphs import Graphs
+from pyg_distill.trees.grouping import (
+    UniqueKeys,
     inverse_permutation,
     pointer,
+    unique_keys,
 )
-from pyg_distill.trees.unique import unique_keys
+from pyg_distill.trees.keys import edge_keys, tree_keys
 
 
 @dataclass(frozen=True)
@@ -40,106 +42,99 @@ class BuiltTrees:
     edge_ptr: Tensor
 
 
-def build_trees(
-    keys: list[Tensor],
-    edge_index: Tensor,
-    root: Tensor,
-    group: Tensor,
-    num_groups: int,
-    *,
-    edge_key: Tensor | None = None,
-    compact: bool = True,
-    max_nodes: int = 10_000_000,
-) -> BuiltTrees:
-    r"""Builds the computation trees of the given roots.
+class Forest:
+    r"""The depth-:math:`L` computation trees of all nodes of some graphs.
 
-    The result depends on the trees alone: neither the order of nodes and
-    edges in the source matters, nor which of several equal trees is given.
+    All keys are computed at once; trees are built on request.
 
     Args:
-        keys (list): What :meth:`tree_keys` returned, :math:`L + 1` tensors of
-            shape :obj:`[N, 2]`.
-        edge_index (torch.Tensor): The edges of the source, :obj:`[2, E]`.
-        root (torch.Tensor): The source nodes whose depth-:math:`L` trees are
-            wanted, of shape :obj:`[R]`.
-        group (torch.Tensor): The set that each tree belongs to, of shape
-            :obj:`[R]`.
-        num_groups (int): The number of sets :math:`G`.
-        edge_key (torch.Tensor, optional): The keys of the edges, of shape
-            :obj:`[E, 2]`. (default: :obj:`None`)
-        compact (bool, optional): If :obj:`True`, equal subtrees of a set are
-            built once and shared, in a layered acyclic graph with at most
-            :math:`(L + 1) \cdot N` nodes in which an edge repeats as often as
-            the subtree does. If :obj:`False`, trees are unrolled, with up to
-            :math:`\deg^L` nodes each. (default: :obj:`True`)
-        max_nodes (int, optional): The number of nodes above which unrolling
-            is refused. (default: :obj:`10_000_000`)
-
-    Returns:
-        BuiltTrees: The trees, as positions in the source.
-
-    Raises:
-        ValueError: If unrolling would take more than :obj:`max_nodes` nodes.
+        graphs (Graphs): The graphs.
+        num_layers (int): The depth :math:`L` of the trees.
     """
-    num_nodes, num_layers = keys[0].size(0), len(keys) - 1
-    if not compact:
-        size = unrolled_size(edge_index, num_nodes, num_layers)
-        total = float(size[root].sum())
-        if total > max_nodes:
-            raise ValueError(
-                f'unrolling {root.numel():,} trees of depth {num_layers} takes '
-                f'{total:.3g} nodes (at most {max_nodes:,} are allowed); pass '
-                f'compact=True, which builds equal subtrees once, or lower '
-                f'num_layers'
-            )
-    build = _share_subtrees if compact else _unroll
-    node, group, edge, child, parent, root = build(
-        keys, edge_index, root, group, edge_key
-    )
-    return BuiltTrees(
-        node=node,
-        edge=edge,
-        edge_index=torch.stack([child, parent]),
-        root_index=root,
-        node_ptr=pointer(torch.bincount(group, minlength=num_groups)),
-        edge_ptr=pointer(torch.bincount(group[parent], minlength=num_groups)),
-    )
 
+    def __init__(self, graphs: Graphs, num_layers: int) -> None:
+        self.graphs = graphs
+        self.num_layers = num_layers
+        self.edge_key = edge_keys(graphs.edge_attr, graphs.edge_weight)
+        self.keys = tree_keys(
+            graphs.edge_index,
+            graphs.num_nodes,
+            num_layers,
+            graphs.x,
+            self.edge_key,
+        )
 
-def unrolled_size(
-    edge_index: Tensor, num_nodes: int, num_layers: int
-) -> Tensor:
-    """Counts the nodes of all depth-:math:`L` trees without unrolling them.
+    def distinct(self) -> UniqueKeys:
+        """The classes of equal trees over all graphs."""
+        return unique_keys(self.keys[-1])
 
-    Args:
-        edge_index (torch.Tensor): The edges of shape :obj:`[2, E]`.
-        num_nodes (int): The number of nodes :math:`N`.
-        num_layers (int): The depth :math:`L`.
+    def distinct_by_graph(self) -> UniqueKeys:
+        """The classes of equal trees of each graph."""
+        return unique_keys(self.keys[-1], self.graphs.graph_of_node())
 
-    Returns:
-        torch.Tensor: The sizes of shape :obj:`[N]`, in double precision since
-        a few hops of hubs exceed :math:`2^{63}`.
-    """
-    source, target = edge_index
-    size = torch.ones(num_nodes, dtype=torch.double, device=source.device)
-    for _ in range(num_layers):
-        size = torch.ones_like(size).index_add_(0, target, size[source])
-    return size
+    def build(
+        self,
+        root: Tensor,
+        group: Tensor,
+        num_groups: int,
+        compact: bool = True,
+        max_nodes: int = 10_000_000,
+    ) -> BuiltTrees:
+        r"""Builds the computation trees of the given roots.
+
+        The result depends on the trees alone: neither the order of nodes and
+        edges in the source matters, nor which of several equal trees is given.
+
+        Args:
+            root (torch.Tensor): The source nodes of the trees, :obj:`[R]`.
+            group (torch.Tensor): The set of each tree, :obj:`[R]`.
+            num_groups (int): The number of sets :math:`G`.
+            compact (bool, optional): If :obj:`True`, equal subtrees of a set
+                are built once, in an acyclic graph of at most
+                :math:`(L + 1) \cdot N` nodes. If :obj:`False`, trees are
+                unrolled, with up to :math:`\deg^L` nodes each.
+                (default: :obj:`True`)
+            max_nodes (int, optional): The number of nodes above which
+                unrolling is refused. (default: :obj:`10_000_000`)
+
+        Returns:
+            BuiltTrees: The trees, as positions in the source.
+
+        Raises:
+            ValueError: If unrolling takes more than :obj:`max_nodes` nodes.
+        """
+        if not compact:
+            source, target = self.graphs.edge_index
+            # A few hops of hubs exceed 2^63.
+            size = torch.ones_like(self.keys[0][:, 0], dtype=torch.double)
+            for _ in range(self.num_layers):
+                size = torch.ones_like(size).index_add_(0, target, size[source])
+            total = float(size[root].sum())
+            if total > max_nodes:
+                raise ValueError(
+                    f'unrolling {root.numel():,} trees takes {total:.3g} nodes '
+                    f'(at most {max_nodes:,} are allowed); pass compact=True, '
+                    f'or lower num_layers'
+                )
+        build = _share_subtrees if compact else _unroll
+        node, group, edge, child, parent, root = build(self, root, group)
+        num_edges = torch.bincount(group[parent], minlength=num_groups)
+        return BuiltTrees(
+            node=node,
+            edge=edge,
+            edge_index=torch.stack([child, parent]),
+            root_index=root,
+            node_ptr=pointer(torch.bincount(group, minlength=num_groups)),
+            edge_ptr=pointer(num_edges),
+        )
 
 
 def _share_subtrees(
-    keys: list[Tensor],
-    edge_index: Tensor,
-    root: Tensor,
-    group: Tensor,
-    edge_key: Tensor | None,
+    forest: Forest, root: Tensor, group: Tensor
 ) -> tuple[Tensor, ...]:
-    """Builds every subtree of a set once, layer by layer from the roots.
-
-    Returns the source node and the set of each tree node, the source edge,
-    child and parent of each tree edge, and the tree node of each root.
-    """
-    incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
+    """Builds every subtree of a set once, layer by layer from the roots."""
+    keys, edge_key = forest.keys, forest.edge_key
+    source, incoming = forest.graphs.edge_index[0], forest.graphs.incoming()
     tree = unique_keys(keys[-1][root], group)
     root_entry = tree.inverse
     node, group = root[tree.first], group[tree.first]
@@ -147,7 +142,7 @@ def _share_subtrees(
     above = 0
     for key in keys[-2::-1]:
         parent, edge = incoming.expand(node)
-        child, child_group = edge_index[0, edge], group[parent]
+        child, child_group = source[edge], group[parent]
         tree = unique_keys(key[child], child_group)
         parents.append(parent + above)
         above += node.numel()
@@ -187,20 +182,15 @@ def _share_subtrees(
     return node[first], group[first], *links, number[root_entry]
 
 
-def _unroll(
-    keys: list[Tensor],
-    edge_index: Tensor,
-    root: Tensor,
-    group: Tensor,
-    edge_key: Tensor | None,
-) -> tuple[Tensor, ...]:
+def _unroll(forest: Forest, root: Tensor, group: Tensor) -> tuple[Tensor, ...]:
     """Builds every tree in full, one node for every walk to the root."""
-    incoming = IncomingEdges.from_edge_index(edge_index, keys[0].size(0))
+    keys, edge_key = forest.keys, forest.edge_key
+    source, incoming = forest.graphs.edge_index[0], forest.graphs.incoming()
     nodes, groups, parents, edges = [root], [group], [], []
     above = 0
     for key in keys[-2::-1]:
         parent, edge = incoming.expand(nodes[-1])
-        columns = [*key[edge_index[0, edge]].flip(1).unbind(1)]
+        columns = [*key[source[edge]].flip(1).unbind(1)]
         if edge_key is not None:
             columns += edge_key[edge].flip(1).unbind(1)
         order = lexsort([*columns, parent])
@@ -208,7 +198,7 @@ def _unroll(
         groups.append(groups[-1][parent])
         parents.append(parent + above)
         above += nodes[-1].numel()
-        nodes.append(edge_index[0, edge])
+        nodes.append(source[edge])
         edges.append(edge)
 
     node, group = torch.cat(nodes), torch.cat(groups)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from pyg_distill.trees.forest import Forest
-from pyg_distill.trees.ragged import IncomingEdges, pointer
-from pyg_distill.trees.unique import unique_keys
+from pyg_distill.trees.build import Forest
+from pyg_distill.trees.grouping import pointer, unique_keys
 
 # A column with more distinct values is a quantity, not a category.
 MAX_CATEGORIES = 64
@@ -23,15 +22,10 @@ GRID = 2.0**-6
 class FeatureCode:
     """An encoding of features as numbers that may be added up.
 
-    A column of few values, such as the kind of an atom, has one indicator a
-    value (a single one if there are two values), so that different values are
-    equally far apart. A column of many values is scaled to unit deviation.
-    Constant columns are left out.
-
-    Attributes:
-        categories: The values of each column of few values, by its number.
-        scale: The mean and the deviation of the distinct values of each
-            column of many values, by its number.
+    A column of few values (`categories`, by its number) has one indicator a
+    value, or a single one for two values. A column of many values is scaled by
+    the mean and the deviation of its distinct values (`scale`). Constant
+    columns are left out.
     """
 
     categories: dict[int, Tensor]
@@ -39,11 +33,7 @@ class FeatureCode:
 
     @classmethod
     def fit(cls, value: Tensor) -> 'FeatureCode':
-        """Chooses the encoding of each column.
-
-        Args:
-            value (torch.Tensor): Features of shape :obj:`[n, *]`.
-        """
+        """Chooses the encoding of each column of features [n, *]."""
         categories, scale = {}, {}
         for i, column in enumerate(_columns(value)):
             distinct = column.unique()
@@ -58,14 +48,7 @@ class FeatureCode:
         return cls(categories, scale)
 
     def __call__(self, value: Tensor) -> Tensor:
-        """Encodes features, which may hold unseen values.
-
-        Args:
-            value (torch.Tensor): Features of shape :obj:`[n, *]`.
-
-        Returns:
-            torch.Tensor: Numbers of shape :obj:`[n, C]` (double).
-        """
+        """Encodes features [n, *], also unseen ones, as doubles [n, C]."""
         columns = _columns(value)
         out = [columns.new_empty(0, columns.size(1))]
         for i, known in self.categories.items():
@@ -90,11 +73,7 @@ class TreeCode:
 
     @classmethod
     def fit(cls, forest: Forest) -> 'TreeCode':
-        """Chooses the encoding of all features.
-
-        Args:
-            forest (Forest): The trees to learn from.
-        """
+        """Chooses the encoding of all features of some trees."""
         graphs = forest.graphs
         x = None if graphs.x is None else FeatureCode.fit(graphs.x)
         edge = {
@@ -108,24 +87,20 @@ class TreeCode:
         r"""Encodes each distinct tree by its features, hop by hop.
 
         Hop :math:`k` of a tree is the sum of the encoded features of all nodes
-        :math:`k` edges below the root, each counted once a path (as in the
-        unrolled tree), together with the sum for the edges that lead there.
-        Square roots of these sums keep large counts from hiding small ones.
-        Each hop weighs half as much as the one before. Coordinates are rounded
-        to multiples of :obj:`GRID`.
+        :math:`k` edges below the root in the unrolled tree, together with the
+        sum for the edges that lead there. Square roots of these sums keep
+        large counts from hiding small ones. Each hop weighs half as much as
+        the one before.
 
         Args:
             forest (Forest): The trees.
 
         Returns:
             torch.Tensor: Points of shape :obj:`[U, D]` (float), in the order
-            of :meth:`Forest.distinct`. Equal trees have equal points in all
-            graphs.
+            of :meth:`Forest.distinct`.
         """
         graphs = forest.graphs
-        incoming = IncomingEdges.from_edge_index(
-            graphs.edge_index, graphs.num_nodes
-        )
+        incoming = graphs.incoming()
         tree = unique_keys(forest.keys[0])
         hops = [self._encode_nodes(forest, tree.first)]
         for key in forest.keys[1:]:

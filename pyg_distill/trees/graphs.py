@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.ragged import pointer
+from pyg_distill.trees.grouping import IncomingEdges, pointer
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,14 @@ class Graphs:
         if edge_index.dim() != 2 or edge_index.size(0) != 2:
             raise ValueError(
                 f"'edge_index' must have shape [2, num_edges] (got "
-                f'{list(edge_index.size())}); call .t().contiguous() on a '
-                f'list of pairs'
+                f'{list(edge_index.size())}); try .t() on pairs'
             )
-        is_integer = not edge_index.is_floating_point()
-        if edge_index.numel() > 0 and not (
-            is_integer and edge_index.dtype != torch.bool
+        if edge_index.numel() > 0 and (
+            edge_index.is_floating_point() or edge_index.dtype == torch.bool
         ):
             raise TypeError(
                 f"'edge_index' must hold integers (got {edge_index.dtype}); "
-                f'pass edge_index.long() if that is what it means'
+                f'try edge_index.long()'
             )
         edge_index = edge_index.long()
         node_ptr, edge_ptr = pointer(num_nodes), pointer(num_edges)
@@ -79,21 +77,20 @@ class Graphs:
             raise ValueError(
                 f"'edge_index' must hold nodes of its own graph (got the edge "
                 f'{edge_index[:, edge].tolist()} in one of {int(size[edge])} '
-                f'nodes); set num_nodes, or relabel the nodes of subgraphs'
+                f'nodes); set num_nodes'
             )
-        for name, value, total in [
-            ('x', x, node_ptr[-1]),
-            ('edge_attr', edge_attr, edge_ptr[-1]),
-            ('edge_weight', edge_weight, edge_ptr[-1]),
+        for name, value, what, total in [
+            ('x', x, 'node', node_ptr[-1]),
+            ('edge_attr', edge_attr, 'edge', edge_ptr[-1]),
+            ('edge_weight', edge_weight, 'edge', edge_ptr[-1]),
         ]:
-            if not isinstance(value, Tensor):
-                continue
-            if value.dim() == 0 or value.size(0) != total:
-                what = 'node' if name == 'x' else 'edge'
+            if isinstance(value, Tensor) and (
+                value.dim() == 0 or value.size(0) != total
+            ):
                 raise ValueError(
                     f"'{name}' must have one row per {what} (got shape "
                     f'{list(value.size())} for {int(total)} {what}s); fill it '
-                    f"in, or leave it out with exclude_keys=['{name}']"
+                    f"in, or pass exclude_keys=['{name}']"
                 )
         edge_index = edge_index + node_ptr[:-1].repeat_interleave(num_edges)
         return cls(edge_index, node_ptr, edge_ptr, x, edge_attr, edge_weight)
@@ -117,3 +114,7 @@ class Graphs:
         """The graph of each node, of shape :obj:`[num_nodes]`."""
         graph = torch.arange(self.num_graphs, device=self.node_ptr.device)
         return graph.repeat_interleave(self.node_ptr.diff())
+
+    def incoming(self) -> IncomingEdges:
+        """The incoming edges of every node."""
+        return IncomingEdges.from_edge_index(self.edge_index, self.num_nodes)

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.forest import Forest
+from pyg_distill.trees.build import Forest
+from pyg_distill.trees.grouping import unique_keys
 from pyg_distill.trees.keys import chain
-from pyg_distill.trees.unique import unique_keys
 
 Depths = Literal['all', 'last']
 Normalization = Literal['none', 'sqrt', 'l2', 'hellinger']
@@ -26,12 +26,11 @@ def tree_histograms(
 ) -> Tensor:
     r"""Counts how often each distinct tree occurs in each graph.
 
-    Row :math:`i` holds all that a network of at most :math:`L` layers can know
-    of graph :math:`i` under a sum readout. The inner product of two rows is
-    the Weisfeiler-Leman subtree kernel of their graphs (Shervashidze et al.,
+    The inner product of two rows is the Weisfeiler-Leman subtree kernel of
+    their graphs (Shervashidze et al.,
     `"Weisfeiler-Lehman Graph Kernels"
     <https://www.jmlr.org/papers/v12/shervashidze11a.html>`_, JMLR 2011,
-    Section 3.2). No model is trained, and no label is read.
+    Section 3.2).
 
     Args:
         forest (Forest): The trees of :math:`G` graphs.
@@ -99,7 +98,14 @@ def keyed_histograms(
     depths: Depths = 'all',
     normalize: Normalization = 'none',
 ) -> KeyedHistograms:
-    """Counts like :meth:`tree_histograms`, and also returns the trees' keys."""
+    """Counts like :meth:`tree_histograms`, and also returns the trees' keys.
+
+    Args:
+        forest (Forest): The trees of :math:`G` graphs.
+        depths (str, optional): Which trees to count. (default: :obj:`"all"`)
+        normalize (str, optional): What to do with counts.
+            (default: :obj:`"none"`)
+    """
     for name, option, allowed in [
         ('depths', depths, get_args(Depths)),
         ('normalize', normalize, get_args(Normalization)),

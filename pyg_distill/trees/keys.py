@@ -55,21 +55,17 @@ def tree_keys(
         g \big( k_{\ell - 1}(u), e \big) \big), \qquad k_0(v) = h(x_v, 0),
 
     that is, :math:`L` rounds of Weisfeiler-Leman colour refinement in
-    :math:`\mathcal{O}(L \cdot |\mathcal{E}|)` steps, and no tree is unrolled.
-
-    Equal trees have equal keys, in every graph, data set, process and machine,
-    and at every depth: the tree of a node without incoming edges has one key
-    for all :math:`\ell`. Unequal trees collide with a probability of about
-    :math:`2^{-128}` a pair, as far as the hash behaves like a random function.
+    :math:`\mathcal{O}(L \cdot |\mathcal{E}|)` steps. Equal trees have equal
+    keys in every graph, process and machine, and at every depth. Unequal trees
+    collide with a probability of about :math:`2^{-128}` a pair.
 
     Args:
         edge_index (torch.Tensor): Edges of shape :obj:`[2, E]`, of one graph
             or of many that are numbered through.
         num_nodes (int): The number of nodes :math:`N`.
         num_layers (int): The depth :math:`L \geq 0`.
-        x (torch.Tensor, optional): Node features of shape :obj:`[N]` or
-            :obj:`[N, *]`; without, all nodes are alike.
-            (default: :obj:`None`)
+        x (torch.Tensor, optional): Node features of shape :obj:`[N, *]`;
+            without, all nodes are alike. (default: :obj:`None`)
         edge_key (torch.Tensor, optional): What :meth:`edge_keys` returned, of
             shape :obj:`[E, 2]`. (default: :obj:`None`)
 
@@ -83,8 +79,8 @@ def tree_keys(
     """
     if num_layers < 0:
         raise ValueError(
-            f"'num_layers' must be 0 or more (got {num_layers}); pass the "
-            f'number of message passing layers of the model'
+            f"'num_layers' must be 0 or more (got {num_layers}); pass that of "
+            f'the model'
         )
     if x is None:
         row_key = edge_index.new_zeros(1, 2)
@@ -112,8 +108,8 @@ def edge_keys(
     """Hashes the features of edges.
 
     Args:
-        edge_attr (torch.Tensor, optional): Edge features of shape :obj:`[E]`
-            or :obj:`[E, *]`. (default: :obj:`None`)
+        edge_attr (torch.Tensor, optional): Edge features of shape
+            :obj:`[E, *]`. (default: :obj:`None`)
         edge_weight (torch.Tensor, optional): Edge weights of shape :obj:`[E]`.
             (default: :obj:`None`)
 
@@ -139,9 +135,8 @@ def edge_keys(
 def hash_features(value: Tensor, name: str) -> Tensor:
     r"""Hashes the rows of a feature tensor.
 
-    Values are compared exactly, as numbers: :obj:`-0.0` equals :obj:`0.0`, and
-    the width of a type does not matter (:obj:`float32` and :obj:`float64`,
-    :obj:`bool` and :obj:`long`), but integers differ from floats. Rows that
+    Values are compared exactly: :obj:`-0.0` equals :obj:`0.0`, and the width
+    of a type does not matter, but integers differ from floats. Rows that
     differ in a single column never collide.
 
     Args:
@@ -158,13 +153,13 @@ def hash_features(value: Tensor, name: str) -> Tensor:
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         got = getattr(value, 'layout', type(value).__name__)
         raise TypeError(
-            f"'{name}' must be a dense tensor to be compared (got {got}); "
-            f"convert it, or leave it out with exclude_keys=['{name}']"
+            f"'{name}' must be a dense tensor (got {got}); convert it, or pass "
+            f"exclude_keys=['{name}']"
         )
     if value.dim() == 0:
         raise ValueError(
-            f"'{name}' must have one row a node or edge (got a scalar); leave "
-            f"it out with exclude_keys=['{name}']"
+            f"'{name}' must have one row a node or edge (got a scalar); pass "
+            f"exclude_keys=['{name}']"
         )
     kind = _INTEGER
     if value.is_complex():
@@ -177,24 +172,13 @@ def hash_features(value: Tensor, name: str) -> Tensor:
     num_rows, num_columns = value.size(0), math.prod(value.size()[1:])
     value = value.reshape(num_rows, num_columns)
     constant = _column_constants(num_columns, value.device)
-    keys = [
-        _hash_rows(block, constant, name)
-        for block in value.split(_rows_of(_BLOCK, num_columns))
-    ]
+    rows = max(1, _BLOCK // max(1, num_columns))
+    keys = [_hash_rows(block, constant, name) for block in value.split(rows)]
     return chain(kind * (1 << 32) + num_columns, torch.cat(keys))
 
 
 def chain(seed: int, *keys: Tensor) -> Tensor:
-    """Hashes a sequence of keys, where the order matters.
-
-    Args:
-        seed (int): Separates the uses of this function from each other.
-        *keys (torch.Tensor): Keys of shape :obj:`[n, 2]`.
-
-    Returns:
-        torch.Tensor: Keys of shape :obj:`[n, 2]`. With all others fixed the
-        result is one-to-one in each of the keys.
-    """
+    """Hashes a sequence of keys :obj:`[n, 2]`, one-to-one in each of them."""
     lanes = _chain_lanes(seed, keys[0].unbind(1))
     for key in keys[1:]:
         lanes = _extend(lanes, key.unbind(1))
@@ -217,17 +201,13 @@ def _sum_children(
     return sums
 
 
-def _rows_of(num_entries: int, num_columns: int) -> int:
-    return max(1, num_entries // max(1, num_columns))
-
-
 def _hash_rows(value: Tensor, constant: Tensor, name: str) -> Tensor:
     """Sums the hashes of the entries of each row."""
     is_set = (value != 0).reshape(-1)
     if _SPARSE * int(is_set.count_nonzero()) <= is_set.numel():
         return _hash_sparse(value, is_set.nonzero().view(-1), constant, name)
     keys = []
-    for block in value.split(_rows_of(_CACHED, value.size(1))):
+    for block in value.split(max(1, _CACHED // max(1, value.size(1)))):
         low, high = _hash_entries(_to_words(block, name), constant)
         keys.append(torch.stack([low.sum(dim=1), high.sum(dim=1)], dim=1))
     return torch.cat(keys)
@@ -259,8 +239,8 @@ def _to_words(value: Tensor, name: str) -> Tensor:
     # A sum of infinities is NaN, too, but looking at all values is slower.
     if value.sum().isnan() and value.isnan().any():
         raise ValueError(
-            f"'{name}' must not hold NaN, which equals nothing (got some); "
-            f"fill it in, or leave it out with exclude_keys=['{name}']"
+            f"'{name}' must not hold NaN (got some); fill it in, or pass "
+            f"exclude_keys=['{name}']"
         )
     # Adding zero turns -0.0 into 0.0.
     return (value + 0.0).double().view(torch.long)
@@ -273,11 +253,9 @@ def _column_constants(num_columns: int, device: torch.device) -> Tensor:
 
 
 def _hash_entries(word: Tensor, constant: Tensor) -> Lanes:
-    """Hashes the word of each entry together with its column's constants.
-
-    The lanes take in the column before and after scrambling the word. So no
-    equation between words makes the terms of two columns swap in both lanes.
-    """
+    """Hashes the word of each entry together with its column's constants."""
+    # The lanes take in the column before and after scrambling the word. So no
+    # equation between words makes two columns swap in both lanes.
     low = _mix_(word ^ constant[0])
     high = word.clone()
     for multiplier in _PREMIX:
@@ -288,7 +266,8 @@ def _hash_entries(word: Tensor, constant: Tensor) -> Lanes:
 
 def _chain_lanes(seed: int, key: Sequence[Tensor]) -> Lanes:
     """Starts a sequence of keys."""
-    return _extend((_mix_int(seed), _mix_int(~seed)), key)
+    low, high = _mix_(torch.tensor([seed, ~seed])).tolist()
+    return _extend((low, high), key)
 
 
 def _extend(
@@ -300,17 +279,8 @@ def _extend(
     return low.add_(high, alpha=_ODD), high
 
 
-def _mix_int(value: int) -> int:
-    """Scrambles one Python integer to a signed 64-bit one."""
-    signed = (value + (1 << 63)) % (1 << 64) - (1 << 63)
-    return int(_mix_(torch.tensor([signed]))[0])
-
-
 def _mix_(value: Tensor) -> Tensor:
-    """Scrambles new int64 values in place, one-to-one.
-
-    Each input bit flips half of the output bits.
-    """
+    """Scrambles new int64 values in place, one-to-one."""
     for multiplier in _MIX:
         _xor_shift_(value).mul_(multiplier)
     return _xor_shift_(value)

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_distill.trees.forest import Forest
+from pyg_distill.trees.build import Forest
 from pyg_distill.trees.graphs import Graphs
-from pyg_distill.trees.ragged import IncomingEdges, pointer, ragged_range
-from pyg_distill.trees.unique import unique_keys
+from pyg_distill.trees.grouping import (
+    pointer,
+    ragged_rows,
+    unique_keys,
+)
 
 
 @dataclass(frozen=True)
 class MergedTrees:
     r"""A graph that holds some trees of a dictionary, each once.
 
-    The features are :obj:`x[node]` and :obj:`edge_attr[edge]` of the
-    dictionary.
-
     Shapes:
         - **node**, **edge:** the entry of each node :math:`(M)` and the edge
-          of the dictionary of each edge :math:`(K)`,
+          of the dictionary of each edge :math:`(K)`; these have the features,
         - **edge_index:** child and parent :math:`(2, K)`,
         - **root_index:** the node of each given root :math:`(R)`.
     """
@@ -35,9 +35,8 @@ class MergedTrees:
 class SharedTrees:
     r"""The distinct depth-:math:`L` trees of some graphs.
 
-    The *stem* of a tree is what is left of it at depth :math:`L - 1`. As a
-    child is read no deeper than that, any tree of the child's stem may take
-    its place.
+    The *stem* of a tree is its part down to depth :math:`L - 1`. A child is
+    read no deeper, so any tree of the child's stem may take its place.
 
     Shapes:
         - **child:** the entry at the lower end of each edge :math:`(K)`,
@@ -62,22 +61,14 @@ class SharedTrees:
         """The number of entries :math:`C`."""
         return self.ptr.numel() - 1
 
-    def _edges_of(self, tree: Tensor) -> tuple[Tensor, Tensor]:
-        """Lists positions in :obj:`tree`, and the edges to their children."""
-        start = self.ptr[tree]
-        position, offset = ragged_range(self.ptr[tree + 1] - start)
-        return position, start[position] + offset
-
     def merge(self, root: Tensor) -> MergedTrees:
         r"""Builds a small graph that holds some trees.
 
         Its nodes are the distinct trees given. Each is linked to trees among
-        them that have the stems of its children. By induction over the depth,
-        its computation tree is itself. A child whose stem is missing becomes a
-        node of its own, and so on. A tree that would be linked to itself alone
-        is linked to a copy, since some layers treat loops differently. So the
-        graph has no loops, but it may have cycles. It is only meaningful up to
-        :math:`L` hops.
+        them that have the stems of its children, so that its computation tree
+        is itself. A child whose stem is missing becomes a node. A tree that
+        would be linked to itself is linked to a copy, since some layers treat
+        loops differently. The graph is only meaningful up to :math:`L` hops.
 
         Args:
             root (torch.Tensor): Entries of shape :obj:`[R]`; may repeat.
@@ -88,7 +79,7 @@ class SharedTrees:
         tree, root_index = root.unique(return_inverse=True)
         node = self._add_children(tree)
         stem, order = self.stem[node].sort(stable=True)
-        parent, edge = self._edges_of(node)
+        parent, edge = ragged_rows(self.ptr, node)
         wanted = self.stem[self.child[edge]]
         first = torch.searchsorted(stem, wanted)
         last = torch.searchsorted(stem, wanted, right=True) - 1
@@ -124,7 +115,7 @@ class SharedTrees:
         known = torch.zeros_like(self.stem, dtype=torch.bool)
         for _ in range(self.num_layers):
             known[self.stem[tree]] = True
-            child = self.child[self._edges_of(tree)[1]]
+            child = self.child[ragged_rows(self.ptr, tree)[1]]
             tree = child[~known[self.stem[child]]].unique()
             if tree.numel() == 0:
                 break
@@ -135,11 +126,8 @@ class SharedTrees:
 def share_trees(graphs: Graphs, num_layers: int) -> tuple[SharedTrees, Tensor]:
     r"""Finds equal trees in many graphs.
 
-    Graphs may be ordinary or in tree-set form, where nodes that are no roots
-    have entries as well.
-
     Args:
-        graphs (Graphs): The graphs.
+        graphs (Graphs): The graphs, ordinary or in tree-set form.
         num_layers (int): The depth :math:`L` of the trees.
 
     Returns:
@@ -151,9 +139,7 @@ def share_trees(graphs: Graphs, num_layers: int) -> tuple[SharedTrees, Tensor]:
     edge, ptr = stem[:0], pointer(torch.zeros_like(stem))
     if num_layers > 0:
         stem = unique_keys(forest.keys[-2][tree.first]).inverse
-        incoming = IncomingEdges.from_edge_index(
-            graphs.edge_index, graphs.num_nodes
-        )
+        incoming = graphs.incoming()
         _, edge = incoming.expand(tree.first)
         ptr = pointer(incoming.ptr.diff()[tree.first])
 
@@ -190,10 +176,8 @@ def expected_size(
     so a tree in :math:`f` graphs is drawn with probability :math:`1 - q(f)`.
     One that has a child of its own stem is copied if it is the only tree of
     this stem, with probability :math:`q(s - a) - q(s)` if :math:`s` graphs
-    hold trees of the stem, and :math:`a` of them no other one. Nothing is
-    sampled, and the result is exact if each graph holds the trees of all
-    children, as graphs and their lossless tree sets do; else it is a lower
-    bound.
+    hold trees of the stem, and :math:`a` of them no other one. The result is
+    exact if each graph holds the trees of all children, else a lower bound.
 
     Args:
         trees (SharedTrees): The dictionary.

@@ -26,8 +26,8 @@ from pyg_distill.datasets import MirageDataset
 from pyg_distill.loader import TreeSetBatch, TreeSetLoader
 from pyg_distill.transforms import ToComputationTrees
 from tests.graphs import cycle, graphs, random_graph
-from tests.loader.oracle import merged_size, roots_by_graph
-from tests.oracles import tree_set, trees_of
+from tests.loader.oracle import roots_by_graph
+from tests.oracles import merged_size, tree_set, trees_of
 
 
 class GINE(torch.nn.Module):

@@ -1,34 +1,27 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
-from pyg_distill.trees import build_trees, edge_keys, tree_keys
-from pyg_distill.trees.build import unrolled_size
-from tests.graphs import cycle, graphs, in_tree, permute, random_graph
+from tests.graphs import (
+    cycle,
+    forest_of,
+    graphs,
+    in_tree,
+    permute,
+    random_graph,
+)
 from tests.oracles import subtrees, tree_size, trees_of
 
 FIELDS = ['node', 'edge', 'edge_index', 'root_index', 'node_ptr', 'edge_ptr']
 
 
 def build(data, num_layers, root, group=None, num_groups=1, **kwargs):
-    edge_key = edge_keys(data.get('edge_attr'), data.get('edge_weight'))
-    keys = tree_keys(
-        data.edge_index, data.num_nodes, num_layers, data.get('x'), edge_key
-    )
     root = torch.tensor(root, dtype=torch.long)
-    if group is None:
-        group = torch.zeros_like(root)
-    return build_trees(
-        keys,
-        data.edge_index,
-        root,
-        group,
-        num_groups,
-        edge_key=edge_key,
-        **kwargs,
-    )
+    group = torch.zeros_like(root) if group is None else group
+    forest = forest_of([data], num_layers)
+    return forest.build(root, group, num_groups, **kwargs)
 
 
 def as_graph(data, trees):
@@ -75,6 +68,7 @@ def assert_equals_source(data, num_layers, root, group, num_groups, compact):
 
 
 @pytest.mark.parametrize('compact', [True, False])
+@settings(max_examples=40)
 @given(st.data(), st.integers(0, 3))
 def test_built_trees_are_those_of_the_source(compact, draw, num_layers):
     data = draw.draw(graphs(max_edges=7))
@@ -145,6 +139,7 @@ def test_repeated_roots():
 
 
 @pytest.mark.parametrize('compact', [True, False])
+@settings(max_examples=40)
 @given(st.data(), st.integers(0, 3), st.integers(0, 1000))
 def test_order_of_the_source_does_not_matter(compact, draw, num_layers, seed):
     data = draw.draw(graphs(max_edges=7))
@@ -167,15 +162,6 @@ def test_order_of_the_source_does_not_matter(compact, draw, num_layers, seed):
             assert torch.equal(graph[key], permuted[key]), key
     for key in ('root_index', 'node_ptr', 'edge_ptr'):
         assert torch.equal(getattr(a, key), getattr(b, key)), key
-
-
-@pytest.mark.parametrize('num_layers', [0, 1, 3])
-def test_unrolled_size(num_layers):
-    data = random_graph(connected=True, self_loops=True)
-    size = unrolled_size(data.edge_index, data.num_nodes, num_layers)
-    assert size.tolist() == [
-        tree_size(tree) for tree in trees_of(data, num_layers)
-    ]
 
 
 @pytest.mark.parametrize('compact', [True, False])

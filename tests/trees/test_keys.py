@@ -1,16 +1,13 @@
 """Keys are equal exactly where unrolled trees are."""
 
 import itertools
-import os
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Data
@@ -75,30 +72,24 @@ def same(a: Tensor, b: Tensor) -> bool:
 # Trees
 
 
-@given(graphs(), st.integers(0, 4))
-def test_equal_keys_are_equal_trees(data: Data, num_layers: int) -> None:
-    assert_one_to_one(pairs_of(data, num_layers))
-
-
-@given(st.data(), st.integers(0, 3))
-def test_equal_keys_are_equal_trees_across_graphs(
-    draw: Any, num_layers: int
+@settings(max_examples=40)
+@given(graphs(), graphs(), st.integers(0, 3))
+def test_equal_keys_are_equal_trees(
+    first: Data, second: Data, num_layers: int
 ) -> None:
-    first, second = draw.draw(graphs()), draw.draw(graphs())
     for key in ('x', 'edge_attr', 'edge_weight'):
         # Trees of both are comparable if both have features of one kind.
-        if key in first:
+        second.pop(key, None)
+        if key in first and first[key].size(0) > 0:
             size = second.num_nodes if key == 'x' else second.num_edges
-            row = torch.arange(size) % max(1, first[key].size(0))
-            second[key] = first[key].new_zeros(size, *first[key].size()[1:])
-            if first[key].size(0) > 0:
-                second[key] = first[key][row]
-        elif key in second:
-            del second[key]
-    pairs = pairs_of(first, num_layers) + pairs_of(second, num_layers)
+            second[key] = first[key][torch.arange(size) % first[key].size(0)]
+    pairs = pairs_of(first, num_layers)
+    if {*first.keys()} == {*second.keys()}:
+        pairs += pairs_of(second, num_layers)
     assert_one_to_one(pairs)
 
 
+@settings(max_examples=40)
 @given(graphs(), st.integers(0, 3), st.integers(0, 1000))
 def test_permutations_change_nothing(
     data: Data, num_layers: int, seed: int
@@ -161,22 +152,6 @@ def test_all_small_multisets(depth: int, dtype: torch.dtype) -> None:
     data.x = data.x.to(dtype)
     assert len(root) == 1820
     assert_all_distinct(data, root, depth)
-
-
-@pytest.mark.parametrize('name', ['edge_attr', 'edge_weight'])
-def test_all_small_multisets_of_edges(name: str) -> None:
-    # Every leaf is alike: the edges alone tell the roots apart.
-    multisets = [
-        multiset
-        for size in range(5)
-        for multiset in itertools.combinations_with_replacement(range(12), size)
-    ]
-    attr = [i for multiset in multisets for i in multiset]
-    target = [root for root, m in enumerate(multisets) for _ in m]
-    edge_index = torch.tensor([[len(multisets)] * len(attr), target])
-    data = Data(edge_index=edge_index, num_nodes=len(multisets) + 1)
-    data[name] = torch.tensor(attr)
-    assert_all_distinct(data, list(range(len(multisets))), 1)
 
 
 def forest(*trees: tuple) -> tuple[Data, list[int]]:
@@ -403,13 +378,9 @@ def in_children(rows: Tensor) -> Tensor:
     return tree_keys(torch.stack([source, target]), x.numel(), 2, x)[2][:size]
 
 
-def in_sparse_rows(rows: Tensor) -> Tensor:
-    return hashed(torch.nn.functional.pad(rows, (0, 20)))
-
-
 @pytest.mark.parametrize(
     'hash_rows',
-    [in_features, in_sums, in_doubles, in_edges, in_children, in_sparse_rows],
+    [in_features, in_sums, in_doubles, in_edges, in_children],
 )
 def test_no_structured_collisions(
     hash_rows: Callable, disguised: Tensor
@@ -421,19 +392,6 @@ def test_no_structured_collisions(
     for lane in key.t():
         collisions = key.size(0) - lane.unique().numel()
         assert collisions <= (0.01 * key.size(0) if hash_rows is in_sums else 0)
-
-
-@pytest.mark.parametrize('bit', [*range(0, 64, 7), 63])
-def test_every_bit_of_a_word_changes_half_of_the_key(bit: int) -> None:
-    word = torch.randint(-(2**63), 2**63 - 1, (4096, 2))
-    other = word.clone()
-    other[:, 0] ^= wrap(1 << bit)
-    change = keys._hash_rows(word, keys._column_constants(2, word.device), 'x')
-    change ^= keys._hash_rows(
-        other, keys._column_constants(2, word.device), 'x'
-    )
-    share = ((change[..., None] >> torch.arange(64)) & 1).double().mean(dim=0)
-    assert bool(((share - 0.5).abs() < 0.05).all())
 
 
 # Features
@@ -581,12 +539,6 @@ def test_shapes_of_features() -> None:
     assert same(value[:1].expand(4, 5), value[:1].repeat(4, 1))
 
 
-@pytest.mark.parametrize('dtype', [torch.long, torch.float])
-def test_all_small_rows_differ(dtype: torch.dtype) -> None:
-    value = torch.cartesian_prod(*[torch.arange(-3, 4)] * 3).to(dtype)
-    assert distinct(value) == 7**3
-
-
 @pytest.mark.parametrize('width', [1, 2, 1433])
 def test_one_column_never_collides(width: int) -> None:
     for column in {0, width // 2, width - 1}:
@@ -610,9 +562,6 @@ def test_features_are_left_as_they_are() -> None:
 def test_what_is_no_dense_tensor_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"'x' must be a dense.*exclude_keys"):
         hashed(value)
-
-
-def test_scalars_are_refused() -> None:
     with pytest.raises(ValueError, match=r"'x' must have one row"):
         hashed(torch.tensor(1.0))
 
@@ -636,41 +585,20 @@ def test_chain() -> None:
         assert chain(1, *parts).unique(dim=0).size(0) == 2000
 
 
-PROGRAM = """
-import torch
-from pyg_distill.trees import edge_keys, keys, tree_keys
-
-edge_index = torch.tensor([[0, 1, 2, 2, 3], [1, 0, 0, 0, 2]])
-x = torch.tensor([[0.5, -1.0], [2.0, 0.0], [0.5, -0.0], [1e9, 7.0]])
-edge_key = edge_keys(torch.tensor([1, 2, 3, 3, 0]))
-for key in [
-    tree_keys(edge_index, 4, 2, x, edge_key)[2],
-    tree_keys(edge_index, 4, 1)[1],
-]:
-    for row in key.tolist():
-        print(*row)
-"""
-
-# A change of one of these numbers changes the identity of all stored trees.
-PINNED = """\
--1092200887434499811 -3841044867816258685
-2813998153083732080 -3984836618873820997
-6603551824212079860 -1577527386364606432
-5984427606290350676 -982179045640909544
--7293989500381878684 -6871510064815912245
-5323868769589648854 8057190033066453638
-5323868769589648854 8057190033066453638
--5755149320997316127 -4758381366587594284
-"""
-
-
-@pytest.mark.slow
 def test_keys_are_the_same_in_every_process_and_version() -> None:
-    out = subprocess.run(
-        [sys.executable, '-c', PROGRAM],
-        env={**os.environ, 'PYTHONHASHSEED': '1'},
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    assert out.stdout == PINNED
+    edge_index = torch.tensor([[0, 1, 2, 2, 3], [1, 0, 0, 0, 2]])
+    x = torch.tensor([[0.5, -1.0], [2.0, 0.0], [0.5, -0.0], [1e9, 7.0]])
+    edge_key = edge_keys(torch.tensor([1, 2, 3, 3, 0]))
+    # A change of one of these numbers changes the identity of stored trees.
+    assert tree_keys(edge_index, 4, 2, x, edge_key)[2].tolist() == [
+        [-1092200887434499811, -3841044867816258685],
+        [2813998153083732080, -3984836618873820997],
+        [6603551824212079860, -1577527386364606432],
+        [5984427606290350676, -982179045640909544],
+    ]
+    assert tree_keys(edge_index, 4, 1)[1].tolist() == [
+        [-7293989500381878684, -6871510064815912245],
+        [5323868769589648854, 8057190033066453638],
+        [5323868769589648854, 8057190033066453638],
+        [-5755149320997316127, -4758381366587594284],
+    ]
