@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_distill.data.attributes import FEATURES
+from pyg_distill.data.attributes import FEATURES, OF_DISTILLED, STRUCTURE
 from pyg_distill.data.sources import Source, read_table
 from pyg_distill.data.table import GraphTable
 from pyg_distill.data.tree_sets import TreeSets
@@ -113,12 +113,16 @@ def decode(
 
 
 def compressed_size(dataset: Any, exclude_keys: Sequence[str] = ()) -> int:
-    """The compressed bytes of ordinary graphs, the measure of every budget.
+    """The compressed bytes of graphs or tree sets, the measure of budgets.
+
+    The size of a :class:`~pyg_distill.datasets.MirageDataset` is
+    :obj:`report.compressed_bytes`. What a distilled graph has for itself and
+    what follows from the rest, such as :obj:`weight`, does not count.
 
     .. code-block:: python
 
         compressed_size(dataset[train_idx])
-        MirageDataset(dataset[train_idx], num_layers=2).report.compressed_bytes
+        compressed_size(MirageDataset(dataset[train_idx], num_layers=2))
 
     Args:
         dataset (Dataset or list): Graphs that fit into memory.
@@ -130,9 +134,44 @@ def compressed_size(dataset: Any, exclude_keys: Sequence[str] = ()) -> int:
         ValueError: If it is empty or its graphs have different attributes.
     """
     table = read_table(
-        dataset, exclude_keys=exclude_keys, caller='compressed_size'
+        dataset,
+        exclude_keys=exclude_keys,
+        caller='compressed_size',
+        allow_tree_sets=True,
     )
+    if 'root_index' in table.keys:
+        return encode(_undistilled(table)).num_bytes
     return encode(table).num_bytes
+
+
+def _undistilled(table: GraphTable) -> GraphTable | TreeSets:
+    """What is stored of graphs in tree-set form."""
+    own = {*OF_DISTILLED}
+    size, num_nodes = table.sizes('root_index'), table.num_nodes
+    start = pointer(num_nodes)[:-1].repeat_interleave(size)
+    root, count = (
+        table.rows('root_index').cpu() + start,
+        table.rows('root_count'),
+    )
+    # In a whole graph every node is a root, counted once.
+    if bool((count == 1).all()) and root.equal(
+        torch.arange(int(num_nodes.sum()))
+    ):
+        slices = {k: v for k, v in table.slices.items() if k not in own}
+        num_nodes, index = table.stored_num_nodes, table.index
+        return GraphTable(table.data, slices, num_nodes, index)
+    own = (own - {'support'}).union(FEATURES, STRUCTURE)
+    return TreeSets(
+        Forest(table.graphs, int(table.rows('num_layers')[0])),
+        root,
+        count,
+        pointer(size),
+        attributes={
+            key: (table.rows(key), pointer(table.sizes(key)))
+            for key in table.keys
+            if key not in own
+        },
+    )
 
 
 def source_size(source: Source) -> int:

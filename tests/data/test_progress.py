@@ -15,7 +15,7 @@ from pyg_distill.data import progress, read_table
 from pyg_distill.data.progress import Progress
 from pyg_distill.datasets import MirageDataset, ToyMolecules
 from tests.data.collections import Lazy
-from tests.datasets.sources import random_graphs
+from tests.selection.helpers import random_graphs
 
 GRAPHS = random_graphs(12)
 
