@@ -110,12 +110,7 @@ def test_an_error_ends_the_line(
 ) -> None:
     monkeypatch.setattr(progress, '_DELAY', 0.0)
     before = threading.active_count()
-
-    def fail() -> None:
-        with Progress('Working', True):
-            raise ValueError('no')
-
-    with pytest.raises(ValueError, match='no'):
-        fail()
+    with pytest.raises(ValueError, match='no'), Progress('Working', True):
+        raise ValueError('no')
     assert threading.active_count() == before
     assert '\n' not in capsys.readouterr().err

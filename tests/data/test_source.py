@@ -105,12 +105,7 @@ def test_any_graphs(kind: str, max_graphs: int) -> None:
         assert_graphs(read(source), graphs)
 
 
-def test_on_disk(tmp_path: Path, max_graphs: int) -> None:
-    source = OnDisk(str(tmp_path), MANY)
-    assert_graphs(read(source), MANY)
-    part = [*range(20, 3, -1), 5]
-    assert_graphs(read(source[part]), [MANY[i] for i in part])
-
+def test_on_disk_with_an_own_way_to_read(tmp_path: Path) -> None:
     class Marked(OnDisk):
         def get(self, idx: int) -> Data:
             data = super().get(idx)
@@ -120,7 +115,6 @@ def test_on_disk(tmp_path: Path, max_graphs: int) -> None:
     marked = Marked(str(tmp_path), MANY)
     found = read(marked[[3, 1]])
     assert [int(data.mark) for data in found] == [3, 1]
-    source.close()
     marked.close()
 
 
