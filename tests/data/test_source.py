@@ -41,7 +41,7 @@ def read(source: Any, **options: Any) -> list[Data]:
     return [data for part in parts for data in part]
 
 
-@pytest.fixture(params=[1, 7])
+@pytest.fixture(params=[2, 7])
 def max_graphs(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> int:
