@@ -85,7 +85,7 @@ class Source:
             :obj:`True`. (default: :obj:`None`)
         pre_transform (callable, optional): A transform of every graph.
             (default: :obj:`None`)
-        ranks (Ranks, optional): The processes that take part.
+        ranks (optional): The processes that take part.
             (default: this process alone)
         caller (str, optional): The class named in error messages.
             (default: :obj:`"Source"`)

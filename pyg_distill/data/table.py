@@ -64,7 +64,7 @@ class GraphTable:
         """Concatenates graphs of the same attributes, types and shapes.
 
         Args:
-            graphs (list): Graphs as :meth:`to_plain` returns them.
+            graphs (list): Graphs with a plain :obj:`edge_index`.
             exclude_keys (list, optional): Attributes to leave out.
                 (default: :obj:`()`)
             caller (str, optional): The class named in error messages.
@@ -187,7 +187,7 @@ class GraphTable:
         ]
 
     def collate(self) -> tuple[Data, dict[str, Tensor] | None]:
-        """Copies the graphs as :meth:`InMemoryDataset.collate` does.
+        """Copies the graphs in the storage format of PyG.
 
         Returns:
             tuple: The concatenated attributes, and where each graph begins,
