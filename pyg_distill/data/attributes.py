@@ -55,15 +55,14 @@ def level_of(
 
 def check_num_layers(num_layers: Any) -> int:
     """Refuses depths that are no whole number of layers."""
+    remedy = 'pass the number of message passing layers of the model'
     if isinstance(num_layers, bool) or not isinstance(num_layers, Integral):
         raise TypeError(
-            f"'num_layers' must be an integer (got {num_layers!r}); pass "
-            f'the number of message passing layers of the model'
+            f"'num_layers' must be an integer (got {num_layers!r}); {remedy}"
         )
     if num_layers < 0:
         raise ValueError(
-            f"'num_layers' must be 0 or more (got {num_layers}); pass the "
-            f'number of message passing layers of the model'
+            f"'num_layers' must be 0 or more (got {num_layers}); {remedy}"
         )
     return int(num_layers)
 
@@ -79,7 +78,7 @@ def check_exclude_keys(exclude_keys: Any) -> list[str]:
     if needed:
         raise ValueError(
             f"'exclude_keys' must not name what trees are made of (got "
-            f'{needed}); it is for features and other attributes'
+            f'{needed}); name features and other attributes only'
         )
     return sorted(exclude_keys or [])
 
@@ -90,10 +89,9 @@ def refuse_reserved(
     """Refuses graphs with attributes that the result has for itself."""
     clashes = [name for name in reserved if name in names]
     if clashes:
-        listed = ' and '.join(f"'{name}'" for name in clashes)
         raise ValueError(
-            f"'{caller}' gives each graph its own {listed} (got graphs that "
-            f'have one); rename it, or leave it out with '
+            f"'{caller}' gives each graph attributes of its own (got graphs "
+            f'with {clashes}); rename it, or leave it out with '
             f'exclude_keys={clashes}'
         )
 
@@ -120,9 +118,9 @@ def to_plain(data: Any, caller: str, allow_tree_sets: bool = False) -> Data:
     """
     if isinstance(data, HeteroData):
         raise TypeError(
-            f"'{caller}' does not support 'HeteroData', whose trees have "
-            f'typed edges; call data.to_homogeneous() and put the node and '
-            f"edge types into 'x' and 'edge_attr'"
+            f"'{caller}' does not support 'HeteroData'; call "
+            f'data.to_homogeneous() and put the node and edge types into '
+            f"'x' and 'edge_attr'"
         )
     if not isinstance(data, Data):
         raise TypeError(
@@ -153,8 +151,7 @@ def to_plain(data: Any, caller: str, allow_tree_sets: bool = False) -> Data:
     if not isinstance(out.get('edge_index'), Tensor):
         if num_nodes:
             raise ValueError(
-                f"'{caller}' needs 'edge_index' or 'adj_t' (got {data}); for "
-                f'a graph without edges set '
+                f"'{caller}' needs 'edge_index' or 'adj_t' (got {data}); set "
                 f'edge_index=torch.empty(2, 0, dtype=torch.long)'
             )
         out.edge_index = torch.empty(2, 0, dtype=torch.long)
@@ -203,16 +200,11 @@ def class_labels(y: Tensor, num_rows: Tensor) -> Tensor:
         )
     y = y.reshape(-1)
     label = y.long()
-    if y.is_floating_point() and not bool((label == y).all()):
-        bad = float(y[label != y][0])
+    bad = y[(label < 0) | (label != y)]
+    if bad.numel():
         raise ValueError(
-            f"'y' must hold class labels 0, 1, 2, ... (got {bad:g}: a "
-            f'regression task or a missing label?); bin the targets into '
-            f'classes, or drop unlabelled graphs'
-        )
-    if bool((label < 0).any()):
-        raise ValueError(
-            f"'y' must hold class labels 0, 1, 2, ... (got "
-            f'{int(label.min())}); drop unlabelled graphs, or map -1/1 to 0/1'
+            f"'y' must hold class labels 0, 1, 2, ... (got {float(bad[0]):g}); "
+            f'bin regression targets, drop unlabelled graphs, or map -1/1 to '
+            f'0/1'
         )
     return label

@@ -23,29 +23,25 @@ class ContentDigest:
 
     def add(self, table: GraphTable) -> None:
         """Adds the next graphs."""
-        kind = type(table.data)
-        self._add('num_nodes', table.num_nodes)
+        tensors = {'num_nodes': table.num_nodes}
         for key in table.keys:
             if table.is_tensor(key):
                 value = table.rows(key).movedim(table.dim(key), 0)
-                self._add(f'{key} {table.dim(key)}', value)
-                self._add(f'size of {key}', table.sizes(key))
+                tensors[f'{key} {table.dim(key)}'] = value
+                tensors[f'size of {key}'] = table.sizes(key)
             else:
-                column = self._column(f'{key} of {kind.__name__}')
+                column = self._column(f'{key} of {type(table.data).__name__}')
                 for value in table.objects(key):
                     column.update(_content(value))
+        for name, value in tensors.items():
+            name = f'{name} {value.dtype} {list(value.size()[1:])}'
+            self._column(name).update(_raw(value))
 
     def hexdigest(self) -> str:
         """The digest of everything that was added."""
-        text = '\n'.join(
-            f'{name} {self._columns[name].hexdigest()}'
-            for name in sorted(self._columns)
-        )
+        columns = sorted(self._columns.items())
+        text = '\n'.join(f'{name} {h.hexdigest()}' for name, h in columns)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-    def _add(self, name: str, value: Tensor) -> None:
-        name = f'{name} {value.dtype} {list(value.size()[1:])}'
-        self._column(name).update(_raw(value))
 
     def _column(self, name: str) -> hashlib.blake2b:
         return self._columns.setdefault(name, hashlib.blake2b(digest_size=16))

@@ -1,8 +1,9 @@
 """Several processes that distil together, each with a shard of the graphs."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 
@@ -27,8 +28,7 @@ class Ranks:
         if distributed and not (dist.is_available() and dist.is_initialized()):
             raise RuntimeError(
                 "'distributed=True' needs a process group (got none); call "
-                "torch.distributed.init_process_group('gloo') first and start "
-                'the script with torchrun, or leave distributed out'
+                "torch.distributed.init_process_group('gloo') first"
             )
         self.size = dist.get_world_size() if distributed else 1
         self.rank = dist.get_rank() if distributed else 0
@@ -52,8 +52,7 @@ class Ranks:
         # All ranks know of what is raised below.
         self._has_failed = True
         failure: BaseException | None = None
-        result: Any = None
-        reason: str | None = None
+        result = reason = None
         try:
             result = work()
         except BaseException as error:  # Interrupts too: the others must know.
@@ -66,10 +65,9 @@ class Ranks:
             if failure is not None:
                 raise failure from None
             raise RuntimeError(
-                f'a process was lost while {stage}, or took longer than the '
-                f'timeout of the group (process {self.rank} of {self.size} '
-                f'got: {str(error).partition(chr(10))[0]}); look for its '
-                f'error and start all of them again'
+                f'a process was lost or too slow while {stage} (process '
+                f'{self.rank} of {self.size} got: '
+                f'{str(error).partition(chr(10))[0]}); start all of them again'
             ) from error
         if failure is not None:
             raise failure
@@ -86,51 +84,31 @@ class Ranks:
 
     @contextmanager
     def share_errors(self, stage: str) -> Iterator[None]:
-        """Raises in all ranks what fails in one between two exchanges.
-
-        Args:
-            stage (str): What is done, for error messages.
-        """
+        """Raises in all ranks what fails in one between two exchanges."""
         try:
             yield
         except BaseException as error:
             if self.size > 1 and not self._has_failed:
-                raised = error
-
-                def fail() -> NoReturn:
-                    raise raised
-
-                self.all_gather(fail, stage)
+                failed: Future[None] = Future()
+                failed.set_exception(error)
+                self.all_gather(failed.result, stage)
             raise
         self.all_gather(lambda: None, stage)
 
     def on_rank_zero(self, work: Callable[[], T], stage: str) -> T:
-        """Runs some work in the first rank and gives its result to all.
-
-        Args:
-            work (callable): The work of the first rank.
-            stage (str): What the work does, for error messages.
-        """
+        """Runs some work in the first rank and gives its result to all."""
         return self.all_gather(
             lambda: work() if self.rank == 0 else None, stage
         )[0]  # type: ignore[return-value]
 
     def assert_equal(self, options: Callable[[], dict[str, Any]]) -> None:
-        """Refuses ranks with different options.
-
-        Args:
-            options (callable): Returns the options of this rank.
-
-        Raises:
-            ValueError: If the options of another rank differ.
-        """
+        """Refuses ranks with different options."""
         by_rank = self.all_gather(options, 'comparing options')
         for rank, other in enumerate(by_rank):
             for name, value in by_rank[0].items():
                 if name not in other or other[name] != value:
                     raise ValueError(
-                        f'all processes must get the same options (got '
-                        f'{name}={value!r} in process 0 and '
-                        f'{other.get(name)!r} in process {rank}); only the '
-                        f'source may differ'
+                        f'all processes must get the same options (got {name}='
+                        f'{value!r} in process 0 and {other.get(name)!r} in '
+                        f'process {rank}); only the source may differ'
                     )

@@ -1,7 +1,6 @@
 """A line on stderr that tells what takes so long."""
 
 import threading
-from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
@@ -12,15 +11,8 @@ _DELAY, _INTERVAL = 1.0, 0.5  # In seconds.
 class Progress:
     """Shows what is being done, once it has taken a second.
 
-    A single operation on tensors may take minutes, so that the line cannot
-    wait for the next step of a loop: it is drawn by a thread of its own. It
-    is gone when all is done.
-
-    .. code-block:: python
-
-        with Progress('Distilling', log) as progress:
-            progress.stage('counting trees')
-            ...
+    A single operation on tensors may take minutes, so a thread of its own
+    draws the line. It is gone when all is done.
 
     Args:
         what (str): What is done.
@@ -40,19 +32,11 @@ class Progress:
             self._thread = threading.Thread(target=self._show, daemon=True)
 
     def stage(self, name: str) -> None:
-        """Tells what is done next.
-
-        Args:
-            name (str): What is done next.
-        """
+        """Tells what is done next."""
         self._text = f'{self._what}, {name}'
 
     def update(self, steps: int = 1) -> None:
-        """Tells that some steps are done.
-
-        Args:
-            steps (int, optional): Their number. (default: :obj:`1`)
-        """
+        """Tells that some steps are done."""
         self._done += steps
 
     def __enter__(self) -> 'Progress':
@@ -60,12 +44,7 @@ class Progress:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()

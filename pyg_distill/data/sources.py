@@ -1,7 +1,7 @@
 """Any collection of graphs, read whole or chunk by chunk."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ from pyg_distill.data.attributes import (
 from pyg_distill.data.digest import ContentDigest
 from pyg_distill.data.distributed import Ranks
 from pyg_distill.data.table import GraphTable, concatenate
-from pyg_distill.trees import Forest
+from pyg_distill.trees import Forest, UniqueKeys
 
 T = TypeVar('T')
 
@@ -62,7 +62,13 @@ class Chunk:
         """The computation trees of all nodes."""
         return Forest(self.table.graphs, self.num_layers)
 
+    @cached_property
+    def distinct(self) -> UniqueKeys:
+        """The classes of equal trees."""
+        return self.forest.distinct()
 
+
+@dataclass(eq=False, repr=False)
 class Source:
     """The graphs to distil: any collection, read once or as often as needed.
 
@@ -79,32 +85,23 @@ class Source:
             :obj:`True`. (default: :obj:`None`)
         pre_transform (callable, optional): A transform of every graph.
             (default: :obj:`None`)
-        ranks (Ranks, optional): The processes that take part.
-            (default: :obj:`None`)
+        ranks (optional): The processes that take part.
+            (default: this process alone)
         caller (str, optional): The class named in error messages.
             (default: :obj:`"Source"`)
         log (bool, optional): Whether to show progress. (default: :obj:`False`)
     """
 
-    def __init__(
-        self,
-        source: Any,
-        num_layers: int,
-        exclude_keys: Sequence[str] = (),
-        pre_filter: Callable[[Any], bool] | None = None,
-        pre_transform: Callable[[Any], Any] | None = None,
-        ranks: Ranks | None = None,
-        caller: str = 'Source',
-        log: bool = False,
-    ) -> None:
-        self.given = source
-        self.num_layers = num_layers
-        self.exclude_keys = exclude_keys
-        self.pre_filter = pre_filter
-        self.pre_transform = pre_transform
-        self.ranks = ranks or Ranks()
-        self.caller = caller
-        self.log = log
+    source: Any
+    num_layers: int
+    exclude_keys: Sequence[str] = ()
+    pre_filter: Callable[[Any], bool] | None = None
+    pre_transform: Callable[[Any], Any] | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+    caller: str = 'Source'
+    log: bool = False
+
+    def __post_init__(self) -> None:
         #: The time that reading has taken, in seconds.
         self.seconds = 0.0
         self._whole: Chunk | None = None
@@ -117,11 +114,8 @@ class Source:
     @cached_property
     def _chunks(self) -> '_Chunks':
         # Opened late, since a source with a cache is not read.
-        return _Chunks(
-            self.given,
-            self.caller,
-            may_be_empty=self.ranks.size > 1 or self.pre_filter is not None,
-        )
+        may_be_empty = self.ranks.size > 1 or self.pre_filter is not None
+        return _Chunks(self.source, self.caller, may_be_empty)
 
     @property
     def is_whole(self) -> bool:
@@ -144,13 +138,8 @@ class Source:
         content = None if is_whole else ContentDigest()
         last, start = None, 0
         tables = self._tables()
-        bar = tqdm(
-            desc=stage,
-            unit=' graphs',
-            disable=not self.log or is_whole,
-            delay=1,
-        )
-        with bar:
+        silent = is_whole or not self.log
+        with tqdm(desc=stage, unit=' graphs', disable=silent, delay=1) as bar:
             while (chunk := self._next(tables, start)) is not None:
                 if content is not None:
                     content.add(chunk.table)
@@ -159,7 +148,14 @@ class Source:
                 yield chunk
                 bar.update(len(chunk.table))
         if content is not None:
-            self._check_again(content.hexdigest())
+            digest = content.hexdigest()
+            self._content = self._content or digest
+            if digest != self._content:
+                raise ValueError(
+                    f"'{self.caller}' read other graphs, or another order, "
+                    f'the second time; switch off shuffling and random '
+                    f'transforms, or pass an object whose __iter__ starts anew'
+                )
         self._num_local = start
         # One chunk is small enough to keep.
         self._whole = last
@@ -169,17 +165,14 @@ class Source:
     ) -> Chunk | None:
         begin = perf_counter()
         try:
-            found = next(tables, None)
-            if found is None:
+            if (item := next(tables, None)) is None:
                 return None
-            table, num_classes = found
+            table, num_classes = item
             refuse_reserved(table.keys, OF_DISTILLED, self.caller)
             if 'y' not in table.keys or table.label is None:
-                names = ', '.join(table.keys)
                 raise ValueError(
                     f"'{self.caller}' needs class labels 'y' (got graphs with "
-                    f'{names}); for graphs of one kind set '
-                    f'data.y = torch.tensor([0])'
+                    f'{table.keys}); set data.y = torch.tensor([0])'
                 )
             num_classes = max(num_classes, int(table.label.max()) + 1)
             self._num_classes = max(self._num_classes, num_classes)
@@ -209,17 +202,6 @@ class Source:
             )
             if table is not None:
                 yield table, max(num_classes, declared_classes(graphs))
-
-    def _check_again(self, content: str) -> None:
-        if self._content is None:
-            self._content = content
-        elif content != self._content:
-            raise ValueError(
-                f"'{self.caller}' read other graphs, or another order, the "
-                f'second time; switch off shuffling and random transforms, '
-                f'pass an object whose __iter__ starts anew, and let nothing '
-                f'write to the source meanwhile'
-            )
 
     def data_class(self) -> type[Data]:
         """The class of the graphs, of the first one that is read."""
@@ -268,11 +250,7 @@ class Source:
             stack: list[tuple[int, T]] = []
             for chunk in self.chunks(stage):
                 stack.append((0, function(chunk)))
-                while (
-                    merge is not None
-                    and len(stack) > 1
-                    and stack[-1][0] == stack[-2][0]
-                ):
+                while merge and len(stack) > 1 and stack[-1][0] == stack[-2][0]:
                     (k, first), (_, second) = stack[-2:]
                     stack[-2:] = [(k + 1, merge([first, second]))]
             return [result for _, result in stack]
@@ -306,9 +284,27 @@ class Source:
         if self.is_whole:
             (chunk,) = self.chunks('Reading graphs')
             return chunk.table.take(index)
-        missing = index[~torch.isin(index, self._fetched)].unique()
-        if missing.numel():
-            self._exchange(missing)
+        wanted = index[~torch.isin(index, self._fetched)].unique()
+        first = self.starts[self.ranks.rank]
+
+        def local() -> tuple[Tensor, list[Data]]:
+            graphs: list[Data] = []
+            numbers = [wanted[:0]]
+            for chunk in self.chunks('Reading graphs'):
+                row = wanted - first - chunk.start
+                here = (row >= 0) & (row < len(chunk.table))
+                if here.any():
+                    # Views of a chunk would keep all of it in memory.
+                    some = chunk.table.take(row[here]).to_list()
+                    graphs += [data.clone().cpu() for data in some]
+                    numbers.append(wanted[here])
+            return torch.cat(numbers), graphs
+
+        if wanted.numel():
+            by_rank = self.ranks.all_gather(local, 'reading graphs')
+            for numbers, graphs in by_rank:
+                self._fetched = torch.cat([self._fetched, numbers])
+                self._fetched_graphs += graphs
         place = torch.full((self.starts[-1],), -1)
         place[self._fetched] = torch.arange(self._fetched.numel())
         graphs = [self._fetched_graphs[i] for i in place[index].tolist()]
@@ -317,28 +313,6 @@ class Source:
     def is_fetched(self, index: Tensor) -> bool:
         """Whether :meth:`fetch` needs not read for these positions."""
         return self.is_whole or bool(torch.isin(index, self._fetched).all())
-
-    def _exchange(self, wanted: Tensor) -> None:
-        """Gives every rank the wanted graphs of all shards."""
-        first = self.starts[self.ranks.rank]
-
-        def local() -> tuple[Tensor, list[Data]]:
-            graphs: list[Data] = []
-            numbers = [wanted[:0]]
-            for chunk in self.chunks('Reading graphs'):
-                start = first + chunk.start
-                end = start + len(chunk.table)
-                here = wanted[(wanted >= start) & (wanted < end)]
-                if here.numel():
-                    some = chunk.table.take(here - start).to_list()
-                    # Views of a chunk would keep all of it in memory.
-                    graphs += [data.clone().cpu() for data in some]
-                    numbers.append(here)
-            return torch.cat(numbers), graphs
-
-        for numbers, graphs in self.ranks.all_gather(local, 'reading graphs'):
-            self._fetched = torch.cat([self._fetched, numbers])
-            self._fetched_graphs += graphs
 
     def fold_blocks(
         self, size: int, function: Callable[[GraphTable], int], stage: str
@@ -355,45 +329,28 @@ class Source:
         """
         first = self.starts[self.ranks.rank]
 
-        def local() -> tuple[int, list[tuple[int, list[Data]]]]:
-            total, parts = 0, list[tuple[int, list[Data]]]()
-            pending: list[GraphTable] = []
-            block = first // size
-            position = first
+        def local() -> tuple[int, dict[int, list[GraphTable]]]:
+            total = 0
+            parts: dict[int, list[GraphTable]] = {}
             for chunk in self.chunks(stage):
-                done = 0
-                while done < len(chunk.table):
-                    here = min(len(chunk.table) - done, size - position % size)
-                    rows = torch.arange(done, done + here)
-                    pending.append(chunk.table.take(rows))
-                    done, position = done + here, position + here
-                    if position % size == 0:
-                        if sum(map(len, pending)) == size:
-                            total += function(concatenate(pending))
-                        else:
-                            parts.append((block, _cut(pending)))
-                        pending, block = [], block + 1
-            if pending:
-                if self.ranks.size == 1:
-                    total += function(concatenate(pending))
-                else:
-                    parts.append((block, _cut(pending)))
+                row = torch.arange(len(chunk.table))
+                block = (row + first + chunk.start) // size
+                for i in block.unique().tolist():
+                    tables = parts.setdefault(i, [])
+                    tables.append(chunk.table.take(row[block == i]))
+                    if sum(map(len, tables)) == size:
+                        total += function(concatenate(parts.pop(i)))
+            if self.ranks.size > 1:  # Views of a chunk would send all of it.
+                parts = {i: [concatenate(parts[i], True)] for i in parts}
             return total, parts
 
         total = 0
-        open_blocks: dict[int, list[Data]] = {}
-        for number, parts in self.ranks.all_gather(local, stage.lower()):
+        parts: dict[int, list[GraphTable]] = {}
+        for number, others in self.ranks.all_gather(local, stage.lower()):
             total += number
-            for block, graphs in parts:
-                open_blocks.setdefault(block, []).extend(graphs)
-        return total + sum(
-            function(GraphTable.from_list(graphs, caller=self.caller))
-            for graphs in open_blocks.values()
-        )
-
-
-def _cut(tables: list[GraphTable]) -> list[Data]:
-    return [data for table in tables for data in table.to_list()]
+            for i, tables in others.items():
+                parts.setdefault(i, []).extend(tables)
+        return total + sum(map(function, map(concatenate, parts.values())))
 
 
 def read_table(
@@ -425,20 +382,13 @@ def read_table(
         ValueError: If it is empty or its graphs have different attributes.
     """
     exclude_keys = check_exclude_keys(exclude_keys)
-    if isinstance(source, Data | HeteroData | Mapping | str) or not (
-        hasattr(source, '__len__') and hasattr(source, '__getitem__')
-    ):
+    chunks = _Chunks(source, caller)
+    if chunks.kind == 'parts' and not isinstance(chunks.source, list | tuple):
         raise TypeError(
-            f"'{caller}' expects a data set or a list of graphs (got one "
-            f"'{type(source).__name__}'); pass a slice of a data set, or "
-            f'[data]'
+            f"'{caller}' expects a data set or a list of graphs (got "
+            f"'{type(source).__name__}'); use list(...)"
         )
-    if len(source) == 0:
-        raise ValueError(
-            f"'{caller}' expects at least one graph (got an empty "
-            f"'{type(source).__name__}'); check the split"
-        )
-    table = _read(_as_slice(source), exclude_keys, caller, log, allow_tree_sets)
+    table = _read(chunks.source, exclude_keys, caller, log, allow_tree_sets)
     assert table is not None
     return table
 
@@ -458,13 +408,10 @@ def _read(
         allow_tree_sets or 'root_index' not in table.keys
     ):
         return table
-    if isinstance(source, Dataset):
+    if isinstance(source, InMemoryDataset):
         _check_repeatable(source, caller)
-    bar = tqdm(
-        range(len(source)), desc='Reading graphs', disable=not log, delay=1
-    )
-    graphs = []
-    for i in bar:
+    graphs, number = [], range(len(source))
+    for i in tqdm(number, desc='Reading graphs', disable=not log, delay=1):
         data = source[i]
         if pre_filter is not None and not pre_filter(data):
             continue
@@ -542,24 +489,14 @@ def declared_classes(source: Any) -> int:
     return int(source.num_classes)
 
 
-def _as_slice(source: Any) -> Any:
-    """Opens the wrappers of PyTorch, such as those of `random_split`."""
-    opened = _open_subset(source)
-    if opened is not None:
-        return opened
-    if isinstance(source, Subset | ConcatDataset) and _is_in_memory(source):
-        return [source[i] for i in range(len(source))]
-    return source
-
-
-def _open_subset(source: Any) -> Dataset | None:
-    if isinstance(source, Dataset):
-        return source
+def _open_subset(source: Any) -> Any:
+    """Slices of data sets instead of subsets, as `random_split` makes them."""
     # A subclass with its own way to read graphs may change them.
-    if getattr(type(source), '__getitem__', None) is not Subset.__getitem__:
-        return None
-    whole = _open_subset(source.dataset)
-    return None if whole is None else whole.index_select(list(source.indices))
+    if getattr(type(source), '__getitem__', None) is Subset.__getitem__:
+        whole = _open_subset(source.dataset)
+        if isinstance(whole, Dataset):
+            return whole.index_select(list(source.indices))
+    return source
 
 
 def _is_in_memory(source: Any) -> bool:
@@ -582,8 +519,8 @@ def _check_repeatable(source: Sequence[Any], caller: str) -> None:
         if not all(_same(first[key], second.get(key)) for key in first):
             raise ValueError(
                 f"'{caller}' read graph {i} twice and got different values: "
-                f'the source or its transform is random; distil without it '
-                f'(source.transform = None) and give it to the training loop'
+                f'the source or its transform is random; distil with '
+                f'source.transform = None'
             )
 
 
@@ -608,136 +545,104 @@ class _Chunks:
     def __init__(
         self, source: Any, caller: str, may_be_empty: bool = False
     ) -> None:
-        self.source = _as_slice(source)
         self.caller = caller
+        self.source = _open_subset(source)
+        if isinstance(self.source, Subset | ConcatDataset) and _is_in_memory(
+            self.source
+        ):
+            self.source = [self.source[i] for i in range(len(self.source))]
         self.kind = self._kind_of(source, may_be_empty)
 
     def _kind_of(self, given: Any, may_be_empty: bool) -> str:
         source, caller = self.source, self.caller
-        if isinstance(source, Data | HeteroData):
-            remedy = "for one graph use 'ToComputationTrees'"
-            if isinstance(source, Batch):
-                remedy = 'use data.to_data_list()'
-            raise TypeError(
-                f"'{caller}' expects a data set or a list of graphs (got one "
-                f"'{type(source).__name__}'); {remedy}"
-            )
-        is_sequence = hasattr(source, '__len__') and hasattr(
-            source, '__getitem__'
-        )
+        got = f"(got '{type(given).__name__}')"
+        is_sequence = hasattr(source, '__len__')
+        is_sequence &= hasattr(source, '__getitem__')
         is_sequence &= not isinstance(source, IterableDataset)
-        if isinstance(source, Mapping | str | bytes) or not (
-            is_sequence or isinstance(source, Iterable)
-        ):
+        if isinstance(
+            source, Data | HeteroData | Mapping | str | bytes
+        ) or not (is_sequence or isinstance(source, Iterable)):
             remedy = 'pass a list of torch_geometric.data.Data'
             if isinstance(source, Mapping):
                 remedy = 'use list(graphs.values())'
+            if isinstance(source, Batch):
+                remedy = 'use data.to_data_list()'
             raise TypeError(
                 f"'{caller}' expects a data set, a list of graphs or an "
-                f"iterable of chunks of them (got '{type(source).__name__}'); "
-                f'{remedy}'
+                f'iterable of chunks of them {got}; {remedy}'
             )
         if not is_sequence:
             first = iter(source)
             if first is source or first is iter(source):
                 raise TypeError(
                     f"'{caller}' reads its source twice, which an iterator "
-                    f"does not allow (got '{type(source).__name__}'); use "
-                    f'list(...), or pass an object whose __iter__ starts anew'
+                    f'does not allow {got}; use list(...), or pass an object '
+                    f'whose __iter__ starts anew'
                 )
             return 'parts'
         if len(source) == 0:
-            if may_be_empty:
-                self.source = []
-                return 'parts'
-            raise ValueError(
-                f"'{caller}' expects at least one graph (got an empty "
-                f"'{type(given).__name__}'); check the split"
-            )
-        if isinstance(source, list | tuple):
-            if source is not given:
-                _check_repeatable(given, caller)
-            is_cut = any(_is_chunk(item) for item in source)
-            return 'parts' if is_cut else 'whole'
+            self.source = []
+            if not may_be_empty:
+                raise ValueError(
+                    f"'{caller}' expects at least one graph {got}; check the "
+                    f'split'
+                )
+            return 'parts'
         if isinstance(source, InMemoryDataset):
             return 'whole'
-        _check_repeatable(source, caller)
+        if not isinstance(given, list | tuple):
+            _check_repeatable(given, caller)
+        if isinstance(source, list | tuple):
+            return 'parts' if any(map(_is_chunk, source)) else 'whole'
         return 'ranges'
 
     def __iter__(self) -> Iterator[tuple[Any, int]]:
         if self.kind == 'whole':
             yield self.source, 0
             return
-        if self.kind == 'parts':
-            yield from self._parts()
-            return
         num_classes = declared_classes(self.source)
-        buffer = _Buffer()
-        for graphs in _by_index(self.source):
-            for chunk in buffer.add(graphs):
-                yield chunk, num_classes
-        if buffer.graphs:
-            yield buffer.empty(), num_classes
-
-    def _parts(self) -> Iterator[tuple[Any, int]]:
-        buffer = _Buffer()
-        for item in self.source:
-            if isinstance(item, Batch):
-                graphs = item.to_data_list()
-            elif isinstance(item, list | tuple) and _is_chunk(item):
-                graphs = item
-            elif _is_chunk(item):
-                if buffer.graphs:
-                    yield buffer.empty(), 0
+        graphs: list[Any] = []
+        numbers = 0
+        for item in self._items():
+            if isinstance(item, TorchDataset):
+                if graphs:
+                    yield graphs, num_classes
+                graphs, numbers = [], 0
                 yield from _Chunks(item, self.caller, may_be_empty=True)
                 continue
-            else:
-                graphs = [item]
-            for chunk in buffer.add(graphs):
-                yield chunk, 0
-        if buffer.graphs:
-            yield buffer.empty(), 0
-
-
-class _Buffer:
-    """Collects graphs until they fill a chunk."""
-
-    def __init__(self) -> None:
-        self.graphs: list[Any] = []
-        self.numbers = 0
-
-    def add(self, graphs: Iterable[Any]) -> Iterator[list[Any]]:
-        for data in graphs:
-            self.graphs.append(data)
-            if isinstance(data, Data):
-                self.numbers += sum(
-                    value.numel()
-                    for value in data.to_dict().values()
-                    if isinstance(value, Tensor)
+            for data in item:
+                graphs.append(data)
+                values = (
+                    data.to_dict().values() if isinstance(data, Data) else ()
                 )
-            is_full = len(self.graphs) >= MAX_GRAPHS
-            if is_full or self.numbers >= MAX_NUMBERS:
-                yield self.empty()
+                numbers += sum(v.numel() for v in values if torch.is_tensor(v))
+                if len(graphs) >= MAX_GRAPHS or numbers >= MAX_NUMBERS:
+                    yield graphs, num_classes
+                    graphs, numbers = [], 0
+        if graphs:
+            yield graphs, num_classes
 
-    def empty(self) -> list[Any]:
-        graphs, self.graphs, self.numbers = self.graphs, [], 0
-        return graphs
+    def _items(self) -> Iterator[Any]:
+        """Iterables of graphs, and data sets."""
+        source = self.source
+        if self.kind == 'parts':
+            for item in source:
+                if isinstance(item, Batch):
+                    item = item.to_data_list()
+                yield item if _is_chunk(item) else [item]
+        elif (
+            isinstance(source, OnDiskDataset)
+            and type(source).get is OnDiskDataset.get
+            and type(source).__getitem__ is OnDiskDataset.__getitem__
+        ):
+            rows = list(source.indices())
+            for start in range(0, len(rows), _READ_AT_ONCE):
+                yield source.multi_get(rows[start : start + _READ_AT_ONCE])
+        else:
+            yield (source[i] for i in range(len(source)))
 
 
 def _is_chunk(item: Any) -> bool:
     if isinstance(item, list | tuple):
         return all(isinstance(data, BaseData) for data in item)
     return isinstance(item, Batch | TorchDataset)
-
-
-def _by_index(source: Any) -> Iterator[Iterable[Any]]:
-    if not (
-        isinstance(source, OnDiskDataset)
-        and type(source).get is OnDiskDataset.get
-        and type(source).__getitem__ is OnDiskDataset.__getitem__
-    ):
-        yield (source[i] for i in range(len(source)))
-        return
-    rows = list(source.indices())
-    for start in range(0, len(rows), _READ_AT_ONCE):
-        yield source.multi_get(rows[start : start + _READ_AT_ONCE])

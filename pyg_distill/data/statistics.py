@@ -1,15 +1,16 @@
 """What must be known of all graphs before any of them is selected."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from pyg_distill.data.attributes import FEATURES
 from pyg_distill.data.sources import Chunk, Source
+from pyg_distill.data.table import check_alike, layout_of
 from pyg_distill.data.tree_sets import concatenate_graphs, cut_out
 from pyg_distill.trees import (
     Forest,
@@ -60,9 +61,8 @@ class Occurrences:
 
     def of_graphs(self, mask: Tensor) -> 'Occurrences':
         """Keeps the graphs of a mask, and numbers them from zero."""
-        number = mask.cumsum(0) - 1
         kept = mask[self.graph]
-        graph = number[self.graph[kept]]
+        graph = (mask.cumsum(0) - 1)[self.graph[kept]]
         return Occurrences(graph, self.tree[kept], self.count[kept])
 
     @staticmethod
@@ -103,7 +103,7 @@ class TreeCounts:
     @classmethod
     def from_chunk(cls, chunk: Chunk) -> 'TreeCounts':
         """Counts the graphs of a chunk."""
-        tree = chunk.forest.distinct()
+        tree = chunk.distinct
         key = chunk.forest.keys[-1][tree.first]
         found = Occurrences.from_nodes(
             chunk.forest.graphs.graph_of_node(), tree.inverse, key.size(0)
@@ -112,17 +112,16 @@ class TreeCounts:
         label = _label(chunk).to(key.device)
         code = label[found.graph] * num_trees + found.tree
         code, support = torch.unique(code, return_counts=True)
-        counts = cls(code // num_trees, key[code % num_trees], support)
-        return cls(counts.label.cpu(), counts.key.cpu(), support.cpu())
+        label, key = code // num_trees, key[code % num_trees]
+        return cls(label.cpu(), key.cpu(), support.cpu())
 
     @classmethod
     def merge(cls, counts: Sequence['TreeCounts']) -> 'TreeCounts':
         """Adds up the counts of different graphs."""
         if len(counts) == 1:
             return counts[0]
-        label = torch.cat([c.label for c in counts])
-        key = torch.cat([c.key for c in counts])
-        support = torch.cat([c.support for c in counts])
+        columns = [(c.label, c.key, c.support) for c in counts]
+        label, key, support = map(torch.cat, zip(*columns, strict=True))
         tree = unique_keys(key, label)
         total = torch.zeros_like(tree.count)
         total.index_add_(0, tree.inverse, support)
@@ -192,8 +191,7 @@ class TreeStatistics:
         num_edges: The edges of each graph, of shape :obj:`[G]`.
         num_classes: The classes that the source says it has.
         counts: The graphs of each class that hold each tree.
-        histograms: Sparse matrices of shape :obj:`[G, D]` by their name, for
-            the selectors that need them.
+        histograms: The histograms that the selector needs, by their name.
         num_bytes: The bytes of the tensors of the source.
         y_shape: The shape of :obj:`y` of a graph.
         attributes: The names of all attributes that were read.
@@ -208,13 +206,13 @@ class TreeStatistics:
     num_edges: Tensor
     num_classes: int
     counts: TreeCounts
-    histograms: dict[str, Tensor]
+    histograms: dict[str, KeyedHistograms]
     num_bytes: int
     y_shape: tuple[int, ...]
-    attributes: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    continuous: list[str] = field(default_factory=list)
-    uncarried: list[str] = field(default_factory=list)
+    attributes: list[str]
+    left_out: list[str]
+    continuous: list[str]
+    uncarried: list[str]
 
     @property
     def num_graphs(self) -> int:
@@ -256,10 +254,10 @@ class TreeStatistics:
         if name not in self.histograms:
             raise ValueError(
                 f'the histogram {name!r} was not collected (got needs='
-                f'{tuple(self.histograms)}); declare it in the `needs` of the '
+                f'{(*self.histograms,)}); declare it in the `needs` of the '
                 f'selector'
             )
-        return self.histograms[name]
+        return self.histograms[name].count
 
     def collect_trees(self, key: Tensor) -> 'CollectedTrees':
         """Reads all graphs again, and keeps the trees with the given keys.
@@ -291,139 +289,80 @@ def collect_statistics(
     """
     names = [name for name in HISTOGRAMS if name in needs]
     parts = source.map(
-        lambda chunk: _Part.from_chunk(chunk, names),
-        'Counting trees',
-        _Part.merge,
+        lambda chunk: _collect(chunk, names), 'Counting trees', _merge
     )
     if not parts:
         raise ValueError(
             f"'{source.caller}' expects at least one graph (got none in all "
             f'chunks); check the split or the pre_filter'
         )
-    part = _Part.merge(parts)
+    found = _merge(parts)
     return TreeStatistics(
-        source=source,
-        label=part.label,
-        num_nodes=part.num_nodes,
-        num_edges=part.num_edges,
-        num_classes=part.num_classes,
-        counts=part.counts,
-        histograms={
-            name: histogram.count for name, histogram in part.histograms.items()
-        },
-        num_bytes=part.num_bytes,
-        y_shape=part.y_shape,
-        attributes=sorted(part.layout),
-        left_out=sorted(part.left_out),
-        continuous=[name for name in FEATURES if name in part.continuous],
-        uncarried=sorted(part.uncarried),
+        source, attributes=sorted(found.pop('layout')), **found
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The statistics of some chunks, mergeable in their order."""
+def _collect(chunk: Chunk, names: Sequence[Need]) -> dict[str, Any]:
+    """The statistics of a chunk."""
+    table, graphs = chunk.table, chunk.forest.graphs
+    features = {name: getattr(graphs, name) for name in FEATURES}
+    if graphs.x is not None:
+        # Equal trees have equal roots, so all values are among these.
+        features['x'] = graphs.x[chunk.distinct.first]
+    layout = layout_of(table.take(torch.tensor([0])).to_list()[0])
+    # Labels are cast, so their type does not matter.
+    layout['y'] = layout['y'].partition(' of ')[2]
+    return {
+        'label': _label(chunk).cpu(),
+        'num_nodes': table.num_nodes,
+        'num_edges': table.num_edges.cpu(),
+        'num_classes': chunk.num_classes,
+        'counts': TreeCounts.from_chunk(chunk),
+        'histograms': {
+            name: keyed_histograms(chunk.forest, *HISTOGRAMS[name]).cpu()
+            for name in names
+        },
+        'num_bytes': table.num_bytes,
+        'y_shape': (1, *table.data['y'].size()[1:]),
+        'layout': layout,
+        'left_out': table.left_out,
+        'uncarried': sorted(table.uncarried),
+        'continuous': [
+            name
+            for name, value in features.items()
+            if value is not None
+            and value.is_floating_point()
+            and bool((value != value.round()).any())
+        ],
+    }
 
-    label: Tensor
-    num_nodes: Tensor
-    num_edges: Tensor
-    num_classes: int
-    counts: TreeCounts
-    histograms: dict[str, KeyedHistograms]
-    num_bytes: int
-    y_shape: tuple[int, ...]
-    layout: dict[str, str]
-    left_out: frozenset[str]
-    continuous: frozenset[str]
-    uncarried: frozenset[str]
 
-    @classmethod
-    def from_chunk(cls, chunk: Chunk, names: Sequence[Need]) -> '_Part':
-        table, graphs = chunk.table, chunk.forest.graphs
-        features = {name: getattr(graphs, name) for name in FEATURES}
-        if graphs.x is not None:
-            # Equal trees have equal roots, so all values are among these.
-            features['x'] = graphs.x[chunk.forest.distinct().first]
-        layout = {}
-        for key in table.keys:
-            value = table.data[key]
-            if table.is_tensor(key):
-                shape = list(value.size())
-                del shape[table.dim(key)]
-                layout[key] = f'{value.dtype} of shape {shape}'
-            else:
-                value = value[0] if isinstance(value, list) else value
-                layout[key] = type(value).__name__
-        # Labels are cast, so their type does not matter.
-        layout['y'] = layout['y'].partition(' of ')[2]
-        y = table.data['y']
-        return cls(
-            label=_label(chunk).cpu(),
-            num_nodes=table.num_nodes,
-            num_edges=table.num_edges.cpu(),
-            num_classes=chunk.num_classes,
-            counts=TreeCounts.from_chunk(chunk),
-            histograms={
-                name: keyed_histograms(chunk.forest, *HISTOGRAMS[name]).cpu()
-                for name in names
-            },
-            num_bytes=table.num_bytes,
-            y_shape=(1, *y.size()[1:]),
-            layout=layout,
-            left_out=frozenset(table.left_out),
-            uncarried=frozenset(table.uncarried),
-            continuous=frozenset(
-                name
-                for name, value in features.items()
-                if value is not None
-                and value.is_floating_point()
-                and bool((value != value.round()).any())
-            ),
+def _merge(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The statistics of several chunks, in their order."""
+    first, *others = parts
+    for part in others:
+        check_alike(
+            first['layout'],
+            part['layout'],
+            'all chunks and shards of a source must have the same attributes '
+            'of the same type and shape (they differ',
         )
-
-    @classmethod
-    def merge(cls, parts: Sequence['_Part']) -> '_Part':
-        if len(parts) == 1:
-            return parts[0]
-        for part in parts[1:]:
-            _check_alike(parts[0].layout, part.layout)
-        return cls(
-            label=torch.cat([part.label for part in parts]),
-            num_nodes=torch.cat([part.num_nodes for part in parts]),
-            num_edges=torch.cat([part.num_edges for part in parts]),
-            num_classes=max(part.num_classes for part in parts),
-            counts=TreeCounts.merge([part.counts for part in parts]),
-            histograms={
-                name: KeyedHistograms.join(
-                    [part.histograms[name] for part in parts]
-                )
-                for name in parts[0].histograms
-            },
-            num_bytes=sum(part.num_bytes for part in parts),
-            y_shape=parts[0].y_shape,
-            layout=parts[0].layout,
-            left_out=frozenset().union(*(part.left_out for part in parts)),
-            uncarried=frozenset().union(*(part.uncarried for part in parts)),
-            continuous=frozenset().union(*(part.continuous for part in parts)),
-        )
-
-
-def _check_alike(first: dict[str, str], other: dict[str, str]) -> None:
-    odd = [
-        key
-        for key in sorted({*first, *other})
-        if first.get(key) != other.get(key)
-    ]
-    if odd:
-        got = ', '.join(
-            f"'{key}': {first.get(key, 'none')} and {other.get(key, 'none')}"
-            for key in odd
-        )
-        raise ValueError(
-            f'all chunks and shards of a source must have the same attributes '
-            f'of the same type and shape (got {got}); fill in or convert '
-            f'them, or leave them out with exclude_keys={odd}'
-        )
+    columns = {name: [part[name] for part in parts] for name in first}
+    out = dict(first)
+    for name in ('label', 'num_nodes', 'num_edges'):
+        out[name] = torch.cat(columns[name])
+    for name in ('left_out', 'uncarried', 'continuous'):
+        out[name] = sorted({key for keys in columns[name] for key in keys})
+    out['continuous'].sort(key=FEATURES.index)
+    out['num_classes'] = max(columns['num_classes'])
+    out['num_bytes'] = sum(columns['num_bytes'])
+    out['counts'] = TreeCounts.merge(columns['counts'])
+    if others:
+        out['histograms'] = {
+            name: KeyedHistograms.join([h[name] for h in columns['histograms']])
+            for name in first['histograms']
+        }
+    return out
 
 
 def _label(chunk: Chunk) -> Tensor:
@@ -455,10 +394,9 @@ class CollectedTrees:
     @classmethod
     def from_chunk(cls, chunk: Chunk, key: Tensor) -> 'CollectedTrees':
         """Cuts the trees with the given keys out of a chunk."""
-        forest = chunk.forest
-        tree = forest.distinct()
-        device = tree.first.device
-        number = look_up(key.to(device), forest.keys[-1][tree.first])
+        forest, tree = chunk.forest, chunk.distinct
+        trees = forest.keys[-1][tree.first]
+        number = look_up(key.to(trees.device), trees)
         found = Occurrences.from_nodes(
             forest.graphs.graph_of_node(), tree.inverse, number.numel()
         )

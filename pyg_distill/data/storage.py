@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_distill.data.attributes import FEATURES
+from pyg_distill.data.attributes import FEATURES, OF_DISTILLED, STRUCTURE
 from pyg_distill.data.sources import Source, read_table
-from pyg_distill.data.table import GraphTable
+from pyg_distill.data.table import GraphTable, concatenate
 from pyg_distill.data.tree_sets import TreeSets
 from pyg_distill.trees import (
     Forest,
@@ -33,6 +33,7 @@ from pyg_distill.trees import (
 # source does not depend on its chunks.
 BLOCK = 4096
 
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _INTEGERS = ('u1', 'i1', 'u2', 'i2', 'u4', 'i4', 'i8')
 
 
@@ -60,32 +61,29 @@ def encode(graphs: GraphTable | TreeSets) -> Encoded:
     Args:
         graphs (GraphTable or TreeSets): What to store.
     """
-    if isinstance(graphs, TreeSets):
-        writer = _Writer()
-        _write_tree_sets(writer, graphs)
-        payload = writer.compress()
-        schema: dict[str, Any] = {
-            'form': 'tree sets',
-            'columns': writer.schema,
-            'blocks': [len(payload)],
-        }
-        return Encoded(schema, payload)
-    payloads, columns = [], []
+    writers = []
     for start in range(0, max(1, len(graphs)), BLOCK):
-        writer = _Writer()
+        writers.append(_Writer())
+        if isinstance(graphs, TreeSets):  # One block, to share all trees.
+            _write_tree_sets(writers[0], graphs)
+            break
         end = min(start + BLOCK, len(graphs))
-        whole = start == 0 and end == len(graphs)
-        block = graphs if whole else graphs.take(torch.arange(start, end))
-        _write_graphs(writer, block)
-        payloads.append(writer.compress())
-        columns.append(writer.schema)
-    kind = type(graphs.data)
-    schema = {
-        'form': 'graphs',
-        'class': f'{kind.__module__}.{kind.__qualname__}',
-        'columns': columns,
+        is_all = end - start == len(graphs)
+        block = graphs if is_all else graphs.take(torch.arange(start, end))
+        _write_graphs(writers[-1], block)
+    payloads = [writer.compress() for writer in writers]
+    schema: dict[str, Any] = {
+        'form': 'tree sets',
+        'columns': writers[0].schema,
         'blocks': [len(payload) for payload in payloads],
     }
+    if isinstance(graphs, GraphTable):
+        kind = type(graphs.data)
+        schema |= {
+            'form': 'graphs',
+            'class': f'{kind.__module__}.{kind.__qualname__}',
+            'columns': [writer.schema for writer in writers],
+        }
     return Encoded(schema, b''.join(payloads))
 
 
@@ -107,18 +105,20 @@ def decode(
         reader = _Reader(columns, payload[start : start + size])
         tables.append(_read_graphs(reader, data_cls))
         start += size
-    if len(tables) == 1:
-        return tables[0]
-    return GraphTable.from_list([d for t in tables for d in t.to_list()])
+    return concatenate(tables)
 
 
 def compressed_size(dataset: Any, exclude_keys: Sequence[str] = ()) -> int:
-    """The compressed bytes of ordinary graphs, the measure of every budget.
+    """The compressed bytes of graphs or tree sets, the measure of budgets.
+
+    The size of a :class:`~pyg_distill.datasets.MirageDataset` is
+    :obj:`report.compressed_bytes`. What a distilled graph has for itself and
+    what follows from the rest, such as :obj:`weight`, does not count.
 
     .. code-block:: python
 
         compressed_size(dataset[train_idx])
-        MirageDataset(dataset[train_idx], num_layers=2).report.compressed_bytes
+        compressed_size(MirageDataset(dataset[train_idx], num_layers=2))
 
     Args:
         dataset (Dataset or list): Graphs that fit into memory.
@@ -130,9 +130,41 @@ def compressed_size(dataset: Any, exclude_keys: Sequence[str] = ()) -> int:
         ValueError: If it is empty or its graphs have different attributes.
     """
     table = read_table(
-        dataset, exclude_keys=exclude_keys, caller='compressed_size'
+        dataset,
+        exclude_keys=exclude_keys,
+        caller='compressed_size',
+        allow_tree_sets=True,
     )
+    if 'root_index' in table.keys:
+        return encode(_undistilled(table)).num_bytes
     return encode(table).num_bytes
+
+
+def _undistilled(table: GraphTable) -> GraphTable | TreeSets:
+    """What is stored of graphs in tree-set form."""
+    own = {*OF_DISTILLED}
+    size, num_nodes = table.sizes('root_index'), table.num_nodes
+    start = pointer(num_nodes)[:-1].repeat_interleave(size)
+    root = table.rows('root_index').cpu() + start
+    count = table.rows('root_count')
+    is_whole = root.equal(torch.arange(int(num_nodes.sum())))
+    # In a whole graph every node is a root, counted once.
+    if is_whole and bool((count == 1).all()):
+        slices = {k: v for k, v in table.slices.items() if k not in own}
+        num_nodes, index = table.stored_num_nodes, table.index
+        return GraphTable(table.data, slices, num_nodes, index)
+    own = (own - {'support'}).union(FEATURES, STRUCTURE)
+    return TreeSets(
+        Forest(table.graphs, int(table.rows('num_layers')[0])),
+        root,
+        count,
+        pointer(size),
+        attributes={
+            key: (table.rows(key), pointer(table.sizes(key)))
+            for key in table.keys
+            if key not in own
+        },
+    )
 
 
 def source_size(source: Source) -> int:
@@ -162,15 +194,10 @@ def _write_graphs(writer: '_Writer', table: GraphTable) -> None:
             writer.objects(column, table.objects(key))
             continue
         size = table.sizes(key)
-        level = 'other'
-        for name, expected in [
-            ('one', torch.ones_like(size)),
-            ('node', num_nodes),
-            ('edge', num_edges),
-        ]:
-            if size.equal(expected):
-                level = name
-                break
+        one = torch.ones_like(size)
+        levels = {'one': one, 'node': num_nodes, 'edge': num_edges}
+        fits = [name for name, rows in levels.items() if size.equal(rows)]
+        level = (*fits, 'other')[0]
         if level == 'other':
             writer.integers(f'{key} sizes', size)
         dim = table.dim(key)
@@ -388,8 +415,7 @@ def _to_bits(value: Tensor) -> Tensor:
         value = torch.view_as_real(value)
     num_rows, width = value.size(0), math.prod(value.size()[1:])
     if value.is_floating_point():
-        kind = {2: torch.int16, 4: torch.int32, 8: torch.int64, 1: torch.int8}
-        value = value.view(kind[value.element_size()])
+        value = value.view(_BITS[value.element_size()])
     return value.reshape(num_rows, width).long()
 
 
@@ -400,8 +426,7 @@ def _from_bits(bits: Tensor, dtype: torch.dtype, shape: list[int]) -> Tensor:
         return torch.view_as_complex(value)
     if dtype.is_floating_point:
         size = torch.empty(0, dtype=dtype).element_size()
-        kind = {2: torch.int16, 4: torch.int32, 8: torch.int64, 1: torch.int8}
-        return bits.to(kind[size]).contiguous().view(dtype).reshape(shape)
+        return bits.to(_BITS[size]).contiguous().view(dtype).reshape(shape)
     return bits.to(dtype).reshape(shape)
 
 

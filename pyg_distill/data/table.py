@@ -1,9 +1,9 @@
 """Graphs as one table of concatenated tensors with pointers."""
 
 import copy
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from numpy import ndarray
@@ -64,7 +64,7 @@ class GraphTable:
         """Concatenates graphs of the same attributes, types and shapes.
 
         Args:
-            graphs (list): Graphs as :meth:`to_plain` returns them.
+            graphs (list): Graphs with a plain :obj:`edge_index`.
             exclude_keys (list, optional): Attributes to leave out.
                 (default: :obj:`()`)
             caller (str, optional): The class named in error messages.
@@ -78,22 +78,22 @@ class GraphTable:
         num_nodes = [data.num_nodes or 0 for data in graphs]
         # Given in all graphs or in none, and wherever `x` does not tell it.
         is_given = 'num_nodes' in present or 'x' in left_out
-        kept = []
-        for data, size in zip(graphs, num_nodes, strict=True):
-            if is_given or left_out & {*data.keys()}:
-                data = copy.copy(data)
+        kept = [copy.copy(data) for data in graphs]
+        for data, size in zip(kept, num_nodes, strict=True):
             for key in left_out & {*data.keys()}:
                 del data[key]
             if is_given:
                 data.num_nodes = size
-            kept.append(data)
-        first = _layout(kept[0])
+        first = layout_of(kept[0])
         for i, data in enumerate(kept):
-            layout = first if data is kept[0] else _layout(data)
-            if layout != first:
-                _refuse_mixed(i, first, layout, caller)
+            check_alike(
+                first,
+                layout_of(data),
+                f"'{caller}' expects attributes of the same type and shape in "
+                f'every graph (graph {i} differs from graph 0',
+            )
         data, slices, _ = collate(
-            type(kept[0]), list(kept), increment=False, add_batch=False
+            type(kept[0]), kept, increment=False, add_batch=False
         )
         return cls(
             data, slices, torch.tensor(num_nodes), None, present & left_out
@@ -143,7 +143,7 @@ class GraphTable:
     def objects(self, key: str) -> list[Any]:
         """The values of an attribute that is no tensor, one a graph."""
         if self._is_list(key):
-            return [self.data[key][i] for i in self._positions().tolist()]
+            return [self.data[key][i] for i in self._positions()]
         return [data[key] for data in self.to_list()]
 
     def dim(self, key: str) -> int:
@@ -154,24 +154,17 @@ class GraphTable:
 
     def sizes(self, key: str) -> Tensor:
         """The rows of an attribute in each graph, of shape :obj:`[G]`."""
-        start, end = self._bounds(key)
-        return end - start
+        size = self.slices[key].cpu().diff()
+        return size if self.index is None else size[self.index]
 
     def rows(self, key: str) -> Tensor:
         """The rows of an attribute of all graphs in turn."""
         value = self.data[key].detach()
         if self.index is None:
             return value
-        start, end = self._bounds(key)
-        graph, offset = ragged_range(end - start)
-        row = (start[graph] + offset).to(value.device)
-        return value.index_select(self.dim(key), row)
-
-    def _bounds(self, key: str) -> tuple[Tensor, Tensor]:
-        ptr = self.slices[key].cpu()
-        if self.index is None:
-            return ptr[:-1], ptr[1:]
-        return ptr[self.index], ptr[self.index + 1]
+        graph, offset = ragged_range(self.sizes(key))
+        row = self.slices[key].cpu()[self.index][graph] + offset
+        return value.index_select(self.dim(key), row.to(value.device))
 
     def take(self, index: Tensor) -> 'GraphTable':
         """Selects graphs, in this order; nothing is copied.
@@ -188,14 +181,13 @@ class GraphTable:
 
     def to_list(self) -> list[Data]:
         """Cuts the graphs apart."""
-        index = range(len(self)) if self.index is None else self.index.tolist()
         return [
             separate(type(self.data), self.data, i, self.slices, None, False)
-            for i in index
+            for i in self._positions()
         ]
 
     def collate(self) -> tuple[Data, dict[str, Tensor] | None]:
-        """Copies the graphs as :meth:`InMemoryDataset.collate` does.
+        """Copies the graphs in the storage format of PyG.
 
         Returns:
             tuple: The concatenated attributes, and where each graph begins,
@@ -219,20 +211,17 @@ class GraphTable:
             data._store._num_nodes = self.num_nodes.tolist()
         return data, slices
 
-    def _positions(self) -> Tensor:
-        return torch.arange(len(self)) if self.index is None else self.index
+    def _positions(self) -> Sequence[int]:
+        return range(len(self)) if self.index is None else self.index.tolist()
 
     @property
     def num_bytes(self) -> int:
-        """The bytes of all tensors: elements times their size."""
+        """The size of all tensors in bytes, without those of slices."""
         total = 0
-        for key in self.keys:
-            if self.is_tensor(key):
-                value = self.data[key]
-                width = value.numel() // max(1, value.size(self.dim(key)))
-                total += int(self.sizes(key).sum()) * (
-                    width * value.element_size()
-                )
+        for key in filter(self.is_tensor, self.keys):
+            value = self.data[key]
+            width = value.numel() // max(1, value.size(self.dim(key)))
+            total += int(self.sizes(key).sum()) * width * value.element_size()
         return total
 
     @cached_property
@@ -248,15 +237,24 @@ class GraphTable:
             if key not in self.slices:
                 continue
             if not self.is_tensor(key):
-                value = self.data[key]
-                value = value[0] if isinstance(value, list) else value
-                layout = getattr(value, 'layout', type(value).__name__)
+                value = self.objects(key)[0]
                 raise TypeError(
                     f"'{key}' must be a dense tensor to be compared (got "
-                    f'{layout}); convert it, or leave it out with '
+                    f'{getattr(value, "layout", type(value))}); convert it, '
+                    f"or leave it out with exclude_keys=['{key}']"
+                )
+            # In sum the rows may fit, although they belong to other graphs.
+            size = self.sizes(key)
+            kind = 'node' if key == 'x' else 'edge'
+            expected = self.num_nodes if key == 'x' else self.num_edges
+            if bool((size != expected).any()):
+                graph = int((size != expected).nonzero()[0])
+                raise ValueError(
+                    f"'{key}' must have one row per {kind} (got "
+                    f'{int(size[graph])} for {int(expected[graph])} {kind}s '
+                    f'of graph {graph}); fill it in, or leave it out with '
                     f"exclude_keys=['{key}']"
                 )
-            self._check_rows(key)
             features[key] = self.rows(key)
         edge_index = self.rows('edge_index')
         device = edge_index.device
@@ -266,20 +264,6 @@ class GraphTable:
             self.num_edges.to(device),
             **features,
         )
-
-    def _check_rows(self, key: str) -> None:
-        # In sum the rows may fit, although they belong to other graphs.
-        size = self.sizes(key)
-        kind = 'node' if key == 'x' else 'edge'
-        expected = self.num_nodes if key == 'x' else self.num_edges
-        if bool((size != expected).any()):
-            graph = int((size != expected).nonzero()[0])
-            raise ValueError(
-                f"'{key}' must have one row per {kind} (got "
-                f'{int(size[graph])} rows for the {int(expected[graph])} '
-                f'{kind}s of graph {graph}); fill it in, or leave it out with '
-                f"exclude_keys=['{key}']"
-            )
 
     @cached_property
     def label(self) -> Tensor | None:
@@ -292,12 +276,8 @@ class GraphTable:
     def levels(self) -> dict[str, Level]:
         """The level of each attribute but features and edges, by its name."""
         out: dict[str, Level] = {}
-        kind = type(self.data)
-        has_rules = (kind.__inc__, kind.__cat_dim__) != (
-            Data.__inc__,
-            Data.__cat_dim__,
-        )
-        graphs = self.to_list() if has_rules else []
+        # Subclasses may have rules of their own to batch attributes.
+        graphs = [] if type(self.data) is Data else self.to_list()
         for key in self.keys:
             if key in (*FEATURES, *STRUCTURE):
                 continue
@@ -338,30 +318,27 @@ def refuse_uncarried(names: Sequence[str]) -> None:
     """
     if 'y' in names:
         raise NotCarriedError(
-            "'y' must have one label a graph, as computation trees stand for "
-            'graph-level tasks (got one row a node or edge); leave it out '
-            "with exclude_keys=['y']"
+            "'y' must have one label a graph (got one row a node or edge); "
+            "leave it out with exclude_keys=['y']"
         )
     if names:
-        listed = ', '.join(f"'{name}'" for name in names)
         raise NotCarriedError(
             f"computation trees are compared by 'x', 'edge_attr' and "
-            f"'edge_weight' only (got also {listed}); join what the model "
-            f'reads to one of these, or leave out the rest with '
-            f"exclude_keys={list(names)}; selection='herding' of a "
+            f"'edge_weight' only (got also {[*names]}); leave out the rest "
+            f"with exclude_keys={[*names]}; selection='herding' of a "
             f'MirageDataset keeps whole graphs with all attributes'
         )
 
 
 def concatenate(
-    tables: Iterable[GraphTable], caller: str = 'GraphTable'
+    tables: Sequence[GraphTable], copied: bool = False
 ) -> GraphTable:
     """Puts the graphs of several tables into one, in their order."""
-    tables = list(tables)
-    if len(tables) == 1:
+    if len(tables) == 1 and not copied:
         return tables[0]
-    graphs = [data for table in tables for data in table.to_list()]
-    return GraphTable.from_list(graphs, caller=caller)
+    return GraphTable.from_list(
+        [d for table in tables for d in table.to_list()]
+    )
 
 
 def _is_batched_specially(data: Data, key: str) -> bool:
@@ -371,7 +348,7 @@ def _is_batched_specially(data: Data, key: str) -> bool:
     return has_inc or dim != Data().__cat_dim__(key, data[key])
 
 
-def _layout(data: Data) -> dict[str, Any]:
+def layout_of(data: Data) -> dict[str, Any]:
     """What must be the same in all graphs, by attribute."""
     out: dict[str, Any] = {}
     for key, value in data.to_dict().items():
@@ -387,12 +364,13 @@ def _layout(data: Data) -> dict[str, Any]:
     return out
 
 
-def _refuse_mixed(
-    graph: int, first: dict[str, Any], other: dict[str, Any], caller: str
-) -> NoReturn:
-    odd = sorted(
-        key for key in {*first, *other} if first.get(key) != other.get(key)
-    )
+def check_alike(
+    first: dict[str, Any], other: dict[str, Any], text: str
+) -> None:
+    """Refuses other layouts than the first; `text` begins the message."""
+    if first == other:
+        return
+    odd = sorted(k for k in {*first, *other} if first.get(k) != other.get(k))
     got = ', '.join(
         f"'{key}': {first.get(key, 'none')} and {other.get(key, 'none')}"
         for key in odd
@@ -400,7 +378,4 @@ def _refuse_mixed(
     remedy = 'fill in what only some graphs have, or convert it'
     if not {'y', *STRUCTURE}.intersection(odd):
         remedy += f', or leave it out with exclude_keys={odd}'
-    raise ValueError(
-        f"'{caller}' expects attributes of the same type and shape in every "
-        f'graph (graph {graph} differs from graph 0 in {got}); {remedy}'
-    )
+    raise ValueError(f'{text} in {got}); {remedy}')

@@ -208,7 +208,7 @@ def cut_out(forest: Forest, root: Tensor) -> tuple[Graphs, Tensor]:
 
 
 def concatenate_graphs(parts: Sequence[Graphs]) -> Graphs:
-    """Numbers several graphs through, each of which may stand for many.
+    """Numbers several graphs through; each may stand for many.
 
     Args:
         parts (list): Graphs with the same features; each becomes one graph.

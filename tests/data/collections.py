@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset, OnDiskDataset
 from torch_geometric.edge_index import EdgeIndex
 
-from tests.datasets.sources import path, random_graphs
+from tests.selection.helpers import path, random_graphs
 
 
 class OnDisk(OnDiskDataset):
@@ -45,18 +45,6 @@ class Minimal:
 
     def __getitem__(self, i: int) -> Data:
         return self.graphs[i]
-
-
-class Stream:
-    """Starts anew each time, and knows neither its length nor an index."""
-
-    def __init__(self, items: list[Any]) -> None:
-        self.items = items
-        self.rounds = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        self.rounds += 1
-        yield from self.items
 
 
 class IterableGraphs(torch.utils.data.IterableDataset):

@@ -13,8 +13,8 @@ from torch_geometric.loader import DataLoader
 from pyg_distill.data import Source, TreeStatistics, read_table
 from pyg_distill.data.attributes import level_of
 from pyg_distill.data.statistics import collect_statistics
-from tests.data.collections import Lazy, Minimal, Stream
-from tests.datasets.sources import Graphs, path, random_graphs
+from tests.data.collections import Lazy, Minimal
+from tests.selection.helpers import Graphs, Stream, path, random_graphs
 
 
 def message(error: type[Exception], call: Callable, *args: Any) -> str:

@@ -15,7 +15,7 @@ from pyg_distill.data import progress, read_table
 from pyg_distill.data.progress import Progress
 from pyg_distill.datasets import MirageDataset, ToyMolecules
 from tests.data.collections import Lazy
-from tests.datasets.sources import random_graphs
+from tests.selection.helpers import random_graphs
 
 GRAPHS = random_graphs(12)
 
@@ -110,12 +110,7 @@ def test_an_error_ends_the_line(
 ) -> None:
     monkeypatch.setattr(progress, '_DELAY', 0.0)
     before = threading.active_count()
-
-    def fail() -> None:
-        with Progress('Working', True):
-            raise ValueError('no')
-
-    with pytest.raises(ValueError, match='no'):
-        fail()
+    with pytest.raises(ValueError, match='no'), Progress('Working', True):
+        raise ValueError('no')
     assert threading.active_count() == before
     assert '\n' not in capsys.readouterr().err

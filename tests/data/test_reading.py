@@ -23,7 +23,7 @@ from tests.data.collections import (
     typed,
     with_all_attributes,
 )
-from tests.datasets.sources import Graphs, random_graphs
+from tests.selection.helpers import Graphs, random_graphs
 
 pytestmark = pytest.mark.filterwarnings('ignore:Unable to accurately infer')
 

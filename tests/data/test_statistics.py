@@ -21,9 +21,8 @@ from pyg_distill.data.statistics import (
     collect_statistics,
     look_up,
 )
-from tests.data.collections import Stream
-from tests.datasets.sources import Graphs, random_graphs
 from tests.oracles import Tree, trees_of
+from tests.selection.helpers import Graphs, Stream, random_graphs
 
 GRAPHS = random_graphs(24, (0, 1, 3), edge_attr=True, edge_weight=True)
 NEEDS = ('shares', 'counts')
@@ -65,7 +64,7 @@ def found_supports(counts: TreeCounts, trees: dict[tuple, Tree]) -> dict:
     return {(label, trees[tuple(key)]): n for label, key, n in rows}
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10**6),
     num_graphs=st.integers(1, 9),
@@ -228,7 +227,7 @@ def test_equal_trees_of_chunks_are_kept_once() -> None:
 
 
 def test_parts_are_merged_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Of 32 chunks, no merge holds more than all distinct trees twice.
+    # Of 8 chunks, no merge holds more than all distinct trees twice.
     sizes = []
     merge = TreeCounts.merge
 
@@ -238,10 +237,10 @@ def test_parts_are_merged_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(TreeCounts, 'merge', watched)
     monkeypatch.setattr('pyg_distill.data.sources.MAX_GRAPHS', 24)
-    source = Source([GRAPHS] * 32, 2)
+    source = Source([GRAPHS] * 8, 2)
     found = collect_statistics(source)
     once = TreeCounts.from_chunk(chunk_of(GRAPHS, 2))
-    assert found.counts.support.equal(32 * once.support)
+    assert found.counts.support.equal(8 * once.support)
     assert max(sizes) <= 2 * once.label.numel()
 
 

@@ -21,6 +21,7 @@ from pyg_distill.data import (
 )
 from pyg_distill.data.storage import Encoded, decode, encode, source_size
 from pyg_distill.data.tree_sets import concatenate_sets, lossless
+from pyg_distill.datasets import MirageDataset
 from pyg_distill.trees import Forest
 from tests.data.collections import (
     GRAPHS,
@@ -28,9 +29,9 @@ from tests.data.collections import (
     assert_graphs,
     raw,
 )
-from tests.datasets.sources import Graphs, path, random_graphs
 from tests.graphs import graphs, random_graph
 from tests.oracles import tree_set, trees_of
+from tests.selection.helpers import Graphs, path, random_graphs
 
 TYPES = [
     torch.bool,
@@ -109,7 +110,7 @@ def test_all_types_and_shapes(dtype: torch.dtype, size: tuple) -> None:
     assert_graphs(restored.to_list(), originals)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1, max_size=9),
     st.sampled_from([torch.long, torch.double, torch.float, torch.half]),
@@ -207,7 +208,7 @@ def assert_tree_sets(found: Any, expected: TreeSets) -> None:
                 assert raw(out[key]) == raw(data[key])
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(graphs(), st.integers(0, 3), st.integers(1, 4))
 def test_tree_sets_are_restored(data: Data, depth: int, copies: int) -> None:
     originals = []
@@ -306,7 +307,7 @@ def test_the_size_of_a_source_does_not_depend_on_chunks(
     assert sizes == {sum(expected)}
 
 
-def test_transforms_count_and_trees_are_refused() -> None:
+def test_transforms_count() -> None:
     many = random_graphs(9)
 
     def without(data: Data) -> Data:
@@ -315,6 +316,16 @@ def test_transforms_count_and_trees_are_refused() -> None:
 
     expected = compressed_size([without(data.clone()) for data in many])
     assert compressed_size(Graphs(many, without)) == expected
-    table = forest_of(many, 1).to_table()
-    with pytest.raises(ValueError, match='tree-set form'):
-        compressed_size(table.to_list())
+
+
+@pytest.mark.parametrize('selection', ['lossless', 'frequent', 'random'])
+def test_a_distilled_set_has_the_size_of_its_report(selection: str) -> None:
+    many = random_graphs(20, edge_attr=True)
+    for data in many:
+        data.mark = torch.rand(1, 2)
+    options = {'num_graphs': 5} if selection == 'random' else {}
+    found = MirageDataset(many, 2, selection=selection, log=False, **options)
+    for items in (found, list(found)):
+        assert compressed_size(items) == found.report.compressed_bytes
+    sets = forest_of(many, 1)
+    assert compressed_size(sets.to_table().to_list()) == encode(sets).num_bytes
