@@ -1,12 +1,9 @@
 import hashlib
-import random
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch, Data, Dataset
-from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.utils import contains_self_loops, is_undirected
 
@@ -104,23 +101,6 @@ def test_graphs_depend_on_seed_and_position_only(dataset: Dataset) -> None:
     assert not any(equal(a, b) for a in few for b in other)
 
 
-def test_generation_leaves_global_random_states_alone() -> None:
-    states = (
-        torch.get_rng_state(),
-        np.random.get_state()[1].tolist(),
-        random.getstate(),
-    )
-    first = ToyMolecules(3)
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert np.random.get_state()[1].tolist() == states[1]
-    assert random.getstate() == states[2]
-
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    assert all(map(equal, first, ToyMolecules(3)))
-
-
 def test_graphs_are_small_simple_and_connected(batch: Batch) -> None:
     assert not contains_self_loops(batch.edge_index)
     assert is_undirected(batch.edge_index, batch.edge_attr)
@@ -136,20 +116,6 @@ def test_graphs_are_small_simple_and_connected(batch: Batch) -> None:
     for _ in range(40):
         reached.scatter_reduce_(0, target, reached[source], 'amin')
     assert torch.equal(reached, batch.ptr[batch.batch])
-
-
-def test_features_are_one_hot(dataset: Dataset) -> None:
-    for features, names in [
-        (dataset.x, dataset.atom_types),
-        (dataset.edge_attr, dataset.bond_types),
-    ]:
-        assert features.dtype == torch.float
-        assert features.size(1) == len(names)
-        assert ((features == 0) | (features == 1)).all()
-        assert (features.sum(-1) == 1).all()
-        assert (features.sum(0) > 0).all()
-    assert dataset.num_node_features == 9
-    assert dataset.num_edge_features == 4
 
 
 def test_valences_are_respected(batch: Batch) -> None:
@@ -172,14 +138,6 @@ def test_valences_are_respected(batch: Batch) -> None:
     found = zip(batch.x.argmax(-1).tolist(), spent.tolist(), strict=True)
     for atom, valence in set(found):
         assert valence in allowed[ToyMolecules.atom_types[atom]]
-
-
-def test_classes_are_roughly_balanced(dataset: Dataset) -> None:
-    assert dataset.y.shape == (2000,)
-    assert dataset.y.dtype == torch.long
-    shares = dataset.y.bincount() / 2000
-    expected = torch.tensor([0.40, 0.35, 0.25])
-    assert torch.allclose(shares, expected, atol=0.04)
 
 
 def test_structure_tells_the_class_but_not_always(dataset: Dataset) -> None:
@@ -218,15 +176,6 @@ def test_trees_are_as_skewed_as_those_of_nci1(
 ) -> None:
     measured = skew(dataset, depth, with_bonds)
     assert measured == pytest.approx(NCI1[depth], rel=0.2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('depth', NCI1)
-def test_skew_of_nci1_is_the_pinned_one(
-    real_dataset: Callable[..., TUDataset], depth: int
-) -> None:
-    measured = skew(real_dataset('NCI1'), depth, with_bonds=False)
-    assert measured == pytest.approx(NCI1[depth], abs=1e-3)
 
 
 def test_slices_transforms_and_bad_sizes(dataset: Dataset) -> None:

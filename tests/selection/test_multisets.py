@@ -16,7 +16,7 @@ from pyg_distill.selection import Herding
 from pyg_distill.trees import Forest, TreeCode, facility_steps
 from tests.oracles import Tree, tree_set, trees_of
 from tests.selection import helpers
-from tests.selection.helpers import message, path, random_graphs, same
+from tests.selection.helpers import path, random_graphs
 
 
 def keep(
@@ -184,25 +184,6 @@ def test_graphs_without_nodes_or_edges() -> None:
     assert keep([path(1, 2, 1)], 1)[0].weight.tolist() == [1.0]
 
 
-def test_bad_sizes_of_a_vocabulary() -> None:
-    for error, value in [
-        (ValueError, 0),
-        (ValueError, 4097),
-        (TypeError, 2.5),
-        (TypeError, True),
-        (TypeError, '3'),
-    ]:
-        text = message(
-            error,
-            random_graphs(8),
-            1,
-            selection='multisets',
-            vocabulary_size=value,
-        )
-        assert "'vocabulary_size'" in text
-        assert f'{value}' in text
-
-
 @pytest.mark.parametrize('num_layers', [0, 1, 2])
 @pytest.mark.parametrize('compact', [True, False])
 @pytest.mark.parametrize('num_features', [3, None])
@@ -247,15 +228,3 @@ def test_lossless_carries_what_a_graph_has_beside_its_trees() -> None:
     for data, source in zip(kept, graphs, strict=True):
         assert data.scale.equal(source.scale)
         assert data.rows.equal(source.rows)
-
-
-@pytest.mark.parametrize('limits', [{'budget': 0.1}, {'num_graphs': 3}])
-def test_lossless_takes_no_limits(limits: dict) -> None:
-    text = message(
-        ValueError, random_graphs(8), 1, selection='lossless', **limits
-    )
-    assert f'{next(iter(limits))} cannot be given' in text
-    assert same(
-        MirageDataset(random_graphs(8), 1, selection='herding', num_graphs=8),
-        MirageDataset(random_graphs(8), 1, selection='random', num_graphs=8),
-    )

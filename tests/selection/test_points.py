@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import combinations, islice
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -125,19 +125,6 @@ def test_rounding_does_not_break_ties_of_herding() -> None:
         columns = points[:, torch.randperm(90)]
         assert order_of(Herding(), columns) == order
         assert order_of(Herding(), columns.to_sparse()) == order
-
-
-def test_centers_are_within_twice_the_optimum() -> None:
-    points = torch.rand(10, 2)
-    gaps = torch.cdist(points, points)
-    order = order_of(KCenter(), points)
-    for k in (1, 2, 3):
-        radius = gaps[:, order[:k]].min(1).values.max()
-        best = min(
-            float(gaps[:, list(c)].min(1).values.max())
-            for c in combinations(range(10), k)
-        )
-        assert best <= radius <= 2 * best
 
 
 def histogram(graphs: list[Data], depths: list[int], share: bool) -> Any:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from torch_geometric.loader import DataLoader
 from pyg_distill.data import sources
 from pyg_distill.selection import (
     Auto,
-    BudgetTooSmall,
     FrequentTrees,
     Herding,
     KCenter,
@@ -37,7 +35,6 @@ from tests.selection.helpers import (
     message,
     path,
     random_graphs,
-    same,
 )
 
 GRAPHS = random_graphs(40, (0, 1, 2), max_nodes=9)
@@ -229,6 +226,17 @@ def test_names_and_classes() -> None:
         (TypeError, "'max_size'", {'max_size': 1.5}),
         (TypeError, "'max_size'", {'max_size': True}),
         (ValueError, "'histogram'", {'histogram': 'trees'}),
+        *(
+            (error, "'vocabulary_size'", {'vocabulary_size': value})
+            for error, value in [
+                *((ValueError, 0), (ValueError, 4097), (TypeError, 2.5)),
+                *((TypeError, True), (TypeError, '3')),
+            ]
+        ),
+        (ValueError, "'num_graphs'", {'num_graphs': 2}),
+        (ValueError, 'got 41', {'num_graphs': 41}),
+        (ValueError, 'budget', {'selection': 'lossless', 'budget': 0.1}),
+        (ValueError, 'num_graphs', {'selection': 'lossless', 'num_graphs': 3}),
         (TypeError, "pass ['pos']", {'exclude_keys': 'pos'}),
         (ValueError, 'edge_index', {'exclude_keys': ['edge_index']}),
         (ValueError, "'num_layers'", {'num_layers': -1}),
@@ -261,40 +269,13 @@ def test_options_are_refused_in_one_line(
         'max_sets': 'frequent',
         'max_size': 'frequent',
         'histogram': 'herding',
+        'vocabulary_size': 'multisets',
     }
     for key, selection in own.items():
         if key in options:
             options = {'selection': selection, 'selection_kwargs': options}
     text = message(error, GRAPHS, **{'num_layers': 1, **options})
     assert word in text
-
-
-def test_the_folder_is_not_the_source() -> None:
-    with pytest.raises(TypeError, match='root='):
-        keep('folder', 2)
-
-
-def test_numbers_of_numpy_are_numbers(tmp_path: Any) -> None:
-    kept = keep(
-        GRAPHS,
-        np.int64(2),
-        num_graphs=np.int64(6),
-        selection='multisets',
-        vocabulary_size=np.int32(7),
-        root=str(tmp_path),
-    )
-    expected = keep(
-        GRAPHS,
-        2,
-        num_graphs=6,
-        selection='multisets',
-        vocabulary_size=7,
-        root=str(tmp_path),
-    )
-    assert kept.processed_paths == expected.processed_paths
-    for budget in (np.int64(300), np.float64(0.5)):
-        kept = keep(GRAPHS, 2, selection='herding', budget=budget)
-        assert type(kept.report.options['budget']) in (int, float)
 
 
 @pytest.mark.parametrize('class_weight', ['source', 'uniform', 'none'])
@@ -369,25 +350,3 @@ def test_any_chunks_give_the_same(
         assert alike(found, expected)
         names.add(found.processed_paths[0])
     assert len(names) == 1
-
-
-def test_blocks_of_a_source_do_not_depend_on_chunks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from pyg_distill.data import storage
-
-    sizes = set()
-    for block in (4096, 16):
-        monkeypatch.setattr(storage, 'BLOCK', block)
-        for chunk in (1000, 7, 16):
-            monkeypatch.setattr(sources, 'MAX_GRAPHS', chunk)
-            kept = keep(Stream(GRAPHS), 2, selection='random', budget=0.9)
-            sizes.add((block, kept.report.source_compressed_bytes))
-            assert same(kept, keep(GRAPHS, 2, selection='random', budget=0.9))
-    assert len(sizes) == 2
-
-
-def test_the_smallest_budget_of_all_candidates_is_named() -> None:
-    with pytest.raises(BudgetTooSmall) as info:
-        keep(GRAPHS, 1, budget=1)
-    assert len(keep(GRAPHS, 1, budget=int(info.value.num_bytes))) > 2
