@@ -1,6 +1,5 @@
 """A cache is whole or absent, found by those who asked for it, or refused."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch_geometric.data import Data
 from pyg_distill.data import sources
 from pyg_distill.datasets import MirageDataset, cache, mirage
 from pyg_distill.datasets.cache import find_caches, read_report
-from pyg_distill.selection import FrequentTrees, Random
+from pyg_distill.selection import FrequentTrees
 from tests.selection.helpers import Graphs, alike, random_graphs, same
 
 GRAPHS = random_graphs(12, edge_attr=True)
@@ -145,18 +144,6 @@ def test_a_named_source_is_not_read_again(
         distil(
             tmp_path, Unreadable(GRAPHS), source_id='split 1', force_reload=True
         )
-
-
-def test_force_reload_distils_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = distil(tmp_path)
-    with monkeypatch.context() as context:
-        context.setattr(mirage, '_distil', never)
-        with pytest.raises(AssertionError, match='distilled again'):
-            distil(tmp_path, force_reload=True)
-    assert same(distil(tmp_path, force_reload=True), expected)
-    assert len(all_files(tmp_path)) == 1
 
 
 def test_names_and_folders(
@@ -334,24 +321,6 @@ def test_no_half_written_file_is_left(
     assert same(distil(tmp_path), distil(None))
 
 
-def test_no_two_writers_share_a_temporary_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written, save = [], cache.fs.torch_save
-
-    def spy(data: Any, path: str) -> None:
-        written.append(Path(path))
-        save(data, path)
-
-    monkeypatch.setattr(cache.fs, 'torch_save', spy)
-    for _ in range(2):
-        kept = distil(tmp_path, force_reload=True)
-    assert len({*written}) == 2
-    # A rename is atomic within one folder only.
-    folder = Path(kept.processed_paths[0]).parent
-    assert {path.parent for path in written} == {folder}
-
-
 @pytest.mark.parametrize('in_the_way', ['.', 'processed', 'a'])
 def test_a_root_that_cannot_be_written_is_refused_first(
     in_the_way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -379,26 +348,3 @@ def test_a_cache_that_is_there_needs_no_writing(
     for name in ('makedirs', 'mv', 'torch_save'):
         monkeypatch.setattr(cache.fs, name, denied)
     assert same(distil(tmp_path), expected)
-
-
-def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
-    graphs = [data.clone() for data in GRAPHS]
-    for data in graphs:
-        data.extra = object
-    for root in (tmp_path, None):
-        with pytest.raises((TypeError, ValueError), match='exclude_keys'):
-            distil(root, graphs, selection=Random(), num_graphs=4)
-    names = ['a "quoted" name', 'ü', '\N{SNOWMAN}']
-    for data, name in zip(graphs, names * 4, strict=True):
-        del data.extra
-        data.smiles = name
-    options: Any = {'selection': 'random', 'num_graphs': 5}
-    for _ in range(2):
-        kept = distil(tmp_path, graphs, **options)
-        assert [d.smiles for d in kept] == [
-            graphs[i].smiles for i in kept.source_index
-        ]
-    header = json.loads(
-        torch.load(kept.processed_paths[0], weights_only=True)['header']
-    )
-    assert header['report']['num_classes'] == 2

@@ -148,20 +148,6 @@ def test_the_vocabulary_takes_part_of_the_budget(compact: bool) -> None:
     assert 1 < sizes[0] < sizes[1]
 
 
-def test_continuous_features() -> None:
-    graphs = random_graphs(20, max_nodes=8)
-    torch.manual_seed(0)
-    for data in graphs:
-        data.x = torch.randn(data.num_nodes, 2).double()
-    with pytest.warns(UserWarning, match='continuous'):
-        kept = keep(graphs, 1, 20, vocabulary_size=12)
-    sets = [tree_set(data, 1) for data in kept]
-    assert len(set().union(*sets)) == 12
-    assert kept.x.dtype == torch.double
-    rows = {tuple(r) for data in graphs for r in data.x.tolist()}
-    assert {tuple(r) for r in kept.x.tolist()} <= rows
-
-
 def test_nodes_that_are_held() -> None:
     graphs = [path(1, 1, 1, 2), path(1, 1, 1, 1), path(1, y=1)]
     kept = keep(graphs, 0, 2, vocabulary_size=1)
