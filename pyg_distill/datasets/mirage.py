@@ -5,7 +5,6 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from os import PathLike
 from time import perf_counter
 from typing import Any, overload
@@ -25,7 +24,7 @@ from pyg_distill.data.attributes import (
 from pyg_distill.data.distributed import Ranks
 from pyg_distill.data.progress import Progress
 from pyg_distill.data.sources import Source
-from pyg_distill.data.statistics import TreeStatistics, collect_statistics
+from pyg_distill.data.statistics import collect_statistics
 from pyg_distill.data.storage import Encoded, decode, encode
 from pyg_distill.data.table import GraphTable
 from pyg_distill.data.tree_sets import TreeSets
@@ -37,13 +36,12 @@ from pyg_distill.datasets.cache import (
 )
 from pyg_distill.datasets.report import (
     DistillationReport,
-    Sharing,
     Size,
     format_options,
     predict_sharing,
 )
 from pyg_distill.datasets.transform_checks import check_item, check_transform
-from pyg_distill.selection.base import ClassWeight, Selected, sample_weights
+from pyg_distill.selection.base import ClassWeight, sample_weights
 from pyg_distill.selection.budget import (
     Budget,
     check_choice,
@@ -62,6 +60,8 @@ from pyg_distill.selection.resolver import (
 )
 from pyg_distill.trees import pointer
 
+Slices = dict[str, Tensor] | None
+
 
 class MirageDataset(InMemoryDataset):
     r"""A graph classification data set, distilled to computation trees.
@@ -76,10 +76,9 @@ class MirageDataset(InMemoryDataset):
     :obj:`selection` decides, and all have the same form:
 
     - :obj:`x`, :obj:`edge_index`, :obj:`edge_attr`, :obj:`edge_weight`,
-    - :obj:`root_index` of shape :obj:`[R]`, the nodes that a readout pools
-      (incremented in mini-batches), and :obj:`root_count` of shape
-      :obj:`[R]`, how many nodes each stands for. All nodes of a whole graph
-      are roots,
+    - :obj:`root_index` of shape :obj:`[R]`, the nodes that a readout pools,
+      and :obj:`root_count` of shape :obj:`[R]`, how many nodes each stands
+      for. All nodes of a whole graph are roots,
     - :obj:`num_layers` of shape :obj:`[1]`, the depth of the trees,
     - :obj:`y`, the class, in the shape of the source, and :obj:`target` of
       shape :obj:`[1, C]`, the probability of each class,
@@ -89,8 +88,7 @@ class MirageDataset(InMemoryDataset):
       graph, or -1 for a set of several graphs.
 
     A whole graph keeps all attributes and the class of its source.
-    :meth:`~pyg_distill.nn.global_root_pool` pools the mini-batches of a
-    distilled set, and those of any other data set:
+    :meth:`~pyg_distill.nn.global_root_pool` pools mini-batches of any kind:
 
     .. code-block:: python
 
@@ -104,14 +102,12 @@ class MirageDataset(InMemoryDataset):
 
     Args:
         source (Dataset or iterable): The graphs to distil: a data set, a
-            slice of one (nothing outside of it is read), a list of
-            :class:`~torch_geometric.data.Data`, or a
-            :class:`~torch.utils.data.Subset` or
-            :class:`~torch.utils.data.ConcatDataset` of these. Sources that do
-            not fit into memory are read several times, a chunk at a time: any
-            other :class:`~torch_geometric.data.Dataset`, such as
-            :class:`~torch_geometric.data.OnDiskDataset`, a list of data sets,
-            or an iterable of graphs, of lists of them or of mini-batches.
+            slice of one (nothing outside of it is read), a list of graphs, or
+            a :class:`~torch.utils.data.Subset` or
+            :class:`~torch.utils.data.ConcatDataset` of these. Other sources
+            are read several times, a chunk at a time: any other
+            :class:`~torch_geometric.data.Dataset`, a list of data sets, or an
+            iterable of graphs, of lists of them or of mini-batches.
         num_layers (int): The depth :math:`L` of the trees, the number of
             message passing layers of the models that will be trained (one
             more for :class:`~torch_geometric.nn.conv.GCNConv`).
@@ -124,8 +120,7 @@ class MirageDataset(InMemoryDataset):
             alternative. (default: :obj:`None`)
         selection (str or Selector, optional): What to keep:
 
-            - :obj:`"auto"`, the best of herding (by two histograms) and
-              frequent trees, by a score that trains no network
+            - :obj:`"auto"`, the best of herding and frequent trees, by a score
               (:class:`~pyg_distill.selection.Auto`),
             - :obj:`"herding"`, graphs whose mean is near that of their class
               (:class:`~pyg_distill.selection.Herding`),
@@ -176,15 +171,14 @@ class MirageDataset(InMemoryDataset):
             group, or another process failed.
         TypeError: If :obj:`source` is no collection of homogeneous graphs.
         ValueError: If the graphs, their labels or an option do not fit, the
-            budget is too small, or :obj:`root` cannot be written or holds a
-            damaged file.
+            budget is too small, or :obj:`root` cannot be used.
     """
 
     #: Indexing returns what is stored, so that readers may use the tensors.
     returns_stored_items = True
 
     _data: Data
-    slices: dict[str, Tensor] | None
+    slices: Slices
     #: What distilling did, in numbers.
     report: DistillationReport
 
@@ -219,20 +213,15 @@ class MirageDataset(InMemoryDataset):
                 )
             if source_id is not None and root is None:
                 raise ValueError(
-                    f"'source_id' names the source of a cache, which needs a "
-                    f'root (got source_id={source_id!r} and root=None); pass '
-                    f'root=..., or leave source_id out'
+                    f"'source_id' needs a cache (got {source_id!r} and "
+                    f'root=None); pass root=..., or leave source_id out'
                 )
-            check_choice(
-                'class_weight', class_weight, ('source', 'uniform', 'none')
-            )
-            number = check_count('num_graphs', num_graphs)
+            weights = ('source', 'uniform', 'none')
+            check_choice('class_weight', class_weight, weights)
             size = budget
             if budget is not None:
-                hint = 'an int is bytes, 0.02 is 2 % of those of the source'
-                size = count_or_share(
-                    'budget', budget, 'a number of bytes', hint
-                )
+                hint = 'an int is bytes, 0.02 is 2 % of the source'
+                size = count_or_share('budget', budget, hint)
             self._selector = selector_resolver(
                 selection, **(selection_kwargs or {})
             )
@@ -242,7 +231,7 @@ class MirageDataset(InMemoryDataset):
             self._options: dict[str, Any] = {
                 'num_layers': check_num_layers(num_layers),
                 'budget': size,
-                'num_graphs': number,
+                'num_graphs': check_count('num_graphs', num_graphs),
                 'selection': self._selector.name,
                 'selection_kwargs': self._selector.options(),
                 'class_weight': class_weight,
@@ -258,12 +247,7 @@ class MirageDataset(InMemoryDataset):
 
         ranks.assert_equal(options)
         super().__init__(
-            root,
-            transform,
-            pre_transform,
-            pre_filter,
-            log=log,
-            force_reload=force_reload,
+            root, transform, pre_transform, pre_filter, log, force_reload
         )
         source_graphs = Source(
             source,
@@ -290,7 +274,7 @@ class MirageDataset(InMemoryDataset):
     ) -> 'MirageDataset':
         r"""Distils as the paper describes it (Section 3.2), for comparison.
 
-        All frequent tree sets are kept, not only closed ones, each tree counts
+        All frequent tree sets are kept, not only closed ones. Each tree counts
         once, trees are unrolled, and sets weigh as much as their support.
 
         Args:
@@ -299,17 +283,12 @@ class MirageDataset(InMemoryDataset):
             min_support (float or int or dict): How many graphs of a class must
                 hold a tree set, for which the paper has no default.
             **kwargs (optional): Further arguments of the class or of
-                :class:`~pyg_distill.selection.FrequentTrees`, such as
-                :obj:`drop_shared=True` for what the released scripts do on
-                NCI1, IMDB-BINARY and ogbg-molbbbp.
+                :class:`~pyg_distill.selection.FrequentTrees`. The released
+                scripts pass :obj:`drop_shared=True` for some data sets.
         """
-        own = inspect.signature(FrequentTrees).parameters
-        options: dict[str, Any] = {
-            'kind': 'all',
-            'multiplicity': 'one',
-            'compact': False,
-        }
-        options |= {key: kwargs.pop(key) for key in list(kwargs) if key in own}
+        own = {*kwargs} & {*inspect.signature(FrequentTrees).parameters}
+        options: dict[str, Any] = {'kind': 'all', 'multiplicity': 'one'}
+        options |= {'compact': False} | {key: kwargs.pop(key) for key in own}
         selector = FrequentTrees(min_support, **options)
         kwargs = {'class_weight': 'none'} | kwargs
         return cls(source, num_layers, selection=selector, **kwargs)
@@ -331,8 +310,8 @@ class MirageDataset(InMemoryDataset):
                 (default: :class:`~torch_geometric.data.Data`)
 
         Raises:
-            ValueError: If the file is damaged or was not written by this
-                version, or its graphs are of another class.
+            ValueError: If the file is damaged or its graphs are of another
+                class.
         """
         cached = read_cache(str(path))
         out = cls.__new__(cls)
@@ -353,10 +332,7 @@ class MirageDataset(InMemoryDataset):
 
     @property
     def source_index(self) -> Tensor:
-        """The position in the source of each item, of shape :obj:`[P]`.
-
-        It is -1 for tree sets of several graphs.
-        """
+        """The source position of each item, -1 for sets of several graphs."""
         return self._data.graph_id[list(self.indices())]
 
     @overload
@@ -379,14 +355,12 @@ class MirageDataset(InMemoryDataset):
     def __repr__(self) -> str:
         report = self.report
         number, whole = f'{len(self)}', report.distilled.num_graphs
-        if len(self) != whole:
-            number += f' of {whole}'
+        number += f' of {whole}' * (len(self) != whole)
         size = f'{report.compressed_bytes:,} compressed bytes'
         if report.source_compressed_bytes:
             share = report.compressed_bytes / report.source_compressed_bytes
             size = f'{share:.2%} of the compressed bytes'
         known = inspect.signature(type(self)).parameters
-        # Options that have their default are left out.
         options = {
             key: value
             for key, value in report.options.items()
@@ -417,9 +391,8 @@ class MirageDataset(InMemoryDataset):
             text = json.dumps(named, sort_keys=True)
         except TypeError as error:
             raise TypeError(
-                f"the arguments of '{self._selector!r}' name its cache and "
-                f'must be numbers, strings, tensors or lists of them '
-                f'({error}); pass others, or root=None'
+                f"the arguments of '{self._selector!r}' cannot name a cache "
+                f'(got {error}); pass numbers or strings, or root=None'
             ) from error
         self._digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         path = self.processed_paths[0]
@@ -434,12 +407,11 @@ class MirageDataset(InMemoryDataset):
             data, slices, report, encoded = _distil(
                 source, self._options, self._selector
             )
-            graph_id = data.graph_id.clone()
+            cached = CachedSet(
+                encoded, data.graph_id.clone(), report, self._digest
+            )
             report = ranks.on_rank_zero(
-                lambda: write_cache(
-                    CachedSet(encoded, graph_id, report, self._digest), path
-                ),
-                'writing the cache',
+                lambda: write_cache(cached, path), 'writing the cache'
             )
             self._store(data, slices, report, encoded)
             return
@@ -456,11 +428,7 @@ class MirageDataset(InMemoryDataset):
         self._open(cached, data_class, path)
 
     def _store(
-        self,
-        data: Data,
-        slices: dict[str, Tensor] | None,
-        report: DistillationReport,
-        encoded: Encoded,
+        self, data: Data, slices: Slices, report: Any, encoded: Encoded
     ) -> None:
         self._data, self.slices, self.report = data, slices, report
         self._has_trees = encoded.schema['form'] == 'tree sets'
@@ -468,30 +436,34 @@ class MirageDataset(InMemoryDataset):
             check_transform(self.transform)
 
     def _open(
-        self,
-        cached: CachedSet,
-        data_class: Callable[[], type[Data]],
-        path: str,
+        self, cached: CachedSet, data_class: Callable[[], type[Data]], path: str
     ) -> None:
-        schema, data_cls = cached.encoded.schema, Data
-        plain = f'{Data.__module__}.{Data.__qualname__}'
-        stored = schema.get('class', plain)
-        if stored != plain:
+        data_cls, report = Data, cached.report
+        stored = cached.encoded.schema.get('class', _name(Data))
+        if stored != _name(Data):
             data_cls = data_class()
-            given = f'{data_cls.__module__}.{data_cls.__qualname__}'
-            if given != stored:
+            if _name(data_cls) != stored:
                 raise ValueError(
                     f"'{path}' holds graphs of the class '{stored}' (got "
-                    f"'{given}'); pass it as data_cls=..."
+                    f"'{_name(data_cls)}'); pass it as data_cls=..."
                 )
-        graphs = decode(cached.encoded, data_cls)
-        data, slices = _finish(graphs, cached.graph_id, cached.report)
-        self._store(data, slices, cached.report, cached.encoded)
+        data, slices, _ = _finish(
+            decode(cached.encoded, data_cls),
+            cached.graph_id,
+            report.options,
+            report.num_classes,
+            report.class_sizes,
+        )
+        self._store(data, slices, report, cached.encoded)
+
+
+def _name(kind: type) -> str:
+    return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def _distil(
     source: Source, options: dict[str, Any], selector: Selector
-) -> tuple[Data, dict[str, Tensor] | None, DistillationReport, Encoded]:
+) -> tuple[Data, Slices, DistillationReport, Encoded]:
     """Selects what to keep, and says what was done."""
     start = perf_counter() - source.seconds
     with (
@@ -503,80 +475,75 @@ def _distil(
         message = repetition_message(statistics)
         if message:
             warnings.warn(message, stacklevel=4)
+        most = options['num_graphs']
         budget = Budget(
-            statistics,
-            options['budget'],
-            options['num_graphs'],
-            options['class_weight'],
+            statistics, options['budget'], most, options['class_weight']
         )
         progress.stage(f'selecting ({selector.name})')
         selected = selector(statistics, budget)
         progress.stage('compressing')
         encoded = encode(selected.graphs)
-        _check_limits(selected, encoded, budget)
-        report = _report(statistics, budget, selected, options, encoded)
-        data, slices = _finish(selected.graphs, selected.graph_id, report)
-        progress.stage('counting shared trees')
-        report = _measure(report, data, slices, options['num_layers'])
-        seconds = perf_counter() - start - source.seconds
-        return data, slices, replace(report, seconds=seconds), encoded
-
-
-def _check_limits(selected: Selected, encoded: Encoded, budget: Budget) -> None:
-    """Refuses what a selector keeps beyond its limits."""
-    num_bytes, num_graphs = encoded.num_bytes, len(selected.label)
-    most = budget.num_graphs
-    if (most is not None and num_graphs > most) or (
-        not budget.is_default and num_bytes > budget.num_bytes
-    ):
-        raise ValueError(
-            f'{selected.selection!r} must not keep more than budget='
-            f'{budget.budget} and num_graphs={most} allow (got {num_bytes} '
-            f'bytes in {num_graphs} graphs); let it return budget.fill(order)'
+        num_graphs = len(selected.label)
+        if (most is not None and num_graphs > most) or (
+            not budget.is_default and encoded.num_bytes > budget.num_bytes
+        ):
+            raise ValueError(
+                f'{selector.name!r} must not keep more than budget='
+                f'{budget.budget} and num_graphs={most} allow (got '
+                f'{encoded.num_bytes} bytes in {num_graphs} graphs); let it '
+                f'return budget.fill(order)'
+            )
+        data, slices, num_nodes = _finish(
+            selected.graphs,
+            selected.graph_id,
+            options,
+            statistics.num_classes,
+            statistics.class_sizes(),
         )
-
-
-def _report(
-    statistics: TreeStatistics,
-    budget: Budget,
-    selected: Selected,
-    options: dict[str, Any],
-    encoded: Encoded,
-) -> DistillationReport:
-    carried = {*FEATURES, *STRUCTURE}
-    if isinstance(selected.graphs, TreeSets):
-        carried |= {*selected.graphs.attributes}
-    else:
-        carried |= {*selected.graphs.keys}
-    nothing = Size(0, 0, 0, 0)
-    return DistillationReport(
-        options=options,
-        num_classes=statistics.num_classes,
-        num_trees=statistics.counts.num_trees(),
-        classes=selected.classes,
-        source=Size(
-            statistics.num_graphs,
-            int(statistics.num_nodes.sum()),
-            int(statistics.num_edges.sum()),
-            statistics.num_bytes,
-        ),
-        distilled=nothing,  # Measured below.
-        sharing=Sharing(0, 0.0, 0.0, 0.0, 0.0),
-        compressed_bytes=encoded.num_bytes,
-        source_compressed_bytes=budget.measured_bytes,
-        selection=selected.selection,
-        scores=selected.scores,
-        left_out=sorted(
-            {*statistics.left_out} | ({*statistics.attributes} - carried)
-        ),
-    )
+        progress.stage('counting shared trees')
+        table = GraphTable.from_list([data])
+        if slices is not None:
+            table = GraphTable(data, slices, num_nodes)
+        sizes = int(statistics.num_nodes.sum()), int(statistics.num_edges.sum())
+        before = Size(statistics.num_graphs, *sizes, statistics.num_bytes)
+        sizes = int(num_nodes.sum()), int(table.num_edges.sum())
+        after = Size(len(table), *sizes, table.num_bytes)
+        # Without loss, one would train on the graphs themselves instead.
+        other = before if selected.selection == 'lossless' else after
+        carried = {*FEATURES, *STRUCTURE}
+        if isinstance(selected.graphs, TreeSets):
+            carried |= {*selected.graphs.attributes}
+        else:
+            carried |= {*selected.graphs.keys}
+        report = DistillationReport(
+            options=options,
+            num_classes=statistics.num_classes,
+            num_trees=statistics.counts.num_trees(),
+            classes=selected.classes,
+            source=before,
+            distilled=after,
+            sharing=predict_sharing(
+                table, statistics.num_layers, other.num_nodes, other.num_edges
+            ),
+            compressed_bytes=encoded.num_bytes,
+            source_compressed_bytes=budget.measured_bytes,
+            selection=selected.selection,
+            scores=selected.scores,
+            left_out=sorted(
+                {*statistics.left_out} | {*statistics.attributes} - carried
+            ),
+            seconds=perf_counter() - start - source.seconds,
+        )
+        return data, slices, report, encoded
 
 
 def _finish(
     graphs: GraphTable | TreeSets,
     graph_id: Tensor,
-    report: DistillationReport,
-) -> tuple[Data, dict[str, Tensor] | None]:
+    options: dict[str, Any],
+    num_classes: int,
+    class_sizes: dict[int, int],
+) -> tuple[Data, Slices, Tensor]:
     """Gives every item the same form, as a data set stores it."""
     table = graphs.to_table() if isinstance(graphs, TreeSets) else graphs
     label, num_nodes = table.label, table.num_nodes
@@ -584,61 +551,27 @@ def _finish(
     data, slices = table.collate()
     single = torch.arange(len(table) + 1)
     columns: dict[str, tuple[Tensor, Tensor]] = {}
+    support = torch.ones_like(num_nodes)
     if isinstance(graphs, GraphTable):
         node_ptr = pointer(num_nodes)
         start = node_ptr[:-1].repeat_interleave(num_nodes)
         root = torch.arange(int(num_nodes.sum())) - start
-        depth = torch.full_like(num_nodes, report.options['num_layers'])
+        depth = torch.full_like(num_nodes, options['num_layers'])
         columns['root_index'] = root, node_ptr
         columns['root_count'] = torch.ones_like(root), node_ptr
         columns['num_layers'] = depth, single
-        columns['support'] = torch.ones_like(num_nodes), single
-        support = torch.ones_like(num_nodes)
+        columns['support'] = support, single
     else:
         support = table.rows('support')
-    target = torch.nn.functional.one_hot(label, report.num_classes).float()
-    weight = sample_weights(
-        support,
-        label,
-        report.class_sizes,
-        report.options['class_weight'],
-    )
+    target = torch.nn.functional.one_hot(label, num_classes).float()
     columns['target'] = target, single
+    weight = sample_weights(
+        support, label, class_sizes, options['class_weight']
+    )
     columns['weight'] = weight, single
     columns['graph_id'] = graph_id, single
-    device = data.edge_index.device
     for key, (value, ptr) in columns.items():
-        data[key] = value.to(device)
+        data[key] = value.to(data.edge_index.device)
         if slices is not None:
             slices[key] = ptr
-    return data, slices
-
-
-def _measure(
-    report: DistillationReport,
-    data: Data,
-    slices: dict[str, Tensor] | None,
-    num_layers: int,
-) -> DistillationReport:
-    """Adds the size of the result to a report."""
-    if slices is None:
-        table = GraphTable.from_list([data])
-    else:
-        num_nodes = slices['root_index'].diff()
-        if 'x' in slices:
-            num_nodes = slices['x'].diff()
-        elif hasattr(data._store, '_num_nodes'):
-            num_nodes = torch.tensor(data._store._num_nodes)
-        table = GraphTable(data, slices, num_nodes)
-    size = Size(
-        len(table),
-        int(table.num_nodes.sum()),
-        int(table.num_edges.sum()),
-        table.num_bytes,
-    )
-    # Without loss, one would train on the graphs themselves instead.
-    other = report.source if report.selection == 'lossless' else size
-    sharing = predict_sharing(
-        table, num_layers, other.num_nodes, other.num_edges
-    )
-    return replace(report, distilled=size, sharing=sharing)
+    return data, slices, num_nodes

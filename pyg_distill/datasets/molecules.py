@@ -1,7 +1,7 @@
 """The grammar of toy molecules: a skeleton grows, then groups decorate it.
 
-All weights are calibrated together, such that computation trees are as skewed
-as those of NCI1 (see :obj:`benchmarks/toy_molecules.py`).
+With these weights, computation trees are as skewed as those of NCI1 (see
+:obj:`benchmarks/toy_molecules.py`).
 """
 
 import re
@@ -18,13 +18,8 @@ T = TypeVar('T')
 class Draw:
     """A stream of random choices that is named by numbers.
 
-    Of all generators at hand, only :meth:`random.Random.random` is promised to
-    stay the same for good; what Python, NumPy and PyTorch make of theirs (the
-    choice of an element, say) may change with the version. So all is made of
-    it here.
-
-    Args:
-        *seed (int): The numbers. Streams of different numbers are unrelated.
+    It is made of :meth:`random.Random.random` alone, the only generator that
+    is promised to give the same numbers in every version.
     """
 
     def __init__(self, *seed: int) -> None:
@@ -46,20 +41,12 @@ class Draw:
 
 
 VALENCE = {
-    'C': 4,
-    'N': 3,
-    'O': 2,
-    'F': 1,
-    'P': 3,
-    'S': 2,
-    'Cl': 1,
-    'Br': 1,
-    'I': 1,
+    **{'C': 4, 'N': 3, 'O': 2, 'F': 1, 'P': 3},
+    **{'S': 2, 'Cl': 1, 'Br': 1, 'I': 1},
 }
 
-# What a bond takes of the valence of its ends. Of the electrons that go round
-# an aromatic ring, each atom gives one however many of its bonds are aromatic;
-# so it is taken when the atom is added, and the bonds count as single ones.
+# What a bond takes of the valence of its ends. An aromatic atom gives one more
+# electron to its ring, which is taken when the atom is added.
 ORDER = {'single': 1, 'double': 2, 'triple': 3, 'aromatic': 1}
 
 _BOND = {'=': 'double', '#': 'triple'}
@@ -68,18 +55,11 @@ _TOKEN = re.compile(r'\[nH\]|Cl|Br|[A-Z]|[a-z]|[=#()]|\d')
 
 @dataclass
 class Molecule:
-    """A molecule under construction.
-
-    Attributes:
-        atoms (list): The element of each atom.
-        bonds (list): Each bond as a tuple (atom, atom, key of
-            :obj:`ORDER`).
-        free (list): The valence that each atom has left. It is negative in
-            groups that stretch the usual one, as nitro and sulfonyl do.
-    """
+    """A molecule under construction: elements, and bonds by their kind."""
 
     atoms: list[str] = field(default_factory=list)
     bonds: list[tuple[int, int, str]] = field(default_factory=list)
+    # The valence left, negative where nitro and sulfonyl stretch the usual one.
     free: list[int] = field(default_factory=list)
 
     def add(self, element: str, valence: int) -> int:
@@ -112,14 +92,7 @@ class Molecule:
 
 
 def parse(smiles: str) -> Molecule:
-    """Reads as much of SMILES as the grammar of toy molecules needs.
-
-    Args:
-        smiles (str): For example :obj:`'c1ccccc1C(=O)O'`, benzoic acid.
-
-    Returns:
-        Molecule: The molecule, its atoms in the order of writing.
-    """
+    """Reads the part of SMILES that the grammar of toy molecules needs."""
     molecule = Molecule()
     aromatic: list[bool] = []
     branches: list[int] = []
@@ -155,65 +128,31 @@ def parse(smiles: str) -> Molecule:
     return molecule
 
 
+def _weights(table: str) -> dict[str, int]:
+    pairs = (entry.split() for entry in table.split(','))
+    return {smiles: int(weight) for smiles, weight in pairs}
+
+
 CLASSES = {'neutral': 40, 'acid': 35, 'base': 25}
 
-RINGS = {
-    'c1ccccc1': 23,
-    'c1ccncc1': 6,
-    'c1ccc2ccccc2c1': 6,
-    'C1CCCC1': 6,
-    'C1CCCCC1': 4,
-    'c1ccc(N)cc1': 3,
-    'c1ccc(OC)cc1': 3,
-    'C1CCC(=O)CC1': 3,
-    'N1CCCCC1': 3,
-    'N1CCOCC1': 3,
-    'c1cncnc1': 3,
-    'c1ccsc1': 3,
-    'c1cc2ccccc2[nH]1': 3,
-    'c1ccoc1': 2,
-    'C1CCC2CCCCC2C1': 2,
-}
+RINGS = _weights("""
+    c1ccccc1 23, c1ccncc1 6, c1ccc2ccccc2c1 6, C1CCCC1 6, C1CCCCC1 4,
+    c1ccc(N)cc1 3, c1ccc(OC)cc1 3, C1CCC(=O)CC1 3, N1CCCCC1 3, N1CCOCC1 3,
+    c1cncnc1 3, c1ccsc1 3, c1cc2ccccc2[nH]1 3, c1ccoc1 2, C1CCC2CCCCC2C1 2
+""")
 
-# The last atom is a carbon, and carbonyls are closed on both sides: however
-# the skeleton goes on or ends, it holds neither an acid nor a base.
-LINKERS = {
-    'C': 12,
-    'OC': 12,
-    'CC': 8,
-    'C(=O)NC': 7,
-    'NC': 6,
-    'C(C)C': 6,
-    'C(=O)OC': 6,
-    'C(=O)C': 4,
-    'C(=O)CC': 3,
-    'SC': 3,
-    'C=C': 2,
-    'C(O)C': 2,
-    'CN(C)C': 2,
-    'S(=O)(=O)NC': 1,
-}
+# The last atom is a carbon, and carbonyls are closed on both sides, so that a
+# skeleton holds neither an acid nor a base.
+LINKERS = _weights("""
+    C 12, OC 12, CC 8, C(=O)NC 7, NC 6, C(C)C 6, C(=O)OC 6, C(=O)C 4,
+    C(=O)CC 3, SC 3, C=C 2, C(O)C 2, CN(C)C 2, S(=O)(=O)NC 1
+""")
 
 # Groups that decide nothing, of the same elements as those that do.
-DISTRACTORS = {
-    'C': 26,
-    'O': 24,
-    'Cl': 14,
-    'OC': 12,
-    'N(=O)=O': 9,
-    'C(=O)OC': 6,
-    'C(=O)N': 6,
-    'F': 4,
-    'C#N': 4,
-    'Br': 4,
-    'C(=O)C': 4,
-    'N(C)C': 4,
-    'S(=O)(=O)N': 3,
-    'C(F)(F)F': 2,
-    'SC': 2,
-    'I': 1,
-    'P(=O)(OC)OC': 1,
-}
+DISTRACTORS = _weights("""
+    C 26, O 24, Cl 14, OC 12, N(=O)=O 9, C(=O)OC 6, C(=O)N 6, F 4, C#N 4, Br 4,
+    C(=O)C 4, N(C)C 4, S(=O)(=O)N 3, C(F)(F)F 2, SC 2, I 1, P(=O)(OC)OC 1
+""")
 
 DECISIVE = {
     'acid': {'C(=O)O': 6, 'CC(=O)O': 2, 'S(=O)(=O)O': 2},
@@ -229,17 +168,20 @@ LABEL_NOISE = 0.12
 
 
 def grow(draw: Draw) -> tuple[Molecule, str]:
-    """Grows a molecule.
-
-    Args:
-        draw (Draw): The random choices.
-
-    Returns:
-        tuple: The molecule and the class that it is labelled with.
-    """
+    """Grows a molecule, and names the class that it is labelled with."""
     kind = draw.weighted(CLASSES)
     molecule = _skeleton(draw)
-    _decorate(molecule, _groups(kind, draw), draw)
+    number, groups = draw.pick(NUM_GROUPS), []
+    if kind in DECISIVE:
+        both = draw.chance(AMPHOTERIC_RATE)
+        kinds = list(DECISIVE) if both else [kind]
+        groups = [draw.weighted(DECISIVE[kind]) for kind in kinds]
+    while len(groups) < number:
+        groups.append(draw.weighted(DISTRACTORS))
+    for group in groups:
+        # Not on the oxygen of an acid, which would become an ester.
+        if sites := molecule.sites('C'):
+            molecule.attach(parse(group), draw.pick(sites))
     if draw.chance(LABEL_NOISE):
         kind = draw.pick(list(CLASSES))
     return molecule, kind
@@ -257,22 +199,3 @@ def _skeleton(draw: Draw) -> Molecule:
         last = draw.chance(LAST_SITE_RATE)
         molecule.attach(piece, sites[-1] if last else draw.pick(sites))
     return molecule
-
-
-def _groups(kind: str, draw: Draw) -> list[str]:
-    number = draw.pick(NUM_GROUPS)
-    groups = []
-    if kind in DECISIVE:
-        both = draw.chance(AMPHOTERIC_RATE)
-        kinds = list(DECISIVE) if both else [kind]
-        groups = [draw.weighted(DECISIVE[kind]) for kind in kinds]
-    while len(groups) < number:
-        groups.append(draw.weighted(DISTRACTORS))
-    return groups
-
-
-def _decorate(molecule: Molecule, groups: list[str], draw: Draw) -> None:
-    for group in groups:
-        # Not on the oxygen of an acid, which would become an ester.
-        if sites := molecule.sites('C'):
-            molecule.attach(parse(group), draw.pick(sites))

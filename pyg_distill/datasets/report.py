@@ -24,8 +24,7 @@ class Size:
         num_graphs: The number of graphs.
         num_nodes: The number of nodes.
         num_edges: The number of edges.
-        num_bytes: The bytes of all tensors: elements times their size. Of a
-            source, attributes that are left out do not count.
+        num_bytes: The bytes of all tensors that are not left out.
     """
 
     num_graphs: int
@@ -91,9 +90,8 @@ class DistillationReport:
         classes: What was kept of each class.
         source: The size of the given split.
         distilled: The size of the result.
-        sharing: The expected size of mini-batches with shared trees, beside
-            that of the source's graphs if nothing is lost, else that of the
-            distilled graphs.
+        sharing: The expected size of mini-batches with and without shared
+            trees (of the source's graphs if nothing is lost).
         compressed_bytes: The bytes of the result when compressed, which a
             budget limits and a cache holds.
         source_compressed_bytes: The bytes of the given split when compressed,
@@ -154,24 +152,13 @@ class DistillationReport:
             listed = ', '.join(f'{n} {v:.3f}' for n, v in self.scores.items())
             lines.append(f'kept {self.selection!r}; scores: {listed}')
         lines.append(f'{"":17}{"source":>14}{"distilled":>14}{"share":>10}')
-        rows: list[tuple[str, int | None, int]] = [
-            (
-                name,
-                getattr(self.source, f'num_{name}'),
-                getattr(self.distilled, f'num_{name}'),
-            )
-            for name in ('graphs', 'nodes', 'edges', 'bytes')
-        ]
-        rows.append(
-            (
-                'compressed bytes',
-                self.source_compressed_bytes,
-                self.compressed_bytes,
-            )
-        )
-        for name, before, after in rows:
+        sizes = asdict(self.source)
+        sizes['compressed_bytes'] = self.source_compressed_bytes
+        for name, before in sizes.items():
+            after = getattr(self.distilled, name, self.compressed_bytes)
             share = f'{after / before:.2%}' if before else '-'
             first = '-' if before is None else f'{before:,}'
+            name = name.removeprefix('num_').replace('_', ' ')
             lines.append(f'{name:17}{first:>14}{after:>14,}{share:>10}')
         lines.append(
             f'{"class":10}{"graphs":>8}{"trees":>8}{"kept":>8}'
@@ -183,24 +170,20 @@ class DistillationReport:
                 f'{c.num_sets:>8,}{c.graph_coverage:>14.1%}'
                 f'{c.node_coverage:>14.1%}'
             )
-        lines.append(
+        lines += [
             f'{self.num_trees:,} distinct trees in all; distilled in '
-            f'{self.seconds:.2f} s'
-        )
-        lines.append(str(self.sharing))
+            f'{self.seconds:.2f} s',
+            str(self.sharing),
+        ]
         if self.ratio > 1:
-            lines.append(
-                'larger than the source: keep less, or train on the source'
-            )
+            lines.append('larger than the source: keep less')
         if self.file_size is not None:
             lines.append(f'{self.file_size:,} bytes on disk')
         if self.left_out:
             lines.append(f'left out: {", ".join(self.left_out)}')
         return '\n'.join(lines)
 
-    def __repr__(self) -> str:
-        # What a notebook shows; `to_dict` has the numbers.
-        return str(self)
+    __repr__ = __str__  # What a notebook shows; `to_dict` has the numbers.
 
 
 def format_options(options: dict[str, Any]) -> str:
@@ -217,12 +200,7 @@ def predict_sharing(
 ) -> Sharing:
     """Predicts the size of mini-batches, in closed form.
 
-    Args:
-        table (GraphTable): Graphs, ordinary ones or in tree-set form.
-        num_layers (int): The depth of their trees.
-        num_nodes (int): The nodes of all graphs that an ordinary loader
-            would read instead.
-        num_edges (int): The edges of the same.
+    Ordinary ones have their share of ``num_nodes`` and ``num_edges``.
     """
     graphs = table.graphs
     trees, entry = share_trees(graphs, num_layers)

@@ -15,32 +15,27 @@ class ToyMolecules(InMemoryDataset):
 
     They are generated in about a second, without any download: a skeleton of
     rings, chains and branches grows out of small pieces that respect valences,
-    and functional groups decorate it. The task is to tell acids (carboxylic
-    and sulfonic ones) and bases (primary aliphatic amines) from neutral
-    molecules, which carry esters, amides, nitro groups and other groups of the
-    same elements: counting atoms does not tell them apart. As 12% of the
-    labels are drawn anew at random and 6% of acids and bases are both, no
-    model is right on more than about 91% of all molecules.
+    and functional groups decorate it. Classes are acids (carboxylic and
+    sulfonic ones), bases (primary aliphatic amines) and neutral molecules.
+    Neutral ones carry other groups of the same elements, so counting atoms
+    does not tell classes apart. As 12% of the labels are drawn anew at random
+    and 6% of acids and bases are both, no model is right on more than about
+    91% of all molecules.
 
     Nodes are atoms (hydrogens are left out) with the one-hot
     :obj:`atom_types` as :obj:`x`, edges are bonds (in both directions) with
     the one-hot :obj:`bond_types` as :obj:`edge_attr`. Graph :math:`i` depends
-    on :obj:`seed` and :math:`i` only, whatever :obj:`num_graphs` and the
-    machine.
+    on :obj:`seed` and :math:`i` only.
 
     Args:
         num_graphs (int, optional): The number of graphs.
             (default: :obj:`2000`)
         seed (int, optional): The seed of all random choices; global random
             states are neither read nor changed. (default: :obj:`0`)
-        transform (callable, optional): A function/transform that takes in an
-            :obj:`torch_geometric.data.Data` object and returns a transformed
-            version. The data object will be transformed before every access.
+        transform (callable, optional): A transform of every access.
             (default: :obj:`None`)
-        pre_transform (callable, optional): A function/transform that takes in
-            an :obj:`torch_geometric.data.Data` object and returns a
-            transformed version. The data object will be transformed once,
-            after it has been generated. (default: :obj:`None`)
+        pre_transform (callable, optional): A transform of every graph once it
+            is generated. (default: :obj:`None`)
         log (bool, optional): Whether to show progress if it takes long.
             (default: :obj:`True`)
 
@@ -55,54 +50,26 @@ class ToyMolecules(InMemoryDataset):
 
     **STATS** (of the default):
 
-    .. list-table::
-        :widths: 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - #graphs
-          - #nodes
-          - #edges
-          - #node features
-          - #edge features
-          - #classes
-        * - 2,000
-          - ~21.3
-          - ~44.5
-          - 9
-          - 4
-          - 3 (40%, 36%, 24%)
+    =======  ======  ======  ==============  ==============  =================
+    #graphs  #nodes  #edges  #node features  #edge features  #classes
+    =======  ======  ======  ==============  ==============  =================
+    2,000    ~21.3   ~44.5   9               4               3 (40%, 36%, 24%)
+    =======  ======  ======  ==============  ==============  =================
 
     Computation trees of depth :math:`L` over all nodes, beside those of NCI1.
     The slope is that of the least-squares line through
     :math:`\log_{10} \textrm{count}` over :math:`\log_{10} \textrm{rank}` of
-    the 1,000 most frequent trees, coverage is the share of all nodes whose
+    the 1,000 most frequent trees. Coverage is the share of all nodes whose
     tree is among the 100 most frequent ones
     (:obj:`benchmarks/toy_molecules.py` measures it, and GNNs on the task):
 
-    .. list-table::
-        :widths: 30 10 10 10 10
-        :header-rows: 1
-
-        * -
-          - slope, :math:`L = 2`
-          - coverage
-          - slope, :math:`L = 3`
-          - coverage
-        * - with :obj:`edge_attr`
-          - -1.13
-          - 57%
-          - -0.82
-          - 22%
-        * - without :obj:`edge_attr`
-          - -1.30
-          - 71%
-          - -0.88
-          - 30%
-        * - NCI1
-          - -1.26
-          - 66%
-          - -0.77
-          - 26%
+    ========================  ======================  ======================
+    slope and coverage        :math:`L = 2`           :math:`L = 3`
+    ========================  ======================  ======================
+    with :obj:`edge_attr`     -1.13, 57%              -0.82, 22%
+    without :obj:`edge_attr`  -1.30, 71%              -0.88, 30%
+    NCI1                      -1.26, 66%              -0.77, 26%
+    ========================  ======================  ======================
     """
 
     atom_types: tuple[str, ...] = tuple(VALENCE)
@@ -119,8 +86,7 @@ class ToyMolecules(InMemoryDataset):
     ) -> None:
         if num_graphs < 1:
             raise ValueError(
-                f"'num_graphs' must be 1 or more (got {num_graphs}); leave it "
-                f'out for the default'
+                f"'num_graphs' must be 1 or more (got {num_graphs}); pass 1"
             )
         super().__init__(None, transform, pre_transform, log=log)
 

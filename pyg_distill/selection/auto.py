@@ -1,4 +1,4 @@
-"""The default: several ways to fill a budget, of which the best is kept."""
+"""The default: several ways to fill a budget, and the best result is kept."""
 
 from dataclasses import replace
 

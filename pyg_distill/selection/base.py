@@ -68,57 +68,52 @@ class Selected:
 
     @classmethod
     def from_graphs(
-        cls, statistics: TreeStatistics, index: Tensor
+        cls,
+        statistics: TreeStatistics,
+        index: Tensor,
+        graphs: TreeSets | None = None,
+        covered: Tensor | None = None,
     ) -> 'Selected':
-        """Keeps whole graphs.
+        """Keeps whole graphs, or all trees of them.
 
         Args:
             statistics (TreeStatistics): What is known of the source.
-            index (torch.Tensor): The positions of the graphs, :obj:`[P]`.
+            index (torch.Tensor): The positions of the graphs, ascending, of
+                shape :obj:`[P]`.
+            graphs (TreeSets, optional): The trees that stand for them.
+                (default: :obj:`None`)
+            covered (torch.Tensor, optional): The nodes of each source graph
+                whose tree is kept, of shape :obj:`[G]`.
+                (default: :obj:`None`)
         """
-        index = index.sort().values
-        label = statistics.label[index]
-        num_nodes = statistics.num_nodes[index]
-        coverage = {
-            c: (
-                int((label == c).sum()),
-                int((label == c).sum()) / known.num_graphs,
-                int(num_nodes[label == c].sum()) / max(1, known.num_nodes),
+        label, support = statistics.label[index], torch.ones_like(index)
+        if covered is None:
+            covered = torch.zeros_like(statistics.num_nodes)
+            covered[index] = statistics.num_nodes[index]
+        classes = {}
+        for c, known in statistics.by_class().items():
+            num_sets = int((label == c).sum())
+            num_covered = int(covered[statistics.label == c].sum())
+            classes[c] = ClassSummary(
+                known.num_graphs,
+                known.num_trees,
+                num_sets,
+                num_sets / known.num_graphs,
+                num_covered / max(1, known.num_nodes),
             )
-            for c, known in statistics.by_class().items()
-        }
-        return cls(
-            graphs=statistics.source.fetch(index),
-            label=label,
-            support=torch.ones_like(index),
-            graph_id=index,
-            classes=summarize(statistics, coverage),
-        )
-
-
-def summarize(
-    statistics: TreeStatistics, coverage: Mapping[int, tuple[int, float, float]]
-) -> dict[int, ClassSummary]:
-    """Puts together what is known of each class and what was kept of it.
-
-    Args:
-        statistics (TreeStatistics): What is known of the source.
-        coverage (dict): The number of sets and the coverage of graphs and of
-            nodes of each class.
-    """
-    return {
-        c: ClassSummary(known.num_graphs, known.num_trees, *coverage[c])
-        for c, known in statistics.by_class().items()
-    }
+        if graphs is None:
+            table = statistics.source.fetch(index)
+            return cls(table, label, support, index, classes)
+        graphs.attributes['support'] = support, torch.arange(len(index) + 1)
+        return cls(graphs, label, support, index, classes)
 
 
 class Selector:
     r"""Base class of everything that decides what to keep of a source.
 
-    A subclass implements :meth:`select`. If it returns positions of graphs,
-    these are kept as they are. It works with budgets, caches, chunks and
-    several processes, since each process calls it alike on the statistics of
-    all graphs:
+    A subclass implements :meth:`select`. It works with budgets, caches, chunks
+    and several processes, since each process calls it alike on the statistics
+    of all graphs:
 
     .. code-block:: python
 
@@ -177,36 +172,30 @@ class Selector:
         """Calls :meth:`select`, and fetches the graphs that it returns."""
         selected = self.select(statistics, budget)
         if not isinstance(selected, Selected):
-            self._check_positions(selected, statistics.num_graphs)
-            selected = Selected.from_graphs(statistics, selected.long().cpu())
-        if not selected.selection:
-            selected = replace(selected, selection=self.name)
-        return selected
+            index = self._positions(selected, statistics.num_graphs)
+            selected = Selected.from_graphs(statistics, index)
+        return replace(selected, selection=selected.selection or self.name)
 
-    def _check_positions(self, index: Any, num_graphs: int) -> None:
-        returns = f"'{self.name}' must return positions of graphs"
+    def _positions(self, index: Any, num_graphs: int) -> Tensor:
+        """Positions in ascending order; refuses everything else."""
+        is_index = (
+            isinstance(index, Tensor)
+            and index.dim() == 1
+            and index.dtype in _INTEGERS
+        )
         if (
-            not isinstance(index, Tensor)
-            or index.dim() != 1
-            or index.dtype not in _INTEGERS
-        ):
-            got = type(index).__name__
-            if isinstance(index, Tensor):
-                got = f'{index.dtype} of shape {list(index.size())}'
-            raise TypeError(
-                f'{returns} as a long tensor of shape [P] (got {got}); return '
-                f'budget.fill(order), or a Selected'
-            )
-        if (
-            index.numel() == 0
+            not is_index
+            or index.numel() == 0
             or index.unique().numel() < index.numel()
             or not 0 <= int(index.min()) <= int(index.max()) < num_graphs
         ):
-            raise ValueError(
-                f'{returns}, at least one, each once, below {num_graphs} (got '
-                f'{index.numel()} such as {index[:3].tolist()}); return '
-                f'budget.fill(order)'
+            got = repr(index).partition('\n')[0]
+            raise (ValueError if is_index else TypeError)(
+                f"'{self.name}' must return positions of graphs, each once and "
+                f'below {num_graphs}, as a long tensor of shape [P] (got '
+                f'{got}); return budget.fill(order)'
             )
+        return index.long().cpu().sort().values
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -216,28 +205,14 @@ class Selector:
     def check_limits(
         self, budget: float | int | None, num_graphs: int | None
     ) -> None:
-        """Refuses limits that the selector does not take.
-
-        Args:
-            budget (float or int, optional): The budget that was given.
-            num_graphs (int, optional): The number of graphs that was given.
-
-        Raises:
-            ValueError: If a limit does not fit.
-        """
+        """Raises a :obj:`ValueError` if the selector takes no such limit."""
         given = {'budget': budget, 'num_graphs': num_graphs}
-        odd = [
-            name
-            for name, value in given.items()
-            if value is not None and name not in self.limits
-        ]
-        if odd:
-            takes = ' or '.join(self.limits) or 'neither of them'
-            raise ValueError(
-                f'{" and ".join(odd)} cannot be given with selection='
-                f'{self.name!r}, which takes {takes}; leave it out, or pass '
-                f"selection='herding'"
-            )
+        for name, value in given.items():
+            if value is not None and name not in self.limits:
+                raise ValueError(
+                    f'{name} cannot be given with selection={self.name!r} '
+                    f"(got {value}); leave it out, or pass selection='herding'"
+                )
 
     def options(self) -> dict[str, Any]:
         """The arguments of the constructor by name.
@@ -250,8 +225,7 @@ class Selector:
             if not hasattr(self, name):
                 raise AttributeError(
                     f"'{type(self).__name__}' must store its argument "
-                    f'{name!r} under the same name (got no attribute '
-                    f'{name!r}), as it is part of the name of a cache; set '
+                    f'{name!r} under the same name (got no attribute); set '
                     f'self.{name} = {name}'
                 )
             value = getattr(self, name)
@@ -265,11 +239,9 @@ class Selector:
 
 def _describe(value: Tensor) -> str:
     """The type, the shape and a hash of a tensor."""
-    value = value.detach().cpu()
-    digest = hashlib.blake2b(digest_size=8)
-    parts = [value]
+    parts, digest = [value.detach().cpu()], hashlib.blake2b(digest_size=8)
     if value.layout != torch.strided:
-        sparse = value.to_sparse_coo().coalesce()
+        sparse = parts[0].to_sparse_coo().coalesce()
         parts = [sparse.indices(), sparse.values()]
     for part in parts:
         content = part.contiguous().reshape(-1).view(torch.uint8)
@@ -284,56 +256,26 @@ def sample_weights(
     class_sizes: Mapping[int, int],
     class_weight: ClassWeight,
 ) -> Tensor:
-    r"""Scales supports to weights of mean 1.
+    r"""Scales supports to weights of mean 1, as a float tensor [P].
 
-    Supports alone would distort the class prior, since a class with many
-    frequent sets has more of them.
-
-    Args:
-        support (torch.Tensor): The supports of shape :obj:`[P]`.
-        label (torch.Tensor): The classes of shape :obj:`[P]`.
-        class_sizes (dict): The graphs of each class in the source.
-        class_weight (str): What the weights of a class sum to: its share of
-            the source (:obj:`"source"`), the same for all classes
-            (:obj:`"uniform"`), or its share of all supports (:obj:`"none"`).
-
-    Returns:
-        torch.Tensor: The weights of shape :obj:`[P]` (float).
+    Supports alone would favour classes with many frequent sets.
     """
     weight = support.double()
     if class_weight == 'none':
         return (weight / weight.mean()).float()
-    class_sizes = {c: class_sizes[c] for c in label.unique().tolist()}
-    total = sum(class_sizes.values())
+    labels = label.unique().tolist()
+    total = sum(class_sizes[c] for c in labels)
     out = torch.empty_like(weight)
-    for c, size in class_sizes.items():
-        share = 1 / len(class_sizes)
+    for c in labels:
+        share = 1 / len(labels)
         if class_weight == 'source':
-            share = size / total
+            share = class_sizes[c] / total
         mine = label == c
         out[mine] = weight[mine] / weight[mine].sum() * share
     return (out * support.numel()).float()
 
 
-def order_by_class(order: Tensor, label: Tensor) -> dict[int, list[int]]:
-    """Splits an order of graphs into one for each class.
-
-    Args:
-        order (torch.Tensor): Positions, the best first.
-        label (torch.Tensor): The class of each graph, of shape :obj:`[G]`.
-    """
-    order = order.long().cpu()
-    return {
-        c: order[label[order] == c].tolist() for c in label.unique().tolist()
-    }
-
-
 def random_order(num_graphs: int, seed: int = 0) -> Tensor:
-    """A random order of positions that depends on the seed alone.
-
-    Args:
-        num_graphs (int): The number of graphs :math:`G`.
-        seed (int, optional): The seed. (default: :obj:`0`)
-    """
+    """A random order of positions that depends on the seed alone."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randperm(num_graphs, generator=generator)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pyg_distill.data.statistics import TreeStatistics
 from pyg_distill.data.storage import encode, source_size
-from pyg_distill.selection.base import ClassWeight, order_by_class
+from pyg_distill.selection.base import ClassWeight
 
 # What is kept if nothing says how much, and at least one graph a class.
 DEFAULT_BUDGET = 0.1
@@ -23,13 +23,7 @@ SizeFunction = Callable[[Tensor], int]
 
 
 class BudgetTooSmall(ValueError):  # noqa: N818
-    """Not even the least that can be kept fits the budget.
-
-    Args:
-        message (str): What is wrong.
-        num_bytes (float, optional): The bytes of the least that can be kept.
-            (default: infinity)
-    """
+    """Not even the least that can be kept, of :obj:`num_bytes`, fits."""
 
     def __init__(self, message: str, num_bytes: float = inf) -> None:
         super().__init__(message)
@@ -47,7 +41,8 @@ class Budget:
         num_graphs (int, optional): The number of graphs.
             (default: :obj:`None`)
         class_weight (str, optional): What the weights of a class sum to; see
-            :meth:`sample_weights`. (default: :obj:`"source"`)
+            :class:`~pyg_distill.datasets.MirageDataset`.
+            (default: :obj:`"source"`)
     """
 
     def __init__(
@@ -110,7 +105,12 @@ class Budget:
             ValueError: If there are not enough graphs.
         """
         if isinstance(order, Tensor):
-            order = order_by_class(order, self.statistics.label)
+            label = self.statistics.label
+            order = order.long().cpu()
+            order = {
+                c: order[label[order] == c].tolist()
+                for c in label.unique().tolist()
+            }
         orders = _ClassOrders(order)
         class_sizes = self.statistics.class_sizes()
         turns = class_turns(class_sizes)
@@ -118,10 +118,8 @@ class Budget:
         if self.num_graphs is not None:
             if not num_classes <= self.num_graphs <= len(turns):
                 raise ValueError(
-                    f"'num_graphs' must be at least one a class and at most "
-                    f'the {len(turns)} graphs of the source (got '
-                    f'{self.num_graphs} for {num_classes} classes); pass a '
-                    f'number in between'
+                    f"'num_graphs' must be at least one a class (got "
+                    f'{self.num_graphs}); pass {num_classes} to {len(turns)}'
                 )
             turns = turns[: self.num_graphs]
         if self.budget is None:
@@ -152,12 +150,7 @@ class Budget:
         return size
 
     def too_small(self, num_bytes: int, what: str) -> BudgetTooSmall:
-        """An error that names the smallest budget that works.
-
-        Args:
-            num_bytes (int): The bytes of the least that can be kept.
-            what (str): What that is.
-        """
+        """An error that names the smallest budget that works."""
         got, works = f'{self.budget}', f'{num_bytes} bytes'
         if self.source_bytes is not None:
             got += f', which is {self.num_bytes} bytes'
@@ -181,12 +174,6 @@ def class_turns(class_sizes: Mapping[int, int]) -> list[int]:
     :math:`G_c` comes at :math:`(j - 1/2) / G_c`. This is Webster's method,
     which rounds shares to the nearest numbers that add up. A larger number of
     graphs never takes a graph away from a class.
-
-    Args:
-        class_sizes (dict): The graphs of each class.
-
-    Returns:
-        list: A class for each graph.
     """
     size = torch.tensor(list(class_sizes.values()))
     number = torch.cat([torch.arange(n) for n in class_sizes.values()])
@@ -249,15 +236,8 @@ def _longest(
     """The largest number that fits, and its size.
 
     Sizes rise almost evenly, so the number is guessed from those known, and
-    bisected now and then. What is returned fits; more might have if sizes
-    fall in between.
-
-    Args:
-        size (callable): The size of a number.
-        num_bytes (float): The size that fits.
-        most (int): The largest number of interest.
-        spent (int): The size of zero, which fits.
-        slope (float): About the size of one more.
+    bisected now and then. Zero has the size ``spent`` and fits, and one more
+    adds about ``slope``. More might fit if sizes fall in between.
     """
     low, high, tries = 0, most + 1, 0
     while high - low > 1:
@@ -275,43 +255,27 @@ def _longest(
     return low, spent
 
 
-def count_or_share(
-    name: str, value: Any, counts: str, hint: str
-) -> int | float:
-    """A count of one or more, or a share, as a plain number.
-
-    Args:
-        name (str): The name of the option.
-        value: What was given.
-        counts (str): What a count means.
-        hint (str): What to try.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
-            f"'{name}' must be {counts} (an int) or a share (a float) (got "
-            f'{value!r}); {hint}'
+def count_or_share(name: str, value: Any, hint: str) -> int | float:
+    """A count of one or more, or a share, as a plain number."""
+    is_real = isinstance(value, Real) and not isinstance(value, bool)
+    is_count = isinstance(value, Integral)
+    if not is_real or not (value >= 1 if is_count else 0 < value <= 1):
+        raise (ValueError if is_real else TypeError)(
+            f"'{name}' must be a count of 1 or more (an int), or a share in "
+            f'(0, 1] (a float) (got {value!r}); {hint}'
         )
-    plain = int(value) if isinstance(value, Integral) else float(value)
-    if not (plain >= 1 if isinstance(plain, int) else 0 < plain <= 1):
-        raise ValueError(
-            f"'{name}' must be {counts} (an int) of 1 or more, or a share (a "
-            f'float) in (0, 1] (got {plain}); {hint}'
-        )
-    return plain
+    return int(value) if is_count else float(value)
 
 
 def check_count(name: str, value: Any) -> int | None:
-    """Refuses what is neither :obj:`None` nor a count of one or more."""
+    """A count of one or more as a plain number, or :obj:`None`."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(
-            f"'{name}' must be an integer (got {value!r}); pass None for no "
-            f'bound'
-        )
-    if value < 1:
-        raise ValueError(
-            f"'{name}' must be 1 or more (got {value}); pass None for no bound"
+    is_count = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_count or value < 1:
+        raise (ValueError if is_count else TypeError)(
+            f"'{name}' must be an integer of 1 or more (got {value!r}); pass "
+            f'None for no bound'
         )
     return int(value)  # Numbers of NumPy cannot be written to a report.
 

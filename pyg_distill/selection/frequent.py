@@ -1,14 +1,12 @@
 """The paper's selection: sets of trees that many graphs of a class hold."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from math import inf
-from numbers import Integral
-from operator import or_
+from operator import index, or_
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +19,7 @@ from pyg_distill.data.statistics import (
 from pyg_distill.data.storage import encode
 from pyg_distill.data.table import refuse_uncarried
 from pyg_distill.data.tree_sets import TreeSets
-from pyg_distill.selection.base import Selected, Selector, summarize
+from pyg_distill.selection.base import ClassSummary, Selected, Selector
 from pyg_distill.selection.budget import (
     Budget,
     BudgetTooSmall,
@@ -120,8 +118,7 @@ class FrequentTrees(Selector):
         if budget is not None and self.min_support is not None:
             raise ValueError(
                 f"'budget' finds a min_support by itself (got "
-                f'budget={budget!r} and min_support={self.min_support!r}); '
-                f'pass one of them'
+                f'{self.min_support!r}); pass one of them'
             )
 
     def select(self, statistics: TreeStatistics, budget: Budget) -> Selected:
@@ -131,13 +128,11 @@ class FrequentTrees(Selector):
         if message:
             raise ValueError(message)
         search = _Search(self, statistics)
-        if self.min_support is None and not budget.is_default:
+        given = self.min_support
+        if given is None and not budget.is_default:
             return search.smallest_support(budget)
-        classes = statistics.by_class()
-        given = DEFAULT_SUPPORT
-        if self.min_support is not None:
-            given = self.min_support  # type: ignore[assignment]
-        return search.mine(_counts_by_class(given, classes))
+        given = DEFAULT_SUPPORT if given is None else given
+        return search.mine(_counts_by_class(given, search.classes))
 
 
 def repetition_message(statistics: TreeStatistics) -> str:
@@ -148,10 +143,9 @@ def repetition_message(statistics: TreeStatistics) -> str:
         return ''
     names = ' and '.join(f"'{name}'" for name in statistics.continuous)
     return (
-        f'{num_trees:,} of {num_nodes:,} computation trees of depth '
-        f'{statistics.num_layers} are distinct, since {names} holds '
-        f'continuous values, so trees hardly repeat; round or bin them, leave '
-        f'them out with exclude_keys=[...], or lower num_layers'
+        f'trees hardly repeat, since {names} holds continuous values (got '
+        f'{num_trees:,} distinct trees of {num_nodes:,}); round them, or leave '
+        f'them out with exclude_keys=[...]'
     )
 
 
@@ -178,15 +172,8 @@ class _Search:
         return self._trees
 
     def mine(self, min_support: dict[int, int]) -> Selected:
-        """The frequent sets of each class.
-
-        Args:
-            min_support (dict): The graphs that must hold a set, by class.
-
-        Raises:
-            ValueError: If a class has too many sets, or none.
-        """
-        trees = self.collect(min_support)
+        """The frequent sets of each class, at its number of graphs."""
+        trees, options = self.collect(min_support), self.options
         members = {
             label: _Class(
                 label, known, trees.occurrences.of_graphs(trees.label == label)
@@ -194,26 +181,25 @@ class _Search:
             for label, known in self.classes.items()
         }
         mined = {
-            label: member.mine(min_support[label], self.options)
+            label: member.mine(min_support[label], options)
             for label, member in members.items()
         }
-        if self.options.drop_shared:
+        if options.drop_shared:
             mined = {
                 label: _drop_shared(label, sets, members, min_support)
                 for label, sets in mined.items()
             }
-        counts, coverage = [], {}
+        counts, classes = [], {}
         for label, sets in mined.items():
-            member = members[label]
-            counts.append(
-                member.mean_counts(sets)
-                if self.options.multiplicity == 'mean'
-                else torch.ones_like(sets.item)
-            )
-            coverage[label] = member.coverage(sets)
-        labels = torch.cat(
-            [torch.full_like(s.support, c) for c, s in mined.items()]
-        )
+            classes[label] = members[label].summary(sets)
+            count = torch.ones_like(sets.item)
+            if options.multiplicity == 'mean':
+                total = members[label].count(sets)[1]
+                support = sets.support.repeat_interleave(sets.ptr.diff())
+                count = (2 * total + support) // (2 * support)
+            counts.append(count)
+        number = torch.tensor([len(sets) for sets in mined.values()])
+        labels = torch.tensor([*mined]).repeat_interleave(number)
         support = torch.cat([sets.support for sets in mined.values()])
         size = torch.cat([sets.ptr.diff() for sets in mined.values()])
         item = torch.cat([sets.item for sets in mined.values()])
@@ -224,31 +210,40 @@ class _Search:
             trees.root_of(item),
             torch.cat(counts),
             pointer(size),
-            self.options.compact,
+            options.compact,
             {'y': (y, single), 'support': (support, single)},
         )
-        order = _interleave([len(sets) for sets in mined.values()])
+        # No class comes before the others.
+        when = [(torch.arange(n) + 0.5).double() / n for n in number.tolist()]
+        order = torch.argsort(torch.cat(when), stable=True)
         return Selected(
             graphs=graphs.take(order),
             label=labels[order],
             support=support[order],
             graph_id=torch.full_like(labels, -1),
-            classes=summarize(self.statistics, coverage),
+            classes=classes,
         )
 
     def smallest_support(self, budget: Budget) -> Selected:
-        """The sets of the smallest support that fits a budget.
-
-        The support is the same share of every class, as far as the trees of
-        the class reach it.
-        """
-        high = self._highest()
-        selected, num_bytes = self._try(high)
+        """The sets of the smallest share of all classes that fits a budget."""
+        for label, known in self.classes.items():
+            if known.best_support == 0:
+                raise BudgetTooSmall(
+                    f"selection='frequent' needs nodes in every class (got "
+                    f'{known.num_graphs} graphs of class {label} without); '
+                    f"leave the class out, or pass selection='herding'"
+                )
+        # Supports are counted in graphs of the largest class.
+        most = max(c.num_graphs for c in self.classes.values())
+        high = max(
+            -(-c.best_support * most // c.num_graphs)
+            for c in self.classes.values()
+        )
+        selected, num_bytes = self._try(high, most)
         if selected is None:
             raise BudgetTooSmall(
-                f"'max_sets' is too low even for the most frequent tree sets "
-                f'of a class (got {self.options.max_sets}); raise it, or pass '
-                f"kind='maximal' or max_size"
+                f"'max_sets' is too low for the most frequent tree sets (got "
+                f"{self.options.max_sets}); raise it, or pass kind='maximal'"
             )
         if num_bytes > budget.num_bytes:
             what = 'the most frequent tree sets of each class'
@@ -261,45 +256,24 @@ class _Search:
             if low == 1 and budget.num_bytes < 8 * size:
                 # Half the support might take many times the budget.
                 new = max(new, 3 * high // 4)
-            tried, num_bytes = self._try(new)
+            tried, num_bytes = self._try(new, most)
             if tried is not None and num_bytes <= budget.num_bytes:
                 high, selected, size = new, tried, num_bytes
             else:
                 low = new
         return selected
 
-    def _highest(self) -> int:
-        """The highest support of any class, in graphs of the largest."""
-        for label, known in self.classes.items():
-            if known.best_support == 0:
-                raise BudgetTooSmall(
-                    f"selection='frequent' needs trees of every class (got no "
-                    f'nodes in the {known.num_graphs} graphs of class '
-                    f'{label}); leave the class out, or pass '
-                    f"selection='herding'"
-                )
-        most = max(c.num_graphs for c in self.classes.values())
-        return max(
-            -(-c.best_support * most // c.num_graphs)
-            for c in self.classes.values()
-        )
-
-    def _try(self, support: int) -> tuple[Selected | None, float]:
+    def _try(self, support: int, most: int) -> tuple[Selected | None, float]:
         """The sets of a support, and their size."""
-        most = max(c.num_graphs for c in self.classes.values())
         min_support = {
             label: min(c.best_support, -(-support * c.num_graphs // most))
             for label, c in self.classes.items()
         }
         try:
             selected = self.mine(min_support)
-        except _TooManyOfClass:
+        except TooManySets:
             return None, inf
         return selected, encode(selected.graphs).num_bytes
-
-
-class _TooManyOfClass(ValueError):  # noqa: N818
-    """More sets of a class are frequent than may be kept."""
 
 
 @dataclass(frozen=True)
@@ -322,96 +296,59 @@ class _Class:
                 max_size=options.max_size,
             )
         except TooManySets as error:
-            raise _TooManyOfClass(
+            raise TooManySets(
                 f'class {self.label} has more than max_sets='
-                f'{options.max_sets} {options.kind} tree sets at a support of '
-                f'{min_support} of its {self.known.num_graphs} graphs; raise '
-                f"min_support or max_sets, or pass max_size or kind='maximal'"
+                f'{options.max_sets} {options.kind} tree sets (got a support '
+                f'of {min_support} graphs); raise min_support or max_sets, or '
+                f"pass max_size or kind='maximal'"
             ) from error
         if len(sets) == 0:
             raise ValueError(
-                f'all {options.kind} tree sets of class {self.label} have '
-                f'more than max_size={options.max_size} trees; raise '
-                f"max_size, or pass kind='all'"
+                f'class {self.label} has {options.kind} tree sets of more '
+                f'than max_size={options.max_size} trees only; raise it, or '
+                f"pass kind='all'"
             )
         return sets
 
-    def coverage(self, sets: FrequentSets) -> tuple[int, float, float]:
-        """The number of sets, and the shares of graphs and nodes in them."""
+    def summary(self, sets: FrequentSets) -> ClassSummary:
+        """What some sets keep of the class."""
         kept = torch.isin(self.occurrences.tree, sets.item)
-        holders = reduce(or_, sets.tids)
-        return (
+        return ClassSummary(
+            self.known.num_graphs,
+            self.known.num_trees,
             len(sets),
-            holders.bit_count() / self.known.num_graphs,
+            reduce(or_, sets.tids).bit_count() / self.known.num_graphs,
             int(self.occurrences.count[kept].sum()) / self.known.num_nodes,
         )
 
-    def mean_counts(self, sets: FrequentSets) -> Tensor:
-        """How often each tree of a set occurs in the graphs that hold it.
-
-        Returns:
-            torch.Tensor: The means, rounded half up, one for each entry of
-            :obj:`sets.item`.
-        """
-        row, matrix = self._matrix(sets, self.occurrences.count)
-        width = (self.known.num_graphs + 7) // 8
-        totals = []
-        for start, stop, set_of_entry in _blocks(sets):
-            packed = b''.join(
-                tids.to_bytes(width, 'little') for tids in sets.tids[start:stop]
-            )
-            bits = np.unpackbits(
-                np.frombuffer(packed, np.uint8).reshape(-1, width),
-                axis=1,
-                count=self.known.num_graphs,
-                bitorder='little',
-            )
-            holders = torch.from_numpy(bits).double().t()
-            total = torch.sparse.mm(matrix, holders)
-            entries = slice(int(sets.ptr[start]), int(sets.ptr[stop]))
-            totals.append(total[row[entries], set_of_entry])
-        total = torch.cat(totals).long()
-        support = sets.support.repeat_interleave(sets.ptr.diff())
-        return (2 * total + support) // (2 * support)
-
-    def num_holders(self, sets: FrequentSets) -> Tensor:
-        """The graphs of this class that hold each set, of shape :obj:`[P]`."""
-        one = torch.ones_like(self.occurrences.count)
-        row, matrix = self._matrix(sets, one)
-        numbers = []
-        for start, stop, set_of_entry in _blocks(sets):
-            entries = slice(int(sets.ptr[start]), int(sets.ptr[stop]))
-            member = torch.zeros(
-                matrix.size(0), stop - start, dtype=torch.double
-            )
-            member[row[entries], set_of_entry] = 1
-            hits = torch.sparse.mm(matrix.t(), member)
-            size = sets.ptr.diff()[start:stop]
-            numbers.append((hits == size).sum(dim=0))
-        return torch.cat(numbers)
-
-    def _matrix(
-        self, sets: FrequentSets, value: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The row of each entry of some sets, and trees by graphs, sparse."""
+    def count(self, sets: FrequentSets) -> tuple[Tensor, Tensor]:
+        """The graphs that hold each set, and the occurrences of its trees."""
         tree, row = sets.item.unique(return_inverse=True)
-        found = self.occurrences
+        found, num_graphs = self.occurrences, self.known.num_graphs
         kept = torch.isin(found.tree, tree)
-        index = torch.stack(
-            [torch.searchsorted(tree, found.tree[kept]), found.graph[kept]]
-        )
-        size = tree.numel(), self.known.num_graphs
-        return row, torch.sparse_coo_tensor(
-            index, value[kept].double(), size, check_invariants=False
+        count = torch.sparse_coo_tensor(
+            torch.stack(
+                [torch.searchsorted(tree, found.tree[kept]), found.graph[kept]]
+            ),
+            found.count[kept].double(),
+            (tree.numel(), num_graphs),
+            check_invariants=False,
         ).coalesce()
-
-
-def _blocks(sets: FrequentSets) -> Iterator[tuple[int, int, Tensor]]:
-    """Ranges of sets that fit into memory, and the set of each entry."""
-    for start in range(0, len(sets), BLOCK):
-        stop = min(start + BLOCK, len(sets))
-        size = sets.ptr.diff()[start:stop]
-        yield start, stop, torch.arange(stop - start).repeat_interleave(size)
+        held = count.bool().double().t()
+        numbers: list[Tensor] = []
+        totals: list[Tensor] = []
+        # Some sets at a time, so that they fit into memory.
+        for size in sets.ptr.diff().split(BLOCK):
+            first = sum(len(n) for n in numbers)
+            entries = row[int(sets.ptr[first]) :][: int(size.sum())]
+            number = torch.arange(len(size)).repeat_interleave(size)
+            member = torch.zeros(len(tree), len(size), dtype=torch.double)
+            member[entries, number] = 1
+            holds = torch.sparse.mm(held, member).eq(size)
+            numbers.append(holds.sum(dim=0))
+            total = torch.sparse.mm(count, holds.double())
+            totals.append(total[entries, number].long())
+        return torch.cat(numbers), torch.cat(totals)
 
 
 def _drop_shared(
@@ -423,69 +360,43 @@ def _drop_shared(
     kept = torch.ones_like(sets.support, dtype=torch.bool)
     for other, member in classes.items():
         if other != label:
-            kept &= member.num_holders(sets) < min_support[other]
+            kept &= member.count(sets)[0] < min_support[other]
     if not kept.any():
         raise ValueError(
-            f'all {len(sets)} frequent tree sets of class {label} are '
-            f'frequent in another class, too; pass drop_shared=False, or '
-            f'raise the min_support of the other classes'
+            f'class {label} shares all of its {len(sets)} frequent tree sets; '
+            f'pass drop_shared=False, or raise the min_support of other classes'
         )
     return sets.select(kept)
-
-
-def _interleave(sizes: list[int]) -> Tensor:
-    """An order in which no class comes before the others."""
-    when = torch.cat([(torch.arange(n) + 0.5).double() / n for n in sizes])
-    return torch.argsort(when, stable=True)
 
 
 def _counts_by_class(
     min_support: Support, classes: Mapping[int, ClassStatistics]
 ) -> dict[int, int]:
-    """The supports as numbers of graphs, by class.
-
-    Raises:
-        ValueError: If they do not fit the classes, or no tree of a class is
-            frequent.
-    """
+    """The supports as numbers of graphs, by class."""
     if not isinstance(min_support, Mapping):
         min_support = dict.fromkeys(classes, min_support)
     if set(min_support) != set(classes):
         raise ValueError(
-            f"'min_support' must name the classes of the source, which are "
-            f'{sorted(classes)} (got {sorted(min_support)}); pass a share or '
-            f'a count for each'
+            f"'min_support' must name the classes {sorted(classes)} of the "
+            f'source (got {sorted(min_support)}); pass a value for each'
         )
-    out, reached, too_high = {}, {}, []
+    out, reached = {}, {**min_support}
     for label, known in classes.items():
-        value = min_support[label]
-        if isinstance(value, int) and value > known.num_graphs:
-            raise ValueError(
-                f"'min_support' must not exceed the {known.num_graphs} graphs "
-                f'of class {label} (got {value}); pass a smaller count, a '
-                f'share (1.0 is all graphs), or a dictionary with either for '
-                f'each class'
-            )
         if known.best_support == 0:
             raise ValueError(
-                f'no tree set of class {label} is frequent, as its '
-                f'{known.num_graphs} graphs have no nodes; leave the class '
-                f'out'
+                f'no tree set of class {label} is frequent (got no nodes in '
+                f'its {known.num_graphs} graphs); leave the class out'
             )
-        out[label] = support_count(value, known.num_graphs)
-        if known.best_support < out[label]:
-            too_high.append(label)
-            value = known.best_support
-        reached[label] = value
-    if too_high:
-        label = too_high[0]
-        known = classes[label]
-        raise ValueError(
-            f'no tree set of class {label} reaches the min_support of '
-            f'{out[label]} of its {known.num_graphs} graphs (the highest '
-            f'support there is {known.best_support}); try min_support='
-            f'{reached}, or a smaller num_layers'
-        )
+        out[label] = support_count(min_support[label], known.num_graphs)
+        if out[label] > known.best_support:
+            reached[label] = known.best_support
+    for label, known in classes.items():
+        if out[label] > known.best_support:
+            raise ValueError(
+                f'no tree set of class {label} reaches the min_support of '
+                f'{out[label]} of its {known.num_graphs} graphs; try '
+                f'min_support={reached}, or a smaller num_layers'
+            )
     return out
 
 
@@ -493,16 +404,8 @@ def _plain_support(min_support: Support) -> Support:
     """Plain numbers, since those of NumPy cannot be written to a report."""
     hint = '1 is one graph, 1.0 is all graphs of a class'
     if not isinstance(min_support, Mapping):
-        return count_or_share('min_support', min_support, 'a count', hint)
-    for label in min_support:
-        if not isinstance(label, Integral):
-            raise TypeError(
-                f"'min_support' must have class labels as keys (got "
-                f'{label!r}); pass {{0: 0.1, 1: 0.2}}'
-            )
+        return count_or_share('min_support', min_support, hint)
     return {
-        int(label): count_or_share(
-            'min_support', min_support[label], 'a count', hint
-        )
+        index(label): count_or_share('min_support', min_support[label], hint)
         for label in sorted(min_support)
     }

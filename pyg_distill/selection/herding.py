@@ -17,18 +17,7 @@ _ROUNDING = 1e-13
 
 
 class PointSelector(Selector):
-    """Picks graphs of each class one by one, by their distances as points.
-
-    Args:
-        histogram (str, optional): What graphs are compared by: the square
-            roots of the shares of their computation trees of all depths
-            (:obj:`"shares"`), of the counts of the deepest trees
-            (:obj:`"counts"`), or :obj:`"both"`.
-            (default: :obj:`"shares"`)
-        embedding (torch.Tensor, optional): Points of shape :obj:`[G, D]` to
-            compare instead, one row for each graph of the source.
-            (default: :obj:`None`)
-    """
+    """Picks graphs of each class one by one, by their distances as points."""
 
     def __init__(
         self,
@@ -47,34 +36,39 @@ class PointSelector(Selector):
             self.needs = (histogram,)  # type: ignore[misc]
 
     def steps(self, points: Tensor) -> Iterator[int]:
-        """Picks points one by one.
-
-        Args:
-            points (torch.Tensor): Points of shape :obj:`[N, D]`.
-        """
+        """Picks points of shape :obj:`[N, D]` one by one."""
         raise NotImplementedError
 
     def select(self, statistics: TreeStatistics, budget: Budget) -> Tensor:
         """Fills the budget with the first graphs of each class."""
-        points, label = self._points(statistics), statistics.label
-        orders = {}
-        for c in statistics.class_sizes():
+        return budget.fill(
+            self.orders(self._points(statistics), statistics.label)
+        )
+
+    def orders(self, points: Tensor, label: Tensor) -> dict[int, Iterator[int]]:
+        """The positions of each class as they are picked."""
+        orders: dict[int, Iterator[int]] = {}
+        for c in label.unique().tolist():
             member = (label == c).nonzero().view(-1)
-            orders[c] = _numbered(
-                self.steps(points.index_select(0, member)), member.tolist()
-            )
-        return budget.fill(orders)
+            steps = self.steps(points.index_select(0, member))
+            orders[c] = map(member.tolist().__getitem__, steps)
+        return orders
 
     def _points(self, statistics: TreeStatistics) -> Tensor:
         if self.embedding is None:
-            return side_by_side(
-                [statistics.histogram(name) for name in self.needs]
-            )
+            rows = [statistics.histogram(name) for name in self.needs]
+            if len(rows) == 1:
+                return rows[0]
+            # Rows of each histogram have length 1 on average.
+            scaled = [
+                r * (r.size(0) / r.values().square().sum()) ** 0.5 for r in rows
+            ]
+            return torch.cat(scaled, dim=1).coalesce()
         if self.embedding.size(0) != statistics.num_graphs:
             raise ValueError(
                 f"'embedding' must have one row a graph (got "
                 f'{self.embedding.size(0)} rows for {statistics.num_graphs} '
-                f'graphs); embed the split that is passed, in its order'
+                f'graphs); embed the split that is passed'
             )
         return self.embedding.detach().cpu()
 
@@ -116,11 +110,7 @@ class Herding(PointSelector):
     name = 'herding'
 
     def steps(self, points: Tensor) -> Iterator[int]:
-        """Picks points one by one.
-
-        Args:
-            points (torch.Tensor): Points of shape :obj:`[N, D]`.
-        """
+        """Picks points of shape :obj:`[N, D]` one by one."""
         products = open_points(points)
         num_points = products.num_points
         # The square above, times N k^2, without what is the same for all
@@ -138,21 +128,6 @@ class Herding(PointSelector):
             yield point
             picked += 2 * num_points * products.dot(point)
             picked[point] = float('inf')
-
-
-def _numbered(steps: Iterator[int], number: list[int]) -> Iterator[int]:
-    return (number[step] for step in steps)
-
-
-def side_by_side(histograms: list[Tensor]) -> Tensor:
-    """Concatenates histograms, with rows of length 1 on average in each."""
-    if len(histograms) == 1:
-        return histograms[0]
-    scaled = [
-        rows * (rows.size(0) / rows.values().square().sum()) ** 0.5
-        for rows in histograms
-    ]
-    return torch.cat(scaled, dim=1).coalesce()
 
 
 class _DensePoints:
@@ -173,10 +148,7 @@ class _DensePoints:
 
 
 class _SparsePoints:
-    """Inner products of points of which most entries are zero.
-
-    A product with one point visits only the columns in which it is not zero.
-    """
+    """The same of sparse points, by the columns that are not zero in one."""
 
     def __init__(self, points: Tensor) -> None:
         self.num_points, num_columns = points.size()
@@ -225,16 +197,7 @@ class _SparsePoints:
 
 
 def open_points(points: Tensor) -> _DensePoints | _SparsePoints:
-    """Makes points ready for inner products in double precision.
-
-    Args:
-        points (torch.Tensor): Finite numbers of shape :obj:`[N, D]`, dense or
-            sparse.
-
-    Raises:
-        TypeError: If it is no tensor of real numbers.
-        ValueError: If it has another shape or holds NaN or infinity.
-    """
+    """Makes points ready for inner products in double precision."""
     check_embedding(points)
     points = points.detach().double()
     if points.layout == torch.strided:
@@ -244,22 +207,15 @@ def open_points(points: Tensor) -> _DensePoints | _SparsePoints:
 
 def check_embedding(embedding: Tensor) -> None:
     """Refuses what has no row of finite numbers for each graph."""
+    shape = "'embedding' must have shape [num_graphs, num_features]"
     if not isinstance(embedding, Tensor) or embedding.is_complex():
         got = getattr(embedding, 'dtype', type(embedding).__name__)
-        raise TypeError(
-            f"'embedding' must be a tensor of real numbers (got {got}); pass "
-            f'one of shape [num_graphs, num_features]'
-        )
-    if embedding.dim() != 2:
-        raise ValueError(
-            f"'embedding' must have shape [num_graphs, num_features] (got "
-            f'{list(embedding.size())}); pass one row a graph'
-        )
+        raise TypeError(f'{shape} (got {got}); pass a tensor of real numbers')
     value = embedding.detach()
     if value.layout != torch.strided:
         value = value.to_sparse_coo().coalesce().values()
-    if not bool(value.isfinite().all()):
+    if embedding.dim() != 2 or not bool(value.isfinite().all()):
         raise ValueError(
-            "'embedding' must be finite (got NaN or infinity); check the "
-            'model, or how the embeddings were scaled'
+            f'{shape} and finite values (got {list(embedding.size())}, or NaN '
+            f'or infinity); check the model, or scale the points'
         )

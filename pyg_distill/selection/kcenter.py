@@ -37,11 +37,7 @@ class KCenter(PointSelector):
     name = 'kcenter'
 
     def steps(self, points: Tensor) -> Iterator[int]:
-        """Picks points one by one.
-
-        Args:
-            points (torch.Tensor): Points of shape :obj:`[N, D]`.
-        """
+        """Picks points of shape :obj:`[N, D]` one by one."""
         products = open_points(points)
         num_points = products.num_points
         if num_points == 0:

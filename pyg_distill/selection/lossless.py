@@ -4,7 +4,7 @@ import torch
 
 from pyg_distill.data.statistics import TreeStatistics
 from pyg_distill.data.tree_sets import concatenate_sets, lossless
-from pyg_distill.selection.base import Selected, Selector, summarize
+from pyg_distill.selection.base import Selected, Selector
 from pyg_distill.selection.budget import Budget
 
 
@@ -39,17 +39,7 @@ class Lossless(Selector):
         # One chunk still shares these with the source.
         for name, (value, ptr) in sets.attributes.items():
             sets.attributes[name] = value.clone(), ptr
-        label = statistics.label
-        support = torch.ones_like(label)
-        sets.attributes['support'] = support, torch.arange(len(label) + 1)
-        coverage = {
-            c: (known.num_graphs, 1.0, 1.0)
-            for c, known in statistics.by_class().items()
-        }
-        return Selected(
-            graphs=sets,
-            label=label,
-            support=support,
-            graph_id=torch.arange(len(label)),
-            classes=summarize(statistics, coverage),
+        index = torch.arange(statistics.num_graphs)
+        return Selected.from_graphs(
+            statistics, index, sets, statistics.num_nodes
         )

@@ -24,9 +24,7 @@ class Random(Selector):
 
     def __init__(self, seed: int = 0) -> None:
         if isinstance(seed, bool) or not isinstance(seed, Integral):
-            raise TypeError(
-                f"'seed' must be an integer (got {seed!r}); pass 0, 1, 2"
-            )
+            raise TypeError(f"'seed' must be an integer (got {seed!r}); pass 0")
         self.seed: int = int(seed)
 
     def select(self, statistics: TreeStatistics, budget: Budget) -> Tensor:

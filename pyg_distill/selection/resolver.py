@@ -1,6 +1,5 @@
 """Names -> selectors, in the manner of PyG's resolvers."""
 
-import inspect
 from typing import Any, Literal
 
 from torch_geometric.resolver import resolver
@@ -15,27 +14,12 @@ from pyg_distill.selection.multisets import Multisets
 from pyg_distill.selection.random import Random
 
 Selection = Literal[
-    'auto',
-    'frequent',
-    'herding',
-    'kcenter',
-    'random',
-    'multisets',
-    'lossless',
+    'auto', 'frequent', 'herding', 'kcenter', 'random', 'multisets', 'lossless'
 ]
 
-_SELECTORS: dict[str, type[Selector]] = {
-    kind.name: kind
-    for kind in (
-        Auto,
-        FrequentTrees,
-        Herding,
-        KCenter,
-        Random,
-        Multisets,
-        Lossless,
-    )
-}
+_KINDS: list[type[Selector]] = [Auto, FrequentTrees, Herding, KCenter]
+_KINDS += [Random, Multisets, Lossless]
+_BY_NAME = {kind.name: kind for kind in _KINDS}
 
 
 def selector_resolver(
@@ -51,32 +35,27 @@ def selector_resolver(
         TypeError: If it is no selector, or an argument is unknown.
         ValueError: If the name is unknown.
     """
-    if inspect.isclass(query) and issubclass(query, Selector):
-        selector = query(**kwargs)
-    elif isinstance(query, str):
-        kinds = list(_SELECTORS.values())
+    names = ', '.join(_BY_NAME)
+    if isinstance(query, str):
         try:
-            selector = resolver(
-                kinds, _SELECTORS, query, Selector, None, **kwargs
-            )
+            return resolver(_KINDS, _BY_NAME, query, None, None, **kwargs)
         except ValueError as error:
             if 'Could not resolve' not in str(error):
                 raise
             raise ValueError(
-                f"'selection' must be one of {', '.join(_SELECTORS)} or a "
-                f'Selector (got {query!r}); check the spelling'
+                f"'selection' must be one of {names} or a Selector (got "
+                f'{query!r}); check the spelling'
             ) from None
-    else:
-        selector = query
-        if kwargs:
-            raise TypeError(
-                f"'selection_kwargs' are for a selection given by name (got "
-                f'{sorted(kwargs)} beside {query!r}); pass them to the '
-                f'selector itself'
-            )
-    if not isinstance(selector, Selector):
+    if isinstance(query, type) and issubclass(query, Selector):
+        return query(**kwargs)
+    if not isinstance(query, Selector):
         raise TypeError(
             f"'selection' must be a name or a Selector (got {query!r}); pass "
-            f'one of {", ".join(_SELECTORS)}, or a subclass of Selector'
+            f'one of {names}'
         )
-    return selector
+    if kwargs:
+        raise TypeError(
+            f"'selection_kwargs' are for a selection given by name (got "
+            f'{sorted(kwargs)}); pass them to the selector itself'
+        )
+    return query

@@ -1,13 +1,13 @@
 """What a training set is worth, without training a network on it."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, pad
 
 from pyg_distill.data.statistics import TreeStatistics
-from pyg_distill.data.table import GraphTable
 from pyg_distill.data.tree_sets import TreeSets
 from pyg_distill.selection.base import (
     ClassWeight,
@@ -47,7 +47,7 @@ class Scorer:
     Args:
         statistics (TreeStatistics): What is known of the source.
         class_weight (str): What the weights of a class sum to; see
-            :meth:`sample_weights`.
+            :class:`~pyg_distill.datasets.MirageDataset`.
     """
 
     def __init__(
@@ -62,42 +62,32 @@ class Scorer:
         self._code = TreeCode.fit(forest)
         num_columns = self._code(forest).size(1)
         # A user may have set other default types and devices.
-        draw = partial(
-            torch.randn,
-            generator=torch.Generator().manual_seed(0),
-            dtype=torch.double,
-            device='cpu',
-        )
+        options: Any = {'dtype': torch.double, 'device': 'cpu'}
+        generator = torch.Generator().manual_seed(0)
+        draw = partial(torch.randn, generator=generator, **options)
         scale = (2 / max(1, num_columns)) ** 0.5
         self._weight = scale * draw(num_columns, NUM_FEATURES)
         self._bias = draw(NUM_FEATURES)
         self._label = statistics.label[index]
-        self._rows = self._describe(*_all_roots(forest), len(table))
+        self._rows = self._describe(len(table), *_all_roots(forest))
 
     def __call__(self, selected: Selected) -> float:
-        """The mean area under the curve of each class against the others.
-
-        Args:
-            selected (Selected): The training set.
-
-        Returns:
-            float: 0.5 if it teaches nothing, 1 at best, with three digits.
-        """
+        """The score of a training set: 0.5 if useless, 1 at best."""
+        label, graphs = selected.label, selected.graphs
         weight = sample_weights(
-            selected.support,
-            selected.label,
-            self.class_sizes,
-            self.class_weight,
+            selected.support, label, self.class_sizes, self.class_weight
         )
-        roots = _roots(selected.graphs, self.num_layers)
-        rows = self._describe(*roots, len(selected.label))
+        if isinstance(graphs, TreeSets):
+            roots = graphs.root, graphs.root_count, graphs.set_of_root
+            rows = self._describe(len(graphs), graphs.forest, *roots)
+        else:
+            forest = Forest(graphs.graphs, self.num_layers)
+            rows = self._describe(len(graphs), *_all_roots(forest))
         bias = BIAS * float(rows[1].square().sum(dim=1).mean().sqrt())
-        areas = [
-            self._area(
-                _pad(row, bias), selected.label, weight, _pad(test, bias)
-            )
-            for row, test in zip(rows, self._rows, strict=True)
-        ]
+        areas = []
+        for pair in zip(rows, self._rows, strict=True):
+            row, test = (pad(r, (0, 1), value=bias) for r in pair)
+            areas.append(self._area(row, label, weight, test))
         return round(sum(areas) / len(areas), 3)
 
     def _area(
@@ -120,11 +110,11 @@ class Scorer:
 
     def _describe(
         self,
+        num_graphs: int,
         forest: Forest,
         root: Tensor,
         count: Tensor,
         graph: Tensor,
-        num_graphs: int,
     ) -> tuple[Tensor, Tensor]:
         """The sum and the average of the features of each graph."""
         tree = forest.distinct().inverse[root]
@@ -161,29 +151,8 @@ def _all_roots(forest: Forest) -> tuple[Forest, Tensor, Tensor, Tensor]:
     return forest, root, torch.ones_like(root), graph
 
 
-def _roots(
-    graphs: GraphTable | TreeSets, num_layers: int
-) -> tuple[Forest, Tensor, Tensor, Tensor]:
-    """The trees, the roots that count, how often, and in which graph."""
-    if isinstance(graphs, GraphTable):
-        return _all_roots(Forest(graphs.graphs, num_layers))
-    return graphs.forest, graphs.root, graphs.root_count, graphs.set_of_root
-
-
-def _pad(row: Tensor, value: float) -> Tensor:
-    return torch.cat([row, row.new_full((len(row), 1), value)], dim=1)
-
-
 def area_under_curve(score: Tensor, positive: Tensor) -> float:
-    """How often a positive scores higher than a negative; ties count half.
-
-    Args:
-        score (torch.Tensor): Scores of shape :obj:`[n]`.
-        positive (torch.Tensor): Booleans of shape :obj:`[n]`.
-
-    Returns:
-        float: The area, 0.5 if there are no positives or no negatives.
-    """
+    """How often a positive scores higher than a negative; ties count half."""
     num_positive = int(positive.sum())
     num_negative = positive.numel() - num_positive
     if num_positive == 0 or num_negative == 0:

@@ -198,19 +198,6 @@ def test_trees_refuse_what_they_cannot_carry(selection: str) -> None:
     assert {*names, 'wide', 'smiles'} <= {*kept.report.left_out}
 
 
-@pytest.mark.parametrize(
-    'name', ['root_index', 'target', 'weight', 'support', 'graph_id']
-)
-@pytest.mark.parametrize('selection', ['herding', 'lossless'])
-def test_names_of_its_own_are_refused(name: str, selection: str) -> None:
-    graphs = random_graphs(8)
-    for data in graphs:
-        data[name] = torch.ones(1).long()
-    text = message(ValueError, graphs, 1, selection=selection)
-    word = 'tree-set form' if name == 'root_index' else f"'{name}'"
-    assert word in text
-
-
 @pytest.mark.parametrize('features', [3, None])
 @pytest.mark.parametrize('selection', SELECTIONS, ids=str)
 @pytest.mark.parametrize('cached', [False, True])

@@ -1,16 +1,12 @@
 import hashlib
-import random
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch, Data, Dataset
-from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader
-from torch_geometric.utils import contains_self_loops, is_undirected
 
-from pyg_distill.datasets import ToyMolecules, molecules
+from pyg_distill.datasets import ToyMolecules
 from pyg_distill.datasets.molecules import parse
 from pyg_distill.trees import edge_keys, tree_keys, unique_keys
 
@@ -104,54 +100,6 @@ def test_graphs_depend_on_seed_and_position_only(dataset: Dataset) -> None:
     assert not any(equal(a, b) for a in few for b in other)
 
 
-def test_generation_leaves_global_random_states_alone() -> None:
-    states = (
-        torch.get_rng_state(),
-        np.random.get_state()[1].tolist(),
-        random.getstate(),
-    )
-    first = ToyMolecules(3)
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert np.random.get_state()[1].tolist() == states[1]
-    assert random.getstate() == states[2]
-
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    assert all(map(equal, first, ToyMolecules(3)))
-
-
-def test_graphs_are_small_simple_and_connected(batch: Batch) -> None:
-    assert not contains_self_loops(batch.edge_index)
-    assert is_undirected(batch.edge_index, batch.edge_attr)
-    assert batch.edge_index.unique(dim=1).size(1) == batch.num_edges
-    sizes = batch.ptr.diff()
-    assert sizes.min() >= 8
-    assert sizes.max() <= 40
-    assert sizes.float().std() > 3
-
-    # The smallest number spreads over all that it can reach.
-    source, target = batch.edge_index
-    reached = torch.arange(batch.num_nodes)
-    for _ in range(40):
-        reached.scatter_reduce_(0, target, reached[source], 'amin')
-    assert torch.equal(reached, batch.ptr[batch.batch])
-
-
-def test_features_are_one_hot(dataset: Dataset) -> None:
-    for features, names in [
-        (dataset.x, dataset.atom_types),
-        (dataset.edge_attr, dataset.bond_types),
-    ]:
-        assert features.dtype == torch.float
-        assert features.size(1) == len(names)
-        assert ((features == 0) | (features == 1)).all()
-        assert (features.sum(-1) == 1).all()
-        assert (features.sum(0) > 0).all()
-    assert dataset.num_node_features == 9
-    assert dataset.num_edge_features == 4
-
-
 def test_valences_are_respected(batch: Batch) -> None:
     # A bond to the ring as a whole is what an aromatic carbon adds to those
     # to its neighbors.
@@ -174,14 +122,6 @@ def test_valences_are_respected(batch: Batch) -> None:
         assert valence in allowed[ToyMolecules.atom_types[atom]]
 
 
-def test_classes_are_roughly_balanced(dataset: Dataset) -> None:
-    assert dataset.y.shape == (2000,)
-    assert dataset.y.dtype == torch.long
-    shares = dataset.y.bincount() / 2000
-    expected = torch.tensor([0.40, 0.35, 0.25])
-    assert torch.allclose(shares, expected, atol=0.04)
-
-
 def test_structure_tells_the_class_but_not_always(dataset: Dataset) -> None:
     found = [motifs(data) for data in dataset]
     guess = torch.tensor([min(f) if f else NEUTRAL for f in found])
@@ -192,25 +132,6 @@ def test_structure_tells_the_class_but_not_always(dataset: Dataset) -> None:
     assert 0.02 < both < 0.06
 
 
-@pytest.mark.slow
-def test_without_noise_structure_is_the_class(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(molecules, 'LABEL_NOISE', 0.0)
-    monkeypatch.setattr(molecules, 'AMPHOTERIC_RATE', 0.0)
-    for data in ToyMolecules():
-        assert motifs(data) == {int(data.y)} - {NEUTRAL}
-
-
-def test_counts_of_atoms_hardly_tell_the_class(dataset: Dataset) -> None:
-    counts = torch.stack([data.x.sum(0) for data in dataset])
-    counts = torch.cat([counts, torch.ones(len(counts), 1)], dim=-1)
-    target = torch.eye(3)[dataset.y]
-    fit = torch.linalg.lstsq(counts[:1600], target[:1600]).solution
-    hits = (counts[1600:] @ fit).argmax(-1) == dataset.y[1600:]
-    assert 0.40 < float(hits.float().mean()) < 0.62
-
-
 @pytest.mark.parametrize('with_bonds', [True, False])
 @pytest.mark.parametrize('depth', NCI1)
 def test_trees_are_as_skewed_as_those_of_nci1(
@@ -218,15 +139,6 @@ def test_trees_are_as_skewed_as_those_of_nci1(
 ) -> None:
     measured = skew(dataset, depth, with_bonds)
     assert measured == pytest.approx(NCI1[depth], rel=0.2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('depth', NCI1)
-def test_skew_of_nci1_is_the_pinned_one(
-    real_dataset: Callable[..., TUDataset], depth: int
-) -> None:
-    measured = skew(real_dataset('NCI1'), depth, with_bonds=False)
-    assert measured == pytest.approx(NCI1[depth], abs=1e-3)
 
 
 def test_slices_transforms_and_bad_sizes(dataset: Dataset) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch_geometric.transforms as T
-from torch_geometric.loader import DataLoader
 
 from pyg_distill.datasets import MirageDataset
 from tests.data.collections import assert_graphs
@@ -49,28 +48,3 @@ def test_several_views_of_whole_graphs() -> None:
     dataset.transform = T.VirtualNode()
     with pytest.raises(ValueError, match='roots'):
         dataset[0]
-
-
-def test_mini_batches_of_transformed_graphs() -> None:
-    transform = T.OneHotDegree(20, cat=False)
-    dataset = MirageDataset(GRAPHS, 2, **OPTIONS, transform=transform)
-    (batch,) = DataLoader(dataset, batch_size=99)
-    assert batch.num_features == 21
-    assert dataset[:2][0].num_features == 21
-
-
-@pytest.mark.parametrize('selection', ['multisets', 'frequent', 'lossless'])
-def test_transforms_of_trees_are_refused_before_anything_is_read(
-    selection: str,
-) -> None:
-    with pytest.raises(ValueError, match="'OneHotDegree' computes with edges"):
-        MirageDataset(
-            ['no graph'], 1, selection=selection, transform=T.OneHotDegree(9)
-        )
-    dataset = MirageDataset(GRAPHS, 1, selection=selection, log=False)
-    dataset.transform = T.NormalizeFeatures()
-    assert len(list(dataset)) > 1
-    dataset.transform = T.AddSelfLoops()
-    with pytest.raises(ValueError, match='tree') as info:
-        list(dataset)
-    assert '\n' not in str(info.value)

@@ -19,6 +19,7 @@ from pyg_distill.data.storage import encode
 from pyg_distill.datasets import MirageDataset, ToyMolecules
 from pyg_distill.selection import Budget, BudgetTooSmall
 from pyg_distill.selection.budget import class_turns
+from pyg_distill.selection.frequent import _Search
 from tests.oracles import trees_of
 from tests.selection.helpers import keep, path, random_graphs, same
 
@@ -54,22 +55,6 @@ def test_the_result_fits(selection: str, budget: float) -> None:
     if kept.source_index.min() >= 0 and selection != 'multisets':
         assert report.compressed_bytes == stored(kept)
     assert set(kept.y.tolist()) == {0, 1, 2}
-
-
-@pytest.mark.parametrize('compact', [True, False])
-@pytest.mark.parametrize('selection', ['multisets', 'frequent'])
-def test_trees_fit_as_they_are_stored(
-    selection: str, compact: bool, tmp_path: Any
-) -> None:
-    options: Any = {
-        'selection': selection,
-        'selection_kwargs': {'compact': compact},
-        'budget': 260,
-    }
-    kept = keep(GRAPHS, 1, root=str(tmp_path), **options)
-    content = torch.load(kept.processed_paths[0], weights_only=True)
-    assert content['payload'].numel() == kept.report.compressed_bytes <= 260
-    assert same(kept, keep(GRAPHS, 1, **options))
 
 
 class Prices:
@@ -151,26 +136,6 @@ def test_sizes_that_fall_again_do_not_exceed_the_limit(limit: int) -> None:
     assert sizes[found.numel() - 1] <= limit
     assert found.equal(torch.arange(found.numel()))
     assert found.numel() >= 4
-
-
-@pytest.mark.parametrize('selection', ['herding', 'kcenter', 'random'])
-@pytest.mark.parametrize('budget', [180, 300])
-def test_no_more_graphs_would_fit(selection: str, budget: int) -> None:
-    kept = keep(GRAPHS, 1, selection=selection, budget=budget)
-    index, counts = kept.source_index, Counter(kept.y.tolist())
-    for label in range(3):
-        # The graph that would be next is the one that more graphs add.
-        for k in range(len(kept) + 1, 61):
-            more = keep(GRAPHS, 1, selection=selection, num_graphs=k)
-            mine = more.source_index[more.y == label]
-            new = mine[~torch.isin(mine, index)]
-            if new.numel():
-                break
-        else:
-            continue
-        assert mine.numel() == counts[label] + 1
-        graphs = torch.cat([index, new]).sort().values.tolist()
-        assert compressed_size([GRAPHS[i] for i in graphs]) > budget
 
 
 @pytest.mark.parametrize('budget', [1, 1e-6])
@@ -256,35 +221,6 @@ def test_a_number_of_graphs_is_exact_and_keeps_shares(
     assert kept.report.source_compressed_bytes is None
 
 
-def test_a_number_of_graphs_out_of_range() -> None:
-    for number in (2, 61):
-        with pytest.raises(ValueError, match='num_graphs') as info:
-            keep(GRAPHS, 1, selection='herding', num_graphs=number)
-        assert f'got {number}' in str(info.value)
-
-
-def test_a_budget_and_a_number() -> None:
-    for selection, options in (
-        ('herding', {}),
-        ('multisets', {'vocabulary_size': 60}),
-    ):
-
-        def distil(
-            selection: str = selection, options: dict = options, **limits: Any
-        ) -> MirageDataset:
-            return keep(TOY, 2, selection=selection, **options, **limits)
-
-        most = distil(num_graphs=60).report.compressed_bytes
-        assert len(distil(budget=most, num_graphs=4)) == 4
-        budget = most * 7 // 8
-        limited = distil(budget=budget, num_graphs=59)
-        assert 4 < len(limited) < 59
-        assert limited.report.compressed_bytes <= budget
-        # Few more would fit, of any class.
-        more = distil(num_graphs=len(limited) + 5)
-        assert more.report.compressed_bytes > budget
-
-
 def test_by_default_a_tenth_and_at_least_one_graph_a_class() -> None:
     source = ToyMolecules(num_graphs=200, log=False)
     kept = keep(source, 2, selection='herding')
@@ -306,36 +242,50 @@ def test_frequent_sets_have_the_smallest_support_that_fits(kind: str) -> None:
     }
 
     def distil(**options: Any) -> MirageDataset:
-        kwargs = {k: v for k, v in options.items() if k != 'budget'}
-        return keep(
-            source,
-            1,
-            budget=options.get('budget'),
-            selection='frequent',
-            kind=kind,
-            **kwargs,
-        )
+        return keep(source, 1, selection='frequent', kind=kind, **options)
 
-    tried = []
-    for support in range(1, most + 1):
+    # Sets of one graph are not tried: they are not frequent.
+    tried = {}
+    for support in range(2, most + 1):
         least = {
             c: min(best[c], ceil(support * len(held[c]) / most)) for c in held
         }
-        tried.append(distil(min_support=least))
-    sizes = [kept.report.compressed_bytes for kept in tried]
-    assert sizes[0] > 1.3 * sizes[-1]
-    for budget in (sizes[0], sizes[0] - 1, sizes[len(sizes) // 2], sizes[-1]):
+        tried[support] = distil(min_support=least)
+    size = {k: kept.report.compressed_bytes for k, kept in tried.items()}
+    assert size[2] > 1.3 * size[most]
+    for budget in (10**6, size[2], size[2] - 1, size[most // 2], size[most]):
         # The first after the last that does not fit.
-        wanted = max(
-            (i + 1 for i, size in enumerate(sizes) if size > budget), default=0
-        )
+        wanted = max((k + 1 for k in size if size[k] > budget), default=2)
         kept = distil(budget=budget)
         assert kept.report.compressed_bytes <= budget
-        found = next(i for i, d in enumerate(tried) if same(kept, d))
-        if sizes == sorted(sizes, reverse=True) or found > wanted:
-            assert sizes[found] == sizes[wanted]
+        found = next(k for k in tried if same(kept, tried[k]))
+        if found > wanted or [*size.values()] == sorted(size.values())[::-1]:
+            assert size[found] == size[wanted]
     with pytest.raises(BudgetTooSmall, match='too small'):
-        distil(budget=min(sizes) - 1)
+        distil(budget=min(size.values()) - 1)
+
+
+def test_low_supports_are_tried_only_if_higher_ones_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    mine = _Search.mine
+
+    def watch(self: Any, min_support: dict[int, int]) -> Any:
+        asked.append(min_support[0])
+        return mine(self, min_support)
+
+    monkeypatch.setattr(_Search, 'mine', watch)
+    source = [path(*range(i % 8 + 1), y=0) for i in range(64)]
+    size = keep(source, 0, 'frequent', min_support=64).report.compressed_bytes
+    for budget, factor in ((int(1.5 * size), 0.74), (100 * size, 0.5)):
+        asked.clear()
+        keep(source, 0, 'frequent', budget=budget)
+        # Near the budget, a step is a quarter of the support, else a half.
+        assert asked[:1] == [64]
+        assert asked[1] >= factor * 64
+        assert (asked[1] == 48) == (budget < 8 * size)
+        assert min(asked) > 1
 
 
 def test_too_many_of_the_most_frequent_sets() -> None:

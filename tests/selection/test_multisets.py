@@ -16,7 +16,7 @@ from pyg_distill.selection import Herding
 from pyg_distill.trees import Forest, TreeCode, facility_steps
 from tests.oracles import Tree, tree_set, trees_of
 from tests.selection import helpers
-from tests.selection.helpers import message, path, random_graphs, same
+from tests.selection.helpers import path, random_graphs
 
 
 def keep(
@@ -148,20 +148,6 @@ def test_the_vocabulary_takes_part_of_the_budget(compact: bool) -> None:
     assert 1 < sizes[0] < sizes[1]
 
 
-def test_continuous_features() -> None:
-    graphs = random_graphs(20, max_nodes=8)
-    torch.manual_seed(0)
-    for data in graphs:
-        data.x = torch.randn(data.num_nodes, 2).double()
-    with pytest.warns(UserWarning, match='continuous'):
-        kept = keep(graphs, 1, 20, vocabulary_size=12)
-    sets = [tree_set(data, 1) for data in kept]
-    assert len(set().union(*sets)) == 12
-    assert kept.x.dtype == torch.double
-    rows = {tuple(r) for data in graphs for r in data.x.tolist()}
-    assert {tuple(r) for r in kept.x.tolist()} <= rows
-
-
 def test_nodes_that_are_held() -> None:
     graphs = [path(1, 1, 1, 2), path(1, 1, 1, 1), path(1, y=1)]
     kept = keep(graphs, 0, 2, vocabulary_size=1)
@@ -182,25 +168,6 @@ def test_graphs_without_nodes_or_edges() -> None:
     assert [int(d.root_count.sum()) for d in some] == [1, 0, 2]
     assert keep([path(i % 3) for i in range(9)], 2, 4).edge_index.numel() == 0
     assert keep([path(1, 2, 1)], 1)[0].weight.tolist() == [1.0]
-
-
-def test_bad_sizes_of_a_vocabulary() -> None:
-    for error, value in [
-        (ValueError, 0),
-        (ValueError, 4097),
-        (TypeError, 2.5),
-        (TypeError, True),
-        (TypeError, '3'),
-    ]:
-        text = message(
-            error,
-            random_graphs(8),
-            1,
-            selection='multisets',
-            vocabulary_size=value,
-        )
-        assert "'vocabulary_size'" in text
-        assert f'{value}' in text
 
 
 @pytest.mark.parametrize('num_layers', [0, 1, 2])
@@ -247,15 +214,3 @@ def test_lossless_carries_what_a_graph_has_beside_its_trees() -> None:
     for data, source in zip(kept, graphs, strict=True):
         assert data.scale.equal(source.scale)
         assert data.rows.equal(source.rows)
-
-
-@pytest.mark.parametrize('limits', [{'budget': 0.1}, {'num_graphs': 3}])
-def test_lossless_takes_no_limits(limits: dict) -> None:
-    text = message(
-        ValueError, random_graphs(8), 1, selection='lossless', **limits
-    )
-    assert f'{next(iter(limits))} cannot be given' in text
-    assert same(
-        MirageDataset(random_graphs(8), 1, selection='herding', num_graphs=8),
-        MirageDataset(random_graphs(8), 1, selection='random', num_graphs=8),
-    )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import combinations, islice
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -11,11 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch_geometric.data import Data
 
 from pyg_distill.selection import Herding, KCenter
 from pyg_distill.selection.base import random_order
-from tests.oracles import trees_of
 from tests.selection.helpers import keep, message, path, random_graphs, same
 
 Point = tuple[Any, ...]
@@ -101,20 +99,6 @@ def test_any_layout_of_points(selector: Any, _: Callable) -> None:
     assert points.equal(before)
 
 
-def test_each_pick_is_the_best_of_real_points() -> None:
-    points = torch.randn(40, 6, dtype=torch.double) + 100
-    order, center = order_of(Herding(), points), points.mean(0)
-    for k in range(40):
-        total = points[order[:k]].sum(0)
-        gap = (center - (total + points) / (k + 1)).norm(dim=1)
-        gap[order[:k]] = float('inf')
-        assert gap[order[k]] <= gap.min() + 1e-9
-    order, gaps = order_of(KCenter(), points), torch.cdist(points, points)
-    for k in range(1, 40):
-        nearest = gaps[:, order[:k]].min(1).values
-        assert nearest[order[k]] >= nearest.max() - 1e-6
-
-
 def test_rounding_does_not_break_ties_of_herding() -> None:
     # All rows have the same entries, so that the first ones are equally good.
     row = torch.rand(90).sqrt()
@@ -125,78 +109,6 @@ def test_rounding_does_not_break_ties_of_herding() -> None:
         columns = points[:, torch.randperm(90)]
         assert order_of(Herding(), columns) == order
         assert order_of(Herding(), columns.to_sparse()) == order
-
-
-def test_centers_are_within_twice_the_optimum() -> None:
-    points = torch.rand(10, 2)
-    gaps = torch.cdist(points, points)
-    order = order_of(KCenter(), points)
-    for k in (1, 2, 3):
-        radius = gaps[:, order[:k]].min(1).values.max()
-        best = min(
-            float(gaps[:, list(c)].min(1).values.max())
-            for c in combinations(range(10), k)
-        )
-        assert best <= radius <= 2 * best
-
-
-def histogram(graphs: list[Data], depths: list[int], share: bool) -> Any:
-    """Square roots of the shares or counts of trees, one row a graph."""
-    counts = []
-    for data in graphs:
-        row: Counter = Counter()
-        for depth in depths:
-            row.update((depth, tree) for tree in trees_of(data, depth))
-        counts.append(row)
-    names = sorted({tree for row in counts for tree in row})
-    rows = torch.tensor(
-        [[float(row[name]) for name in names] for row in counts]
-    ).double()
-    if share:
-        rows = rows / rows.sum(dim=1, keepdim=True).clamp(min=1)
-    return rows.sqrt()
-
-
-def compared(graphs: list[Data], num_layers: int, name: str) -> Tensor:
-    shares = histogram(graphs, [*range(num_layers + 1)], True)
-    counts = histogram(graphs, [num_layers], False)
-    scaled = [
-        rows * (len(rows) / rows.square().sum()).sqrt()
-        for rows in (counts, shares)
-    ]
-    both = torch.cat(scaled, dim=1)
-    return {'shares': shares, 'counts': counts, 'both': both}[name]
-
-
-@pytest.mark.parametrize('name', ['shares', 'counts', 'both'])
-@pytest.mark.parametrize('selection', ['herding', 'kcenter'])
-def test_graphs_are_compared_by_histograms_of_trees(
-    selection: str, name: str
-) -> None:
-    graphs = random_graphs(24, (0, 1), max_nodes=7, edge_attr=True, seed=3)
-    points = compared(graphs, 2, name)
-    kept = keep(graphs, 2, num_graphs=10, selection=selection, histogram=name)
-    for label in (0, 1):
-        member = [i for i in range(24) if int(graphs[i].y) == label]
-        rows = points[member]
-        left = {
-            member.index(i) for i in kept.source_index.tolist() if i in member
-        }
-        picked: list[int] = []
-        while left:
-            # Of what may come next, some graph is among those that are kept.
-            total = rows[picked].sum(0)
-            gap = (rows.mean(0) - (rows + total) / (len(picked) + 1)).norm(
-                dim=1
-            )
-            if selection == 'kcenter' and picked:
-                gap = -torch.cdist(rows, rows[picked]).min(1).values
-            gap[picked] = float('inf')
-            best = [i for i in left if gap[i] <= gap.min() + 1e-7]
-            assert best
-            picked.append(best[0])
-            left.remove(best[0])
-        assert len(picked) == 5
 
 
 def test_embeddings_may_be_given() -> None:

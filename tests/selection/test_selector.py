@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from torch_geometric.loader import DataLoader
 from pyg_distill.data import sources
 from pyg_distill.selection import (
     Auto,
-    BudgetTooSmall,
     FrequentTrees,
     Herding,
     KCenter,
@@ -37,7 +35,6 @@ from tests.selection.helpers import (
     message,
     path,
     random_graphs,
-    same,
 )
 
 GRAPHS = random_graphs(40, (0, 1, 2), max_nodes=9)
@@ -209,92 +206,63 @@ def test_names_and_classes() -> None:
     assert selector_resolver('random', seed=5).options() == {'seed': 5}
 
 
+OWN = {
+    'kind': ('frequent', {'open': ValueError}),
+    'multiplicity': ('frequent', {'max': ValueError}),
+    'max_sets': ('frequent', {0: ValueError}),
+    'max_size': ('frequent', {1.5: TypeError, True: TypeError}),
+    'histogram': ('herding', {'trees': ValueError}),
+    'vocabulary_size': (
+        'multisets',
+        {0: ValueError, 4097: ValueError, 2.5: TypeError, '3': TypeError},
+    ),
+}
+OF_ALL = {
+    'budget': [0.0, 1.5, 0, -5, float('nan'), True, '10'],
+    'num_graphs': [0, 2, 41, 2.5, True],
+    'class_weight': ['balanced'],
+    'num_layers': [-1, 2.0, True],
+    'source_id': ['a'],
+}
+
+
+@pytest.mark.parametrize('name', [*OWN, *OF_ALL])
+def test_options_are_refused_in_one_line(name: str) -> None:
+    selection, values = OWN.get(name, ('auto', {}))
+    for value, error in values.items():
+        options = {'selection': selection, 'selection_kwargs': {name: value}}
+        assert f"'{name}'" in message(error, GRAPHS, 1, **options)
+    for value in OF_ALL.get(name, []):
+        plain = type(value) is int or name in ('class_weight', 'source_id')
+        plain |= type(value) is float and name == 'budget'
+        error = ValueError if plain else TypeError
+        text = message(error, GRAPHS, **{'num_layers': 1, name: value})
+        assert f"'{name}'" in text
+        assert f'got {value!r}' in text
+
+
 @pytest.mark.parametrize(
     ('error', 'word', 'options'),
     [
-        (ValueError, "'budget'", {'budget': 0.0}),
-        (ValueError, "'budget'", {'budget': 1.5}),
-        (ValueError, "'budget'", {'budget': 0}),
-        (ValueError, "'budget'", {'budget': -5}),
-        (ValueError, "'budget'", {'budget': float('nan')}),
-        (TypeError, "'budget'", {'budget': True}),
-        (TypeError, "'budget'", {'budget': '10'}),
-        (ValueError, "'num_graphs'", {'num_graphs': 0}),
-        (TypeError, "'num_graphs'", {'num_graphs': 2.5}),
-        (TypeError, "'num_graphs'", {'num_graphs': True}),
-        (ValueError, "'class_weight'", {'class_weight': 'balanced'}),
-        (ValueError, "'kind'", {'kind': 'open'}),
-        (ValueError, "'multiplicity'", {'multiplicity': 'max'}),
-        (ValueError, "'max_sets'", {'max_sets': 0}),
-        (TypeError, "'max_size'", {'max_size': 1.5}),
-        (TypeError, "'max_size'", {'max_size': True}),
-        (ValueError, "'histogram'", {'histogram': 'trees'}),
         (TypeError, "pass ['pos']", {'exclude_keys': 'pos'}),
         (ValueError, 'edge_index', {'exclude_keys': ['edge_index']}),
-        (ValueError, "'num_layers'", {'num_layers': -1}),
-        (TypeError, "'num_layers'", {'num_layers': 2.0}),
-        (TypeError, "'num_layers'", {'num_layers': True}),
-        (ValueError, "'source_id'", {'source_id': 'a'}),
-        (
-            ValueError,
-            'num_graphs cannot be given',
-            {'num_graphs': 3, 'selection': 'frequent'},
-        ),
+        (ValueError, 'budget', {'selection': 'lossless', 'budget': 0.1}),
+        (ValueError, 'num_graphs', {'selection': 'lossless', 'num_graphs': 3}),
+        (ValueError, 'num_graphs', {'selection': 'frequent', 'num_graphs': 3}),
         (
             ValueError,
             "'budget' finds a min_support",
-            {
-                'budget': 300,
-                'selection': 'frequent',
-                'selection_kwargs': {'min_support': 2},
-            },
+            {'budget': 300, 'selection': FrequentTrees(2)},
         ),
     ],
     ids=str,
 )
-def test_options_are_refused_in_one_line(
+def test_options_that_do_not_fit_each_other(
     error: type[Exception], word: str, options: dict
 ) -> None:
-    own = {
-        'kind': 'frequent',
-        'multiplicity': 'frequent',
-        'max_sets': 'frequent',
-        'max_size': 'frequent',
-        'histogram': 'herding',
-    }
-    for key, selection in own.items():
-        if key in options:
-            options = {'selection': selection, 'selection_kwargs': options}
-    text = message(error, GRAPHS, **{'num_layers': 1, **options})
-    assert word in text
-
-
-def test_the_folder_is_not_the_source() -> None:
+    assert word in message(error, GRAPHS, 1, **options)
     with pytest.raises(TypeError, match='root='):
         keep('folder', 2)
-
-
-def test_numbers_of_numpy_are_numbers(tmp_path: Any) -> None:
-    kept = keep(
-        GRAPHS,
-        np.int64(2),
-        num_graphs=np.int64(6),
-        selection='multisets',
-        vocabulary_size=np.int32(7),
-        root=str(tmp_path),
-    )
-    expected = keep(
-        GRAPHS,
-        2,
-        num_graphs=6,
-        selection='multisets',
-        vocabulary_size=7,
-        root=str(tmp_path),
-    )
-    assert kept.processed_paths == expected.processed_paths
-    for budget in (np.int64(300), np.float64(0.5)):
-        kept = keep(GRAPHS, 2, selection='herding', budget=budget)
-        assert type(kept.report.options['budget']) in (int, float)
 
 
 @pytest.mark.parametrize('class_weight', ['source', 'uniform', 'none'])
@@ -369,25 +337,3 @@ def test_any_chunks_give_the_same(
         assert alike(found, expected)
         names.add(found.processed_paths[0])
     assert len(names) == 1
-
-
-def test_blocks_of_a_source_do_not_depend_on_chunks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from pyg_distill.data import storage
-
-    sizes = set()
-    for block in (4096, 16):
-        monkeypatch.setattr(storage, 'BLOCK', block)
-        for chunk in (1000, 7, 16):
-            monkeypatch.setattr(sources, 'MAX_GRAPHS', chunk)
-            kept = keep(Stream(GRAPHS), 2, selection='random', budget=0.9)
-            sizes.add((block, kept.report.source_compressed_bytes))
-            assert same(kept, keep(GRAPHS, 2, selection='random', budget=0.9))
-    assert len(sizes) == 2
-
-
-def test_the_smallest_budget_of_all_candidates_is_named() -> None:
-    with pytest.raises(BudgetTooSmall) as info:
-        keep(GRAPHS, 1, budget=1)
-    assert len(keep(GRAPHS, 1, budget=int(info.value.num_bytes))) > 2
