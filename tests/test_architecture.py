@@ -110,7 +110,7 @@ def test_each_selector_and_each_loss_has_its_own_file(folder: str) -> None:
 def test_the_package_stays_small() -> None:
     lines = sum(len(path.read_text().splitlines()) for path in MODULES.values())
     assert len(MODULES) <= 100
-    assert lines <= 16_000
+    assert lines <= 17_600
 
 
 def test_all_parts_are_known() -> None:

@@ -41,9 +41,10 @@ from pyg_distill.datasets.report import (
     predict_sharing,
 )
 from pyg_distill.datasets.transform_checks import check_item, check_transform
-from pyg_distill.selection.base import ClassWeight, sample_weights
+from pyg_distill.selection.base import sample_weights
 from pyg_distill.selection.budget import (
     Budget,
+    ClassWeight,
     check_choice,
     check_count,
     count_or_share,

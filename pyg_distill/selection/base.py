@@ -4,7 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,11 +12,7 @@ from torch import Tensor
 from pyg_distill.data.statistics import Need, TreeStatistics
 from pyg_distill.data.table import GraphTable
 from pyg_distill.data.tree_sets import TreeSets
-
-if TYPE_CHECKING:
-    from pyg_distill.selection.budget import Budget
-
-ClassWeight = Literal['source', 'uniform', 'none']
+from pyg_distill.selection.budget import Budget, ClassWeight
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -150,7 +146,7 @@ class Selector:
     builds_trees: ClassVar[bool] = False
 
     def select(
-        self, statistics: TreeStatistics, budget: 'Budget'
+        self, statistics: TreeStatistics, budget: Budget
     ) -> Tensor | Selected:
         """Decides what to keep.
 
@@ -166,9 +162,7 @@ class Selector:
         """
         raise NotImplementedError
 
-    def __call__(
-        self, statistics: TreeStatistics, budget: 'Budget'
-    ) -> Selected:
+    def __call__(self, statistics: TreeStatistics, budget: Budget) -> Selected:
         """Calls :meth:`select`, and fetches the graphs that it returns."""
         selected = self.select(statistics, budget)
         if not isinstance(selected, Selected):

@@ -7,18 +7,18 @@ from functools import cached_property
 from itertools import islice
 from math import ceil, inf
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from pyg_distill.data.statistics import TreeStatistics
 from pyg_distill.data.storage import encode, source_size
-from pyg_distill.selection.base import ClassWeight
 
 # What is kept if nothing says how much, and at least one graph a class.
 DEFAULT_BUDGET = 0.1
 
+ClassWeight = Literal['source', 'uniform', 'none']
 SizeFunction = Callable[[Tensor], int]
 
 

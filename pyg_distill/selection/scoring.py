@@ -10,11 +10,11 @@ from torch.nn.functional import embedding_bag, pad
 from pyg_distill.data.statistics import TreeStatistics
 from pyg_distill.data.tree_sets import TreeSets
 from pyg_distill.selection.base import (
-    ClassWeight,
     Selected,
     random_order,
     sample_weights,
 )
+from pyg_distill.selection.budget import ClassWeight
 from pyg_distill.trees import Forest, TreeCode
 
 # The graphs of the source that are scored on.
