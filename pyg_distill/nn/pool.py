@@ -233,11 +233,14 @@ class Roots(NamedTuple):
         """The number of graphs, calculated if it is not known."""
         if self.size is not None:
             return self.size
-        groups = [self.batch, self.root_index_batch]
-        known = [group for group in groups if group is not None]
-        return max(
-            (int(g.max()) + 1 if g.numel() > 0 else 0 for g in known), default=1
-        )
+        known = [
+            g for g in (self.batch, self.root_index_batch) if g is not None
+        ]
+        size = 0 if known else 1
+        for group in known:
+            if group.numel() > 0:
+                size = max(size, int(group.max()) + 1)
+        return size
 
     def repeat(self) -> tuple[Tensor, Tensor | None]:
         """Each root, and its graph, as often as it counts."""

@@ -166,7 +166,7 @@ def test_random_transforms(wrap: Callable, transform: Callable) -> None:
         (torch.empty(0), '0 values for graph 0'),
         (lambda data: torch.zeros(data.num_nodes).long(), 'node-level'),
     ],
-    ids=lambda value: str(value).replace('\n', ''),
+    ids=lambda value: str(value).partition(' at 0x')[0].replace('\n', ''),
 )
 def test_labels_that_are_no_classes(
     call: Callable, wrap: Callable, y: Any, named: str

@@ -14,6 +14,7 @@ from pyg_distill.data import sources
 from pyg_distill.datasets import MirageDataset, cache, mirage
 from pyg_distill.datasets.cache import find_caches, read_report
 from pyg_distill.selection import FrequentTrees
+from tests.datasets.sources import name_of
 from tests.selection.helpers import Graphs, alike, random_graphs, same
 
 GRAPHS = random_graphs(12, edge_attr=True)
@@ -53,7 +54,7 @@ class Unreadable(Graphs):
         {'selection': 'multisets', 'num_graphs': 5},
         {'selection': 'random', 'num_graphs': 1 + 1},
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_the_same_is_loaded_without_distilling(
     wrap: Callable,
@@ -104,7 +105,7 @@ def test_the_same_is_loaded_without_distilling(
         {'pre_transform': Data.clone},
         {'pre_filter': bool},
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_every_option_changes_the_file(changed: dict, tmp_path: Path) -> None:
     first = distil(tmp_path)

@@ -20,6 +20,7 @@ from torch_geometric.loader import (
 
 from pyg_distill.datasets import MirageDataset
 from pyg_distill.selection import FrequentTrees
+from tests.datasets.sources import name_of
 from tests.selection.helpers import equal, path, random_graphs, same
 
 # One node alone, one pair and one path, each frequent.
@@ -40,7 +41,7 @@ class Loaded(InMemoryDataset):
         ('herding', 3),
         ('herding', None),
     ],
-    ids=str,
+    ids=name_of,
 )
 def dataset(request: pytest.FixtureRequest) -> MirageDataset:
     selection, num_features = request.param
@@ -177,8 +178,8 @@ READ_EDGES: list[Callable] = [
 ]
 
 
-@pytest.mark.parametrize('transform', OF_NODES + OF_EDGES, ids=str)
-@pytest.mark.parametrize('selection', [BY_TREES, 'herding'], ids=str)
+@pytest.mark.parametrize('transform', OF_NODES + OF_EDGES, ids=name_of)
+@pytest.mark.parametrize('selection', [BY_TREES, 'herding'], ids=name_of)
 def test_transforms_that_change_trees_are_refused(
     selection: Any, transform: Any
 ) -> None:
@@ -195,7 +196,7 @@ def test_transforms_that_change_trees_are_refused(
         list(DataLoader(kept))
 
 
-@pytest.mark.parametrize('transform', READ_EDGES, ids=str)
+@pytest.mark.parametrize('transform', READ_EDGES, ids=name_of)
 def test_transforms_that_read_edges_of_trees_are_refused(
     transform: Any, tmp_path: Path
 ) -> None:
@@ -216,7 +217,7 @@ def test_transforms_that_read_edges_of_trees_are_refused(
     assert same(before, MirageDataset(graphs, 2, selection='frequent'))
 
 
-@pytest.mark.parametrize('selection', [BY_TREES, 'random'], ids=str)
+@pytest.mark.parametrize('selection', [BY_TREES, 'random'], ids=name_of)
 @pytest.mark.parametrize('cached', [True, False])
 def test_feature_transforms_are_applied(
     selection: Any, cached: bool, tmp_path: Path
@@ -288,7 +289,7 @@ def default(dtype: torch.dtype) -> Iterator[None]:
         ),
         {'selection': 'lossless'},
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_the_default_type_changes_nothing(
     options: dict[str, Any], dtype: torch.dtype
