@@ -1,5 +1,6 @@
 """Data set -> distilled data set."""
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -381,8 +382,14 @@ class MirageDataset(InMemoryDataset):
         if source_id is None:
             with Progress('Reading the source', source.log):
                 content = source.digest()
+        kind, code = type(self._selector), ''
+        if not kind.__module__.startswith('pyg_distill.'):
+            # A selector of a user may change between two runs.
+            with contextlib.suppress(OSError, TypeError):
+                code = inspect.getsource(kind)
         named = {
             'version': 1,
+            'code': code,
             'source': content,
             'pre_transform': _repr(self.pre_transform),
             'pre_filter': _repr(self.pre_filter),

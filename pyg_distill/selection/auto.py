@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from pyg_distill.data.statistics import TreeStatistics
-from pyg_distill.data.table import NotCarriedError
 from pyg_distill.selection.base import Selected, Selector
 from pyg_distill.selection.budget import Budget, BudgetTooSmall
 from pyg_distill.selection.frequent import FrequentTrees
@@ -38,17 +37,25 @@ class Auto(Selector):
         }
         if budget.num_graphs is None:
             candidates['frequent'] = FrequentTrees()
+        # Without a budget, all candidates fill the default one.
+        explicit = Budget(
+            statistics, budget.budget, budget.num_graphs, budget.class_weight
+        )
         scorer = Scorer(statistics, budget.class_weight)
         scores: dict[str, float] = {}
         best: Selected | None = None
         highest, errors = 0.0, []
         for name, selector in candidates.items():
             try:
-                selected = selector(statistics, budget)
-            except NotCarriedError:
-                continue
+                limit = explicit if name == 'frequent' else budget
+                selected = selector(statistics, limit)
             except BudgetTooSmall as error:
                 errors.append(error)
+                continue
+            except ValueError:
+                # Trees cannot be built, or hardly any repeats.
+                if name != 'frequent':
+                    raise
                 continue
             scores[name] = scorer(selected)
             if best is None or scores[name] > highest + MARGIN:

@@ -104,9 +104,9 @@ class Budget:
             BudgetTooSmall: If one graph a class does not fit.
             ValueError: If there are not enough graphs.
         """
-        if isinstance(order, Tensor):
+        if not isinstance(order, Mapping):
             label = self.statistics.label
-            order = order.long().cpu()
+            order = torch.as_tensor(order).long().cpu()
             order = {
                 c: order[label[order] == c].tolist()
                 for c in label.unique().tolist()

@@ -1,6 +1,9 @@
 """Selectors of a user, and options that are refused."""
 
 import hashlib
+import importlib.util
+import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +17,7 @@ from torch_geometric.loader import DataLoader
 from pyg_distill.data import sources
 from pyg_distill.selection import (
     Auto,
+    BudgetTooSmall,
     FrequentTrees,
     Herding,
     KCenter,
@@ -35,6 +39,7 @@ from tests.selection.helpers import (
     message,
     path,
     random_graphs,
+    same,
 )
 
 GRAPHS = random_graphs(40, (0, 1, 2), max_nodes=9)
@@ -337,3 +342,53 @@ def test_any_chunks_give_the_same(
         assert alike(found, expected)
         names.add(found.processed_paths[0])
     assert len(names) == 1
+
+
+@pytest.mark.parametrize('source', [random_graphs(30), random_graphs(12)])
+def test_without_a_budget_every_candidate_fills_a_tenth(source) -> None:
+    given = keep(source, 2, 'auto')
+    try:
+        expected = keep(source, 2, 'auto', budget=0.1)
+    except BudgetTooSmall:
+        assert given.report.selection == 'herding'
+        assert len(given) == len(given.report.classes)
+        return
+    assert same(given, expected)
+    assert given.report.scores == expected.report.scores
+
+
+def test_continuous_features_leave_out_trees() -> None:
+    graphs = random_graphs(30)
+    for data in graphs:
+        data.x = torch.rand(data.num_nodes, 2)
+    with pytest.warns(UserWarning, match='continuous'):
+        report = keep(graphs, 2, 'auto', budget=0.5).report
+    assert {*report.scores} == {'herding', 'herding (both)'}
+
+
+def test_an_edited_selector_is_not_read_from_a_cache(tmp_path) -> None:
+    code = """
+        from pyg_distill.selection import Selector
+        class Own(Selector):
+            def select(self, statistics, budget):
+                size = statistics.num_nodes
+                return budget.fill(size.argsort(descending={}, stable=True))
+    """
+    paths = set()
+    for number, flag in enumerate([True, False]):
+        file = tmp_path / f'own{number}.py'
+        file.write_text(textwrap.dedent(code.format(flag)))
+        spec = importlib.util.spec_from_file_location('own', file)
+        module = importlib.util.module_from_spec(spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, 'own', module)
+            spec.loader.exec_module(module)
+            kept = keep(
+                random_graphs(20),
+                2,
+                module.Own(),
+                num_graphs=4,
+                root=str(tmp_path),
+            )
+        paths.add(kept.processed_paths[0])
+    assert len(paths) == 2
