@@ -304,8 +304,7 @@ def lose_one(rank: int, world_size: int, folder: str) -> None:
 def test_a_process_that_is_lost(tmp_path: Path) -> None:
     mp.spawn(lose_one, args=(2, str(tmp_path)), nprocs=2)
     text = (tmp_path / 'said').read_text()
-    assert text.startswith('RuntimeError: a process was lost while')
-    assert 'timeout of the group' in text
+    assert text.startswith('RuntimeError: a process was lost')
     assert '\n' not in text
     assert not (tmp_path / 'root').exists()
 
